@@ -1,0 +1,55 @@
+# make mar · make serve · make stop · make test — `make help` says more.
+PYTHON ?= python3
+VENV ?= .venv
+CONFIG ?= configs/customs.yaml
+# The CPU build where the package index has one; with TORCH_INDEX=https://download.pytorch.org/whl/cpu anywhere.
+TORCH ?= torch==2.13.0
+TORCH_INDEX ?=
+
+BIN := $(VENV)/bin
+MARWRIGHT := $(BIN)/marwright
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar off
+
+.PHONY: help mar serve stop test lint clean
+
+help:
+	@echo "make mar                       build model_store/pt_classifier.mar (configs/customs.yaml)"
+	@echo "make mar CONFIG=FILE.yaml      build another model"
+	@echo "make serve, make stop          start and stop TorchServe on the model store"
+	@echo "make test                      linting, types and every test"
+	@echo "make clean                     remove runs and caches; archives and .venv stay"
+
+mar: $(VENV)/.installed
+	@$(MARWRIGHT) build $(CONFIG)
+
+serve: $(VENV)/.installed
+	@$(MARWRIGHT) serve --properties configs/config.properties
+
+stop: $(VENV)/.installed
+	@$(MARWRIGHT) stop
+
+test: $(VENV)/.installed-dev
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+clean:
+	rm -rf runs .pytest_cache .mypy_cache .ruff_cache .marwright
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || { echo "making $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing marwright and what it needs into $(VENV) (about a minute, once)"
+	@$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$(TORCH)"
+	@$(PIP) -c constraints.txt -e ".[quickstart,java]"
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "installing the test tools"
+	@$(PIP) -c constraints.txt -e ".[quickstart,java,dev]"
+	@touch $@

@@ -1,0 +1,190 @@
+"""A TorchServe handler that survives its requests: what every task needs, and nothing of any one task.
+
+A child class says how one instance is read (`prepare`) and how many are answered at once (`predict`). Everything else
+is here: the module for the device, threads, warm-up, parsing, one answer per request whatever its neighbours are, and
+metrics. The text of a request is never logged.
+
+Files beside this one in the archive: the module(s), `setup_config.json` and what the child loads in `setup`.
+"""
+
+import json
+import logging
+import os
+import time
+import traceback
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from ts.torch_handler.base_handler import BaseHandler
+
+from request_parsing import BadRequest, Request, parse_request
+
+logger = logging.getLogger(__name__)
+
+# Where the request_id of a request comes back. TorchServe has an x-request-id of its own.
+REQUEST_ID_HEADER = "X-Client-Request-Id"
+
+
+class ResilientHandler(BaseHandler):
+    """Loads the module, answers batches, and lets a bad request fail alone."""
+
+    def setup(self) -> None:
+        """Load what the task needs from `self.folder`; the module is already in `self.model`."""
+
+    @abstractmethod
+    def prepare(self, instance: dict[str, Any]) -> Any:
+        """Check one instance and return what `predict` takes. Raises `BadRequest` if it cannot be answered."""
+
+    @abstractmethod
+    def predict(self, examples: list[Any]) -> list[Any]:
+        """Answer prepared instances, from any number of requests, with one JSON value each."""
+
+    # --- loading -----------------------------------------------------------------------------------------------
+
+    def initialize(self, context: Any) -> None:
+        """Load everything and warm up; TorchServe calls this once before the worker is READY."""
+        self.folder = Path(context.system_properties["model_dir"])
+        self.settings = json.loads((self.folder / "setup_config.json").read_text(encoding="utf-8"))
+        # The tokenizer's own threads would fight the module's for the same cores.
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"
+        torch.set_num_threads(self.settings["threads"])
+        self._counts: dict[str, float] = {}
+        self._milliseconds: dict[str, float] = {}
+        super().initialize(context)
+        self.setup()
+        self._warm_up(context)
+
+    def _load_torchscript_model(self, model_pt_path: str) -> Any:
+        """Load the module made for this worker's device. TorchServe names the CPU's; the GPU's lies beside it."""
+        file = Path(model_pt_path)
+        if self.device.type != "cpu":
+            file = self.folder / self.settings["gpu_module"] if self.settings["gpu_module"] else file
+            if not self.settings["gpu_module"]:
+                raise RuntimeError(
+                    "This archive has no module for GPUs: rebuild it with compression.gpu: fp16, or set "
+                    "deviceType: cpu in its model-config.yaml."
+                )
+        return torch.jit.load(str(file), map_location=self.device).eval()
+
+    def _warm_up(self, context: Any) -> None:
+        """Run the module on the shapes it will meet: TorchScript specialises in its first runs, and they are slow."""
+        instances = self.settings["warm_up"]
+        full = context.system_properties.get("batch_size") or 1
+        for size in (1, 1, 1, full, full, full):
+            self.predict([self.prepare(instances[index % len(instances)]) for index in range(size)])
+        self._counts.clear()
+        self._milliseconds.clear()
+
+    # --- answering ---------------------------------------------------------------------------------------------
+
+    def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
+        """Answer a batch: one body per request, in order, each with its own status."""
+        with self.phase("ParseTime"):
+            requests = [self._parse(item, context, index) for index, item in enumerate(data)]
+        examples = [example for request in requests if isinstance(request, Request) for example in request.instances]
+        answers = iter(self._predict_separately_if_needed(examples))
+        with self.phase("AnswerTime"):
+            bodies = [self._respond(request, answers, context, index) for index, request in enumerate(requests)]
+        self.count("Requests", len(data))
+        self.count("Texts", len(examples))
+        self._emit_metrics(context)
+        return bodies
+
+    def _parse(self, item: dict[str, Any], context: Any, index: int) -> Request | BadRequest:
+        try:
+            request = parse_request(item, _content_type(context, index), self.settings["max_instances"])
+            if request.request_id is not None:
+                context.set_response_header(index, REQUEST_ID_HEADER, request.request_id)
+            request.instances = [self._prepare(instance, request, at) for at, instance in enumerate(request.instances)]
+        except BadRequest as error:
+            self.count("BadItems", 1)
+            return error
+        return request
+
+    def _prepare(self, instance: dict[str, Any], request: Request, at: int) -> Any:
+        try:
+            return self.prepare(instance)
+        except BadRequest as error:
+            raise BadRequest(f"instances[{at}]: {error}" if request.many else str(error)) from None
+
+    def _predict_separately_if_needed(self, examples: list[Any]) -> list[Any]:
+        """Answer all at once; if that fails, halve until what fails stands alone. Failures come back as exceptions."""
+        if not examples:
+            return []
+        try:
+            return self.predict(examples)
+        except Exception as error:
+            # The message may quote the text, so only the kind and the place of the error are logged.
+            logger.error(  # noqa: TRY400
+                "%s while answering %d texts, at\n%s",
+                type(error).__name__,
+                len(examples),
+                "".join(traceback.format_tb(error.__traceback__)),
+            )
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            if len(examples) == 1:
+                return [error]
+            middle = len(examples) // 2
+            return self._predict_separately_if_needed(examples[:middle]) + self._predict_separately_if_needed(
+                examples[middle:]
+            )
+
+    def _respond(self, request: Request | BadRequest, answers: Iterator[Any], context: Any, index: int) -> bytes:
+        context.set_response_content_type(index, "application/json")
+        if isinstance(request, BadRequest):
+            context.set_response_status(code=400, phrase="Bad Request", idx=index)
+            return _json({"code": 400, "type": "BadRequest", "message": str(request)})
+        own = [next(answers) for _ in request.instances]
+        if any(isinstance(answer, Exception) for answer in own):
+            context.set_response_status(code=503, phrase="Service Unavailable", idx=index)
+            return _json({"code": 503, "type": "PredictionFailed", "message": "This request could not be answered."})
+        return _json({"predictions": own} if request.many else own[0])
+
+    # --- metrics -----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Add the time of a block to a phase of this batch, in milliseconds."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._milliseconds[name] = self._milliseconds.get(name, 0.0) + 1000 * (time.perf_counter() - started)
+
+    def count(self, name: str, value: float) -> None:
+        """Add to a counter of this batch."""
+        self._counts[name] = self._counts.get(name, 0) + value
+
+    def _emit_metrics(self, context: Any) -> None:
+        """Hand this batch's figures to TorchServe; they are declared in configs/metrics.yaml."""
+        counts, milliseconds = self._counts, self._milliseconds
+        self._counts, self._milliseconds = {}, {}
+        if context.metrics is None:
+            return
+        from ts.metrics.metric_type_enum import MetricTypes
+
+        slots = counts.pop("Slots", 0)
+        for name, value in counts.items():
+            context.metrics.add_counter(f"Marwright{name}", value)
+        gauges = [("BatchTexts", counts.get("Texts", 0), "count")]
+        if slots:
+            gauges.append(("PaddingShare", round(100 * (1 - counts.get("Tokens", 0) / slots), 1), "percent"))
+        gauges += [(name, round(value, 3), "ms") for name, value in milliseconds.items()]
+        for name, value, unit in gauges:
+            context.metrics.add_metric(f"Marwright{name}", value, unit, metric_type=MetricTypes.GAUGE)
+
+
+def _content_type(context: Any, index: int) -> str:
+    """The content type of a request's body, as TorchServe noted it beside the parameter named body."""
+    header = context.get_request_header(index, "body") if context.request_processor else None
+    return header.get("content-type", "") if isinstance(header, dict) else ""
+
+
+def _json(value: Any) -> bytes:
+    """JSON as bytes: TorchServe would serialise a dict again, with indentation."""
+    return json.dumps(value, ensure_ascii=False, separators=(", ", ": ")).encode("utf-8")

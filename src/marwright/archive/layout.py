@@ -1,0 +1,17 @@
+"""The names of the files in an archive, declared once."""
+
+from __future__ import annotations
+
+CPU_MODULE = "model.pt"
+GPU_MODULE = "model_gpu.pt"
+TOKENIZER = "tokenizer.json"
+LABELS = "index_to_name.json"
+SETUP = "setup_config.json"
+MODEL_CONFIG = "model-config.yaml"
+GOLDEN = "golden_requests.json"
+CARD = "card.json"
+HASHES = "hashes.json"
+MANIFEST = "MAR-INF/MANIFEST.json"
+
+HANDLER = "text_classification_handler.py"
+"""The handler an archive has unless its configuration names another."""

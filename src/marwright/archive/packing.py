@@ -1,0 +1,105 @@
+"""Writes .mar files: every name once, every hash recorded, the same bytes for the same files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from marwright.archive import layout
+from marwright.errors import ArchiveError
+from marwright.files import replacing, stable_json
+
+# The earliest date a zip file can hold.
+ZIP_EPOCH = 315532800
+
+
+class Contents:
+    """The files of an archive to be, by name; a name can be taken once."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, bytes] = {}
+
+    def add(self, name: str, data: bytes | str | Path) -> None:
+        """Add a file.
+
+        Args:
+            name: in the archive, without folders: TorchServe's own archiver flattens them.
+            data: bytes, text (written as UTF-8), or the file that has them.
+
+        Raises:
+            ArchiveError: the name is taken or has a folder. Two files of one name would silently become one.
+        """
+        if name in self._files:
+            raise ArchiveError(
+                f"{data if isinstance(data, Path) else name}: the archive already has a file {name}; rename one"
+            )
+        if PurePosixPath(name).name != name or name.endswith(".pyc"):
+            raise ArchiveError(f"{name}: not a name for a file in an archive")
+        if isinstance(data, Path):
+            self._files[name] = data.read_bytes()
+        else:
+            self._files[name] = data.encode("utf-8") if isinstance(data, str) else data
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._files
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """All files added so far."""
+        return self._files
+
+
+def pack(contents: Contents, file: Path, *, name: str, version: str, handler: str) -> None:
+    """Write an archive.
+
+    Args:
+        contents: all files but the manifest and the hashes, which are added.
+        file: the .mar file; it appears whole or not at all.
+        name: of the model.
+        version: of the model.
+        handler: the name of the handler's file in ``contents``.
+
+    Raises:
+        ArchiveError: the handler, the module or the model's configuration is not among the contents.
+    """
+    for needed in (handler, layout.CPU_MODULE, layout.MODEL_CONFIG):
+        if needed not in contents:
+            raise ArchiveError(f"{file}: the archive would lack {needed}")
+    files = dict(contents.files)
+    files[layout.MANIFEST] = manifest(name=name, version=version, handler=handler).encode("utf-8")
+    hashes = {entry: hashlib.sha256(data).hexdigest() for entry, data in files.items()}
+    files[layout.HASHES] = stable_json(hashes).encode("utf-8")
+    with replacing(file) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for entry in sorted(files):
+            info = zipfile.ZipInfo(entry, time.gmtime(_epoch())[:6])
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info.external_attr = 0o644 << 16
+            info.create_system = 3  # Unix, wherever it is built
+            archive.writestr(info, files[entry])
+
+
+def manifest(*, name: str, version: str, handler: str) -> str:
+    """The manifest as torch-model-archiver writes it, with a fixed date in place of the local time."""
+    from model_archiver.model_archiver_config import ModelArchiverConfig
+    from model_archiver.model_packaging_utils import ModelExportUtils
+
+    config = ModelArchiverConfig(
+        model_name=name,
+        handler=handler,
+        version=version,
+        serialized_file=layout.CPU_MODULE,
+        config_file=layout.MODEL_CONFIG,
+    )
+    fields = json.loads(ModelExportUtils.generate_manifest_json(config))
+    fields["createdOn"] = time.strftime("%d/%m/%Y %H:%M:%S", time.gmtime(_epoch()))
+    return stable_json(fields)
+
+
+def _epoch() -> int:
+    """Seconds since 1970 that all dates in the archive show (https://reproducible-builds.org/specs/source-date-epoch)."""
+    return max(ZIP_EPOCH, int(os.environ.get("SOURCE_DATE_EPOCH", ZIP_EPOCH)))

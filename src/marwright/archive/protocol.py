@@ -1,0 +1,99 @@
+"""The binary protocol between TorchServe's frontend and its workers, as the frontend speaks it.
+
+All integers are big-endian int32; strings are length and bytes; -1 ends a list (ts/protocol/otf_message_handler.py).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+Read = Callable[[int], bytes]
+END = struct.pack("!i", -1)
+
+
+@dataclass(frozen=True)
+class Body:
+    """One request: a body with its content type, or the fields of a form."""
+
+    value: bytes = b""
+    content_type: str = "application/json"
+    name: str = "body"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One response."""
+
+    status: int
+    body: bytes
+    content_type: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def load_message(model: str, folder: str, handler: str, batch_size: int, gpu: int | None = None) -> bytes:
+    """Ask a worker to load a model from a folder."""
+    return b"".join(
+        [
+            b"L",
+            _string(model),
+            _string(folder),
+            struct.pack("!i", batch_size),
+            _string(handler),
+            struct.pack("!i", -1 if gpu is None else gpu),
+            _string(""),
+            struct.pack("!?", True),
+        ]
+    )
+
+
+def predict_message(bodies: Sequence[Body]) -> bytes:
+    """Ask a worker to answer a batch."""
+    parts = [b"I"]
+    for index, body in enumerate(bodies):
+        parts += [_string(f"request-{index}"), END, _string(body.name), _string(body.content_type)]
+        parts += [struct.pack("!i", len(body.value)), body.value, END]
+    return b"".join([*parts, END])
+
+
+def read_load_answer(read: Read) -> tuple[int, str]:
+    """Status and message of a load."""
+    code, message = _int(read), _read_string(read)
+    read(4)
+    return code, message
+
+
+def read_answers(read: Read) -> list[Answer]:
+    """The answers of a batch, in its order."""
+    batch_code, message = _int(read), _read_string(read)
+    answers = []
+    while (length := _int(read)) != -1:
+        read(length)
+        content_type, status, phrase = _read_string(read), _int(read), _read_string(read)
+        headers = {_read_string(read): _read_string(read) for _ in range(_int(read))}
+        body = read(_int(read))
+        failed = batch_code != 200
+        answers.append(
+            Answer(
+                batch_code if failed else status,
+                (message or phrase).encode() if failed else body,
+                content_type,
+                headers,
+            )
+        )
+    return answers
+
+
+def _string(text: str) -> bytes:
+    data = text.encode("utf-8")
+    return struct.pack("!i", len(data)) + data
+
+
+def _int(read: Read) -> int:
+    value: int = struct.unpack("!i", read(4))[0]
+    return value
+
+
+def _read_string(read: Read) -> str:
+    return read(_int(read)).decode("utf-8")

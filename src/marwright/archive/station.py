@@ -1,0 +1,161 @@
+"""Assembles an archive, has its own handler answer the golden requests, and only then puts it into the model store."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from marwright import __version__
+from marwright.archive import layout
+from marwright.archive.packing import Contents, pack
+from marwright.archive.worker import running
+from marwright.config import ArchiveConfig
+from marwright.errors import ArchiveError
+from marwright.files import read_json, replacing, stable_json
+from marwright.progress import say
+from marwright.resources import shipped
+from marwright.workspace import Run
+
+# Dynamic int8 scales a batch as a whole, so an answer moves a little with its neighbours.
+GOLDEN_TOLERANCE = 0.05
+
+
+def build_archive(config: ArchiveConfig, run: Run, *, name: str, file: Path) -> None:
+    """Write the archive of a run.
+
+    Args:
+        config: version, handler and worker settings.
+        run: its exported module, tokenizer, labels and cards.
+        name: of the model.
+        file: where the archive goes.
+
+    Raises:
+        ArchiveError: two files would have one name, the handler cannot be loaded, or it does not answer the golden
+            requests as the exported module did. The old archive, if there is one, then stays.
+    """
+    handler = shipped("handlers") / layout.HANDLER if config.handler is None else config.handler
+    contents = _contents(config, run, handler, name)
+    with replacing(file) as partial:
+        pack(contents, partial, name=name, version=config.version, handler=handler.name)
+        if config.handler is None:
+            _prove(partial, read_json(run.exported.golden))
+    say(f"  {file}: {file.stat().st_size / 1e6:.1f} MB; its handler answers the golden requests as the build did")
+
+
+def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str) -> Contents:
+    contents = Contents()
+    contents.add(layout.CPU_MODULE, run.exported.cpu)
+    on_gpu = run.exported.gpu.is_file()
+    if on_gpu:
+        contents.add(layout.GPU_MODULE, run.exported.gpu)
+    contents.add(layout.TOKENIZER, run.student.tokenizer)
+    labels = read_json(run.data.labels)
+    # Plain ASCII: TorchServe reads this file in the locale's encoding. In the order of ids, not of their digits.
+    contents.add(layout.LABELS, json.dumps({str(i): label for i, label in enumerate(labels)}, indent=2) + "\n")
+    golden = read_json(run.exported.golden)
+    contents.add(layout.GOLDEN, stable_json(golden))
+    setup = {
+        "threads": config.threads,
+        "top_k": config.top_k,
+        "max_instances": config.max_instances,
+        "max_characters": config.max_characters,
+        "gpu_module": layout.GPU_MODULE if on_gpu else None,
+        "warm_up": [{"text": request["text"]} for request in golden[: config.batch_size]],
+    }
+    contents.add(layout.SETUP, stable_json(setup))
+    contents.add(layout.MODEL_CONFIG, model_config(config, on_gpu=on_gpu))
+    contents.add(layout.CARD, stable_json(_card(config, run, name)))
+    contents.add(handler.name, handler)
+    for source in handler_modules(handler):
+        contents.add(source.name, source)
+    return contents
+
+
+def handler_modules(handler: Path) -> list[Path]:
+    """The modules beside a handler, or among the shipped handlers, that it imports, directly or not.
+
+    Raises:
+        ArchiveError: the handler is missing or is not Python.
+    """
+    found: dict[str, Path] = {}
+    waiting = [handler]
+    while waiting:
+        file = waiting.pop()
+        try:
+            tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
+        except FileNotFoundError:
+            raise ArchiveError(f"{file}: no such handler; archive.handler names a Python file") from None
+        except (SyntaxError, UnicodeDecodeError) as error:
+            raise ArchiveError(f"{file}: not a Python file: {error}") from error
+        for name in _imported(tree):
+            for folder in (handler.parent, shipped("handlers")):
+                module = folder / f"{name}.py"
+                if module.is_file() and name not in found and module.resolve() != handler.resolve():
+                    found[name] = module
+                    waiting.append(module)
+                    break
+    return [found[name] for name in sorted(found)]
+
+
+def _imported(tree: ast.AST) -> set[str]:
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+def model_config(config: ArchiveConfig, *, on_gpu: bool) -> str:
+    """TorchServe's settings for this model; every number is a number, since TorchServe drops strings silently."""
+    settings: dict[str, Any] = {
+        "minWorkers": config.workers,
+        "maxWorkers": config.workers,
+        "batchSize": config.batch_size,
+        "maxBatchDelay": config.max_batch_delay_ms,
+        "responseTimeout": config.response_timeout_s,
+    }
+    if not on_gpu:
+        # Without this a machine with a GPU would give one to a module that cannot use it.
+        settings["deviceType"] = "cpu"
+    text: str = yaml.safe_dump(settings, sort_keys=False)
+    return text
+
+
+def _card(config: ArchiveConfig, run: Run, name: str) -> dict[str, Any]:
+    data = read_json(run.data.card)
+    exported = read_json(run.exported.card)
+    return {
+        "name": name,
+        "version": config.version,
+        "made_by": f"marwright {__version__}",
+        "data": {key: data[key] for key in ("origin", "rows", "labels", "majority_share", "tokens", "baseline")},
+        "teacher": read_json(run.teacher.metrics)["test"],
+        "student": read_json(run.student.metrics)["test"],
+        "archive": exported["test"],
+        "latency": exported["latency"],
+        "compression": read_json(run.compressed.plan),
+        "parity": exported["parity"],
+        "module": {"class": exported["module"], "method": exported["method"]},
+    }
+
+
+def _prove(file: Path, golden: list[dict[str, Any]]) -> None:
+    """Run the golden requests, one by one and as one batch, through the archive's handler."""
+    texts = [request["text"] for request in golden]
+    with running(file) as worker:
+        alone = [worker.classify([text], top_k=len(golden[0]["probabilities"]))[0] for text in texts]
+        together = worker.classify(texts, top_k=len(golden[0]["probabilities"]))
+    for answers in (alone, together):
+        for request, answer in zip(golden, answers, strict=True):
+            best, probability = next(iter(request["probabilities"].items()))
+            if abs(answer.get(best, 0.0) - probability) > GOLDEN_TOLERANCE:
+                raise ArchiveError(
+                    f"The handler does not answer as the exported module did: {request['text'][:60]!r} gave {best!r} "
+                    f"{probability:.3f} at export and {answer.get(best, 0.0):.3f} from the archive."
+                )

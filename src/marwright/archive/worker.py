@@ -1,0 +1,153 @@
+"""Runs an archive without Java: a real TorchServe worker process, with marwright in the place of the frontend."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from marwright.archive import protocol
+from marwright.archive.protocol import Answer, Body
+from marwright.archive.reading import describe, unpacked
+from marwright.errors import ArchiveError
+from marwright.resources import shipped
+
+LOAD_TIMEOUT_S = 120
+
+
+class ArchiveWorker:
+    """A worker that has loaded an archive and answers batches."""
+
+    def __init__(self, connection: socket.socket, file: Path, process: subprocess.Popen[bytes], log: Path) -> None:
+        self._connection = connection
+        self._stream = connection.makefile("rb")
+        self._file = file
+        self._log = log
+        self.process = process
+
+    def _read(self, length: int) -> bytes:
+        data = self._stream.read(length)
+        if len(data) < length:
+            raise ArchiveError(f"{self._file}: its worker died.\n{_last_lines(self._log)}")
+        return data
+
+    def load(self, model: str, folder: Path, handler: str, batch_size: int) -> None:
+        """Load the unpacked archive.
+
+        Raises:
+            ArchiveError: the handler cannot be loaded; the message has the end of the worker's log.
+        """
+        self._connection.sendall(protocol.load_message(model, str(folder), handler, batch_size))
+        code, message = protocol.read_load_answer(self._read)
+        if code != 200:
+            raise ArchiveError(f"{self._file}: its handler cannot be loaded: {message}\n{_last_lines(self._log)}")
+
+    def answer(self, bodies: Sequence[Body]) -> list[Answer]:
+        """Answer one batch."""
+        self._connection.sendall(protocol.predict_message(bodies))
+        return protocol.read_answers(self._read)
+
+    def classify(self, texts: Sequence[str], top_k: int | None = None) -> list[dict[str, float]]:
+        """Send texts as one batch of JSON requests; label: probability for each, best first.
+
+        Raises:
+            ArchiveError: a text was not answered; the message has the handler's own.
+        """
+        extra = {} if top_k is None else {"top_k": top_k}
+        answers = self.answer([Body(json.dumps({"text": text, **extra}).encode()) for text in texts])
+        for text, answer in zip(texts, answers, strict=True):
+            if answer.status != 200:
+                raise ArchiveError(f"{text[:60]!r} was answered with {answer.status}: {_message(answer.body)}")
+        return [json.loads(answer.body) for answer in answers]
+
+
+@contextmanager
+def running(file: Path) -> Iterator[ArchiveWorker]:
+    """Unpack an archive, start a worker with only it on its path, and load it; all is cleaned up afterwards.
+
+    Raises:
+        ArchiveError: the archive cannot be read, or its worker does not start.
+    """
+    about = describe(file)
+    model = about["manifest"]["model"]
+    settings = about["model_config"] or {}
+    with unpacked(file) as folder, tempfile.TemporaryDirectory(prefix="marwright-") as private:
+        log = Path(private) / "worker.log"
+        address = Path(private) / ".ts.sock.9000"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                _command(address),
+                cwd=folder,
+                env=_environment(folder),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            connection = _connect(process, address, file, log)
+            with connection:
+                worker = ArchiveWorker(connection, file, process, log)
+                worker.load(model["modelName"], folder, model["handler"], int(settings.get("batchSize", 1)))
+                yield worker
+        finally:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(5)
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+def _command(address: Path) -> list[str]:
+    package = importlib.util.find_spec("ts")
+    if package is None or package.origin is None:
+        raise ArchiveError("torchserve is not installed: pip install torchserve==0.12.0")
+    program = Path(package.origin).parent / "model_service_worker.py"
+    metrics = shipped("configs") / "metrics.yaml"
+    arguments = ["--sock-type", "unix", "--sock-name", str(address), "--metrics-config", str(metrics)]
+    return [sys.executable, str(program), *arguments]
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """TorchServe puts the unpacked archive on the worker's path; nothing of ours may be there."""
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "RANK", "LOCAL_RANK")
+    }
+    return environment | {"PYTHONPATH": str(folder), "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
+
+
+def _connect(process: subprocess.Popen[bytes], address: Path, file: Path, log: Path) -> socket.socket:
+    deadline = time.monotonic() + LOAD_TIMEOUT_S
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            connection.close()
+            raise ArchiveError(f"{file}: its worker did not start.\n{_last_lines(log)}")
+        try:
+            connection.connect(str(address))
+        except (FileNotFoundError, ConnectionRefusedError):
+            time.sleep(0.02)
+            continue
+        return connection
+    connection.close()
+    raise ArchiveError(f"{file}: its worker did not start within {LOAD_TIMEOUT_S} s.\n{_last_lines(log)}")
+
+
+def _last_lines(log: Path, count: int = 12) -> str:
+    lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
+    return "\n".join(f"  {line}" for line in lines[-count:])
+
+
+def _message(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return body.decode(errors="replace")

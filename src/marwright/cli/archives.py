@@ -1,0 +1,114 @@
+"""``marwright predict``, ``evaluate`` and ``inspect``: everything that needs an archive and no Java."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from marwright.cli.options import ArchiveArgument, ConfigArgument, JsonOption, SetOption, print_json
+
+
+def predict(
+    archive: ArchiveArgument,
+    texts: Annotated[list[str], typer.Argument(metavar="TEXT…", help="Texts to classify.")],
+    top_k: Annotated[
+        int | None, typer.Option(min=1, help="Labels to show; the archive's own number if not given.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Classify texts through the archive's own handler, without Java.
+
+    Example: marwright predict model_store/pt_classifier.mar "herbal tea"
+    """
+    from marwright.archive.worker import running
+
+    with running(archive) as worker:
+        answers = worker.classify(texts, top_k)
+    if as_json:
+        print_json([{"text": text, "labels": answer} for text, answer in zip(texts, answers, strict=True)])
+        return
+    console = Console(highlight=False)
+    for text, answer in zip(texts, answers, strict=True):
+        table = Table(title=text, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+        for label, probability in answer.items():
+            table.add_row(f"{probability:.3f}", label)
+        console.print(table)
+
+
+def evaluate(
+    archive: ArchiveArgument, config: ConfigArgument, settings: SetOption = None, as_json: JsonOption = False
+) -> None:
+    """Score the test split through the archive's own handler: accuracy, macro-F1, weighted F1.
+
+    The configuration names the data; its data station is run if it is not fresh.
+
+    Example: marwright evaluate model_store/pt_classifier.mar configs/customs.yaml --json
+    """
+    from marwright.config import load_config
+    from marwright.evaluation import evaluate as score
+    from marwright.pipeline import build
+    from marwright.workspace import Run
+
+    loaded = load_config(config, settings or ())
+    build(loaded, until="data")
+    result = score(archive, Run(loaded.runs / loaded.name))
+    if as_json:
+        print_json(result)
+        return
+    rows = [
+        ("test rows", f"{result['rows']:,}"),
+        ("accuracy", f"{result['accuracy']:.2%}"),
+        ("macro-F1", f"{result['macro_f1']:.2%}"),
+        ("weighted F1", f"{result['weighted_f1']:.2%}"),
+        ("top-5 accuracy", f"{result['top5_accuracy']:.2%}"),
+    ]
+    if "same_label_as_student" in result:
+        rows.append(("same label as the student before compression", f"{result['same_label_as_student']:.2%}"))
+    rows.append(("texts/s, batches of 16", f"{result['texts_per_second']:,}"))
+    _print_rows(rows)
+
+
+def inspect(archive: ArchiveArgument, as_json: JsonOption = False) -> None:
+    """Show what an archive holds and says of itself.
+
+    Example: marwright inspect model_store/pt_classifier.mar
+    """
+    from marwright.archive.reading import describe
+
+    about = describe(archive)
+    if as_json:
+        print_json(about)
+        return
+    model = about["manifest"]["model"]
+    rows = [
+        ("model", f"{model['modelName']} {model.get('modelVersion', '')}"),
+        ("size", f"{about['bytes'] / 1e6:.1f} MB, {sum(about['files'].values()) / 1e6:.1f} MB unpacked"),
+        ("handler", model["handler"]),
+    ]
+    if about["labels"]:
+        rows.append(("labels", str(about["labels"])))
+    rows += [(key, str(value)) for key, value in (about["model_config"] or {}).items()]
+    rows += _card_rows(about["card"]) if about["card"] else []
+    rows += [(f"  {name}", f"{size:,} bytes") for name, size in sorted(about["files"].items())]
+    _print_rows(rows)
+
+
+def _card_rows(card: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = [("made by", card["made_by"]), ("data", card["data"]["origin"])]
+    for who in ("teacher", "student", "archive"):
+        rows.append((f"{who}, test accuracy", f"{card[who]['accuracy']:.2%} (macro-F1 {card[who]['macro_f1']:.2%})"))
+    for measured in card["latency"]["exported"]:
+        rows.append(
+            (f"model alone, {measured['texts']} texts", f"{measured['p50_ms']} ms median, {measured['p99_ms']} ms p99")
+        )
+    return rows
+
+
+def _print_rows(rows: list[tuple[str, str]]) -> None:
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False).print(table)

@@ -1,0 +1,41 @@
+"""``marwright build``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from marwright.cli.options import ConfigArgument, JsonOption, SetOption, print_json
+from marwright.config import load_config
+from marwright.pipeline import STATIONS, archive_path
+from marwright.pipeline import build as build_archive
+from marwright.progress import say
+
+STATION_NAMES = ", ".join(station.name for station in STATIONS)
+
+
+def build(
+    config: ConfigArgument = "customs",
+    until: Annotated[
+        str | None, typer.Option(metavar="STATION", help=f"Stop after this station: {STATION_NAMES}.")
+    ] = None,
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Build an archive: rows → teacher → student → int8 → TorchScript → .mar.
+
+    Stations whose settings and inputs have not changed are skipped. A killed build goes on where it was.
+
+    Example: marwright build configs/customs.yaml --until teacher --set teacher.epochs=3
+    """
+    loaded = load_config(config, settings or ())
+    steps = build_archive(loaded, until)
+    archive = archive_path(loaded)
+    if as_json:
+        print_json(
+            {"archive": str(archive) if archive.is_file() else None, "stations": [asdict(step) for step in steps]}
+        )
+    elif until in (None, "archive"):
+        say(f"{archive} is ready: marwright serve, or marwright predict {archive} 'some text'")

@@ -1,0 +1,1 @@
+"""The compression station: the student's weights in the precision of each device."""

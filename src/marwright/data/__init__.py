@@ -1,0 +1,1 @@
+"""The data station: labelled rows from any source, cleaned, divided and described."""

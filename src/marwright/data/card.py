@@ -1,0 +1,79 @@
+"""Describes the data a model was made from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from marwright.data.rows import Row
+from marwright.workspace import SPLITS
+
+PERCENTILES = (50, 90, 95, 99, 100)
+
+
+def describe(
+    rows: Sequence[Row],
+    lengths: Sequence[int],
+    *,
+    origin: str,
+    max_length: int,
+    dropped: Mapping[str, int],
+    seen_in_train: int,
+) -> dict[str, Any]:
+    """The data card.
+
+    Args:
+        rows: all rows that stay, each with its split.
+        lengths: tokens of every row's text before it is cut, special tokens included.
+        origin: where the rows come from.
+        max_length: tokens at which texts are cut.
+        dropped: how many rows were left out, by reason.
+        seen_in_train: rows of validation and test whose text stands in train.
+    """
+    per_label = Counter(row.label for row in rows)
+    return {
+        "origin": origin,
+        "rows": {split: sum(row.split == split for row in rows) for split in SPLITS},
+        "labels": len(per_label),
+        "rows_per_label": dict(sorted(per_label.items())),
+        "majority_share": {split: _majority(rows, split) for split in SPLITS},
+        "labels_without_test_rows": sorted(set(per_label) - {row.label for row in rows if row.split == "test"}),
+        "tokens": {
+            **{f"p{p}": int(np.percentile(lengths, p, method="higher")) for p in PERCENTILES},
+            "mean": round(float(np.mean(lengths)), 1),
+            "max_length": max_length,
+            "cut_share": round(float(np.mean(np.asarray(lengths) > max_length)), 4),
+        },
+        "dropped": dict(sorted(dropped.items())),
+        "seen_in_train": seen_in_train,
+    }
+
+
+def _majority(rows: Sequence[Row], split: str) -> float:
+    labels = Counter(row.label for row in rows if row.split == split)
+    return round(labels.most_common(1)[0][1] / labels.total(), 4) if labels else 0.0
+
+
+def sentences(card: Mapping[str, Any]) -> list[str]:
+    """The card in words, for the terminal."""
+    rows, tokens = card["rows"], card["tokens"]
+    lines = [
+        f"{sum(rows.values()):,} rows from {card['origin']}: "
+        + ", ".join(f"{rows[split]:,} {split}" for split in SPLITS)
+        + f"; {card['labels']} labels, the largest has {card['majority_share']['test']:.1%} of test",
+        f"tokens: median {tokens['p50']}, 99 % up to {tokens['p99']}; "
+        f"{tokens['cut_share']:.1%} of texts are cut at {tokens['max_length']}",
+    ]
+    lines += [f"left out {count:,} rows: {why}" for why, count in card["dropped"].items() if count]
+    if card["labels_without_test_rows"]:
+        lines.append(
+            f"{len(card['labels_without_test_rows'])} labels are too rare to be tested; they are in train only"
+        )
+    baseline = card["baseline"]
+    line = f"a linear model on word counts reaches {baseline['accuracy']:.1%} on test"
+    if "accuracy_random_split" in baseline:
+        line += f" ({baseline['accuracy_random_split']:.1%} if groups were torn apart by a random split)"
+    return [*lines, line]

@@ -1,0 +1,50 @@
+"""Takes out of a table what would make its test split lie: duplicates, contradictions, texts seen in training."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Literal
+
+from marwright.data.rows import Row
+
+DUPLICATE = "the same text with the same label stands before"
+CONTRADICTION = "the same text stands with another, at least as frequent label"
+SEEN_IN_TRAIN = "the text stands in train too"
+
+
+def remove_duplicates(rows: Sequence[Row], dropped: Counter[str]) -> list[Row]:
+    """Keep one row per text and split.
+
+    A text with several labels keeps its most frequent one, the first of those that are equally frequent.
+    """
+    votes: dict[tuple[str | None, str], Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        votes[row.split, row.text][row.label] += 1
+    winner = {key: labels.most_common(1)[0][0] for key, labels in votes.items()}
+    kept: dict[tuple[str | None, str], Row] = {}
+    for row in rows:
+        key = row.split, row.text
+        if row.label != winner[key]:
+            dropped[CONTRADICTION] += 1
+        elif key in kept:
+            dropped[DUPLICATE] += 1
+        else:
+            kept[key] = row
+    return list(kept.values())
+
+
+def treat_overlap(
+    rows: Sequence[Row], overlap: Literal["remove", "count"], dropped: Counter[str]
+) -> tuple[list[Row], int]:
+    """Remove, or only count, validation and test rows whose text stands in train too.
+
+    Returns:
+        the rows that stay, and how many rows of validation and test were seen in train.
+    """
+    train = {row.text for row in rows if row.split == "train"}
+    seen = [row.split != "train" and row.text in train for row in rows]
+    if overlap == "count":
+        return list(rows), sum(seen)
+    dropped[SEEN_IN_TRAIN] += sum(seen)
+    return [row for row, leaks in zip(rows, seen, strict=True) if not leaks], sum(seen)

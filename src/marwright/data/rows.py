@@ -1,0 +1,34 @@
+"""A labelled text on its way from a source into the splits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One labelled text.
+
+    ``place`` says where it was found, for error messages; rows of one ``group`` stay on one side of a split;
+    ``split`` is the side the source itself put it on (``train``, ``validation`` or ``test``), if it did.
+    """
+
+    text: str
+    label: str
+    place: str
+    group: str | None = None
+    split: str | None = None
+
+
+@dataclass
+class Reading:
+    """What a source gives: its rows, to be read once, and a count of what it left out and why.
+
+    ``dropped`` is complete only when ``rows`` has been read to its end.
+    """
+
+    rows: Iterator[Row]
+    origin: str
+    dropped: Counter[str] = field(default_factory=Counter)

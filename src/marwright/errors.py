@@ -1,0 +1,37 @@
+"""The errors a user can cause and cure. Raised where they are found, printed once by the command line."""
+
+from __future__ import annotations
+
+
+class MarwrightError(Exception):
+    """A problem the user can fix. ``str(error)`` is one or two lines naming the file and the cure."""
+
+    exit_code = 2
+
+
+class ConfigError(MarwrightError):
+    """The configuration file is missing, unreadable or says something marwright does not understand."""
+
+
+class DataError(MarwrightError):
+    """The labelled rows cannot be used as they are."""
+
+
+class CheckpointError(MarwrightError):
+    """A pretrained checkpoint cannot be found or is not what it claims to be."""
+
+
+class TrainingError(MarwrightError):
+    """A teacher or student cannot be trained as configured."""
+
+
+class ExportError(MarwrightError):
+    """The exported module does not answer as the model it was made from."""
+
+
+class ArchiveError(MarwrightError):
+    """An archive cannot be written, read or run."""
+
+
+class ServerError(MarwrightError):
+    """TorchServe cannot be started, reached or stopped."""

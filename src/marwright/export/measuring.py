@@ -1,0 +1,57 @@
+"""Measures an exported module alone: its answers on a split and its latency on one thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from marwright.export.parity import Module
+from marwright.progress import track
+from marwright.tokenization import batches_by_length, padded
+
+
+def logits_of(module: Module, rows: Sequence[Sequence[int]], filler: int, what: str) -> npt.NDArray[np.float32]:
+    """Logits of every row, in order, shape (rows, labels)."""
+    found: dict[int, npt.NDArray[np.float32]] = {}
+    batches = batches_by_length(rows, 16)
+    with torch.inference_mode():
+        for indices in track(batches, what, total=len(batches)):
+            logits = module(*padded([rows[index] for index in indices], filler)).float().numpy()
+            found.update(zip(indices, logits, strict=True))
+    return np.stack([found[index] for index in range(len(rows))])
+
+
+def latency_ms(
+    module: Module, rows: Sequence[Sequence[int]], filler: int, batch: int, runs: int = 60
+) -> dict[str, Any]:
+    """Milliseconds of one call on one thread, over batches of real rows.
+
+    Args:
+        module: the exported module.
+        rows: token ids of real texts; batches are cut from them in order, from the start again when they end.
+        filler: the padding id.
+        batch: texts in a call.
+        runs: calls that are timed, after ten that are not.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        batches = [
+            padded([rows[(start * batch + offset) % len(rows)] for offset in range(batch)], filler)
+            for start in range(runs + 10)
+        ]
+        times = []
+        with torch.inference_mode():
+            for ids, mask in batches:
+                started = time.perf_counter()
+                module(ids, mask)
+                times.append(1000 * (time.perf_counter() - started))
+    finally:
+        torch.set_num_threads(threads)
+    p50, p99 = np.percentile(times[10:], [50, 99])
+    return {"texts": batch, "p50_ms": round(float(p50), 2), "p99_ms": round(float(p99), 2)}

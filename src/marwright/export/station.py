@@ -1,0 +1,153 @@
+"""Exports the compressed student, proves parity, measures it, and records golden requests."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from marwright.config import ExportConfig
+from marwright.export import measuring, torchscript
+from marwright.export.parity import Difference, check, compare, shape_table
+from marwright.files import read_json, stable_json, write_text
+from marwright.metrics import scores
+from marwright.modules.packed_bert import PackedBert
+from marwright.modules.pretrained import HuggingFaceClassifier, load_module
+from marwright.modules.quantized import load_tensors
+from marwright.progress import say
+from marwright.tokenization import pad_id, padded, token_ids
+from marwright.workspace import CompressedFolder, DataFolder, ExportedFolder, ModelFolder
+
+GOLDEN_REQUESTS = 32
+METHODS = {"script": "scripted", "trace": "traced"}
+
+
+def export(
+    config: ExportConfig,
+    data: DataFolder,
+    student: ModelFolder,
+    compressed: CompressedFolder,
+    *,
+    max_length: int,
+    output: Path,
+) -> None:
+    """Write an :class:`ExportedFolder`.
+
+    Two comparisons must hold within ``config.tolerance``. Before quantization, the scripted or traced module answers as
+    the Hugging Face model. After it, the TorchScript file, loaded again, answers as the eager int8 module.
+
+    Raises:
+        ExportError: one of them does not; the message has the table of shapes.
+    """
+    from safetensors.torch import load_file
+    from tokenizers import Tokenizer
+
+    folder = ExportedFolder(output)
+    tokenizer = Tokenizer.from_file(str(student.tokenizer))
+    filler = pad_id(tokenizer)
+    texts, labels = _test_split(data)
+    rows = token_ids(tokenizer, texts)
+    table = shape_table(rows, max_length)
+    example = padded(table[5], filler)
+
+    def compiled(module: nn.Module) -> torch.jit.ScriptModule:
+        return torchscript.to_torchscript(module, example, script=isinstance(module, PackedBert))
+
+    module = load_module(student.checkpoint, config.method)
+    before = compare(compiled(module), HuggingFaceClassifier(student.checkpoint), table, filler)
+    check(before, config.tolerance, "before quantization")
+
+    eager = load_tensors(module, load_file(compressed.cpu), torch.float32)
+    torchscript.save(compiled(eager), folder.cpu)
+    exported = torchscript.load(folder.cpu)
+    after = compare(exported, eager, table, filler)
+    check(after, config.tolerance, "after compression, exported against eager")
+
+    card: dict[str, Any] = {
+        "module": type(module).__name__,
+        "method": "script" if isinstance(module, PackedBert) else "trace",
+        "parity": {"tolerance": config.tolerance, "before": _shapes(before), "after": _shapes(after)},
+    }
+    if compressed.gpu.is_file():
+        card["gpu"] = _export_gpu(config, student, compressed, folder, table, filler, compiled)
+
+    logits = measuring.logits_of(exported, rows, filler, "test answers of the exported module")
+    teacher_like = np.load(student.logits("test"))
+    full = HuggingFaceClassifier(student.checkpoint)
+    card["test"] = scores(logits, labels) | {
+        "rows": len(rows),
+        "same_label_as_student": float((logits.argmax(1) == teacher_like.argmax(1)).mean()),
+        "student_accuracy": float((teacher_like.argmax(1) == labels).mean()),
+    }
+    card["latency"] = {
+        "threads": 1,
+        "machine": platform.machine(),
+        "exported": [measuring.latency_ms(exported, rows, filler, batch) for batch in (1, 16)],
+        "eager_fp32": [measuring.latency_ms(full, rows, filler, batch, runs=20) for batch in (1, 16)],
+    }
+    write_text(folder.card, stable_json(card))
+    write_text(folder.golden, stable_json(_golden(texts, logits, read_json(data.labels))))
+    _tell(card)
+
+
+def _export_gpu(
+    config: ExportConfig,
+    student: ModelFolder,
+    compressed: CompressedFolder,
+    folder: ExportedFolder,
+    table: list[list[list[int]]],
+    filler: int,
+    compiled: Any,
+) -> dict[str, Any]:
+    """Export the half-precision module; it is compared on the CPU, which computes float16 slowly but rightly."""
+    from safetensors.torch import load_file
+
+    module = load_tensors(load_module(student.checkpoint, config.method), load_file(compressed.gpu), torch.float16)
+    torchscript.save(compiled(module), folder.gpu)
+    differences = compare(torchscript.load(folder.gpu), module, table, filler)
+    check(differences, config.tolerance, "fp16, exported against eager")
+    return {"precision": "fp16", "parity": _shapes(differences), "bytes": folder.gpu.stat().st_size}
+
+
+def _test_split(data: DataFolder) -> tuple[list[str], npt.NDArray[np.int64]]:
+    from datasets import load_from_disk
+
+    test = load_from_disk(str(data.splits))["test"]
+    return list(test["text"]), np.asarray(test["label"])
+
+
+def _shapes(differences: list[Difference]) -> dict[str, float]:
+    return {difference.shape: float(f"{difference.largest:.3g}") for difference in differences}
+
+
+def _golden(texts: list[str], logits: npt.NDArray[np.float32], labels: list[str]) -> list[dict[str, Any]]:
+    """Texts spread evenly over the test split, with the five largest probabilities of each."""
+    probabilities = torch.softmax(torch.from_numpy(logits), dim=1)
+    golden = []
+    for index in np.unique(np.linspace(0, len(texts) - 1, GOLDEN_REQUESTS).astype(int)).tolist():
+        best: tuple[Tensor, Tensor] = probabilities[index].topk(min(5, len(labels)))
+        answer = {
+            labels[label]: round(float(value), 6)
+            for value, label in zip(best[0].tolist(), best[1].tolist(), strict=True)
+        }
+        golden.append({"text": texts[index], "probabilities": answer})
+    return golden
+
+
+def _tell(card: dict[str, Any]) -> None:
+    test, latency = card["test"], card["latency"]
+    say(
+        f"  {card['module']}, {METHODS[card['method']]}: logits within {max(card['parity']['before'].values()):.0e} "
+        f"before quantization; same label as the student on {test['same_label_as_student']:.2%} of test rows after it"
+    )
+    say(f"  test accuracy {test['accuracy']:.2%} (student in fp32 {test['student_accuracy']:.2%})")
+    for own, full in zip(latency["exported"], latency["eager_fp32"], strict=True):
+        say(
+            f"  {own['texts']} text{'s' if own['texts'] > 1 else ''} on one thread: {own['p50_ms']} ms "
+            f"(student in fp32, not exported: {full['p50_ms']} ms)"
+        )

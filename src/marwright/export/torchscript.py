@@ -1,0 +1,49 @@
+"""Turns a module into TorchScript. Every call into ``torch.jit``, which is leaving PyTorch, stands in this file."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from marwright.files import replacing
+
+
+def to_torchscript(module: nn.Module, example: tuple[Tensor, Tensor], *, script: bool) -> torch.jit.ScriptModule:
+    """Script or trace, then freeze: weights become constants, attributes and training code go.
+
+    Args:
+        module: in evaluation mode.
+        example: ids and attention mask, (batch, length) each; tracing runs them.
+        script: compile the module's own code; otherwise record what it does with the example.
+    """
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")
+        if script:
+            compiled = torch.jit.script(module)
+        else:
+            # The checker would compare the trace with itself; parity.py compares it with the eager module.
+            compiled = torch.jit.trace(  # type: ignore[no-untyped-call]
+                module, example, check_trace=False, strict=False
+            )
+        frozen: torch.jit.ScriptModule = torch.jit.freeze(compiled)
+        return frozen
+
+
+def save(module: torch.jit.ScriptModule, file: Path) -> None:
+    """Write a TorchScript file, whole or not at all."""
+    with warnings.catch_warnings(), replacing(file) as partial:
+        warnings.simplefilter("ignore")
+        torch.jit.save(module, str(partial))
+
+
+def load(file: Path) -> torch.jit.ScriptModule:
+    """Read a TorchScript file onto the CPU, as a handler would."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module: torch.jit.ScriptModule = torch.jit.load(  # type: ignore[no-untyped-call]
+            str(file), map_location="cpu"
+        )
+        return module

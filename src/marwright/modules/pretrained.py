@@ -1,0 +1,149 @@
+"""Loads a Hugging Face checkpoint into the module that will be served."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from marwright.modules.packed_bert import EncoderShape, PackedBert
+
+State = Mapping[str, Tensor]
+
+
+class HuggingFaceClassifier(nn.Module):
+    """Any sequence-classification model of transformers, called with ids and attention mask."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        super().__init__()
+        from transformers import AutoModelForSequenceClassification
+
+        self.model = AutoModelForSequenceClassification.from_pretrained(checkpoint).eval()
+
+    def forward(self, ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return (batch, labels) float32 logits for (batch, length) int64 ids and mask."""
+        logits: Tensor = self.model(input_ids=ids, attention_mask=attention_mask).logits
+        return logits.float()
+
+
+def load_module(checkpoint: Path, method: Literal["script", "trace"]) -> nn.Module:
+    """The module to export for a checkpoint folder, in evaluation mode.
+
+    With ``script``, checkpoints of the BERT family become a :class:`PackedBert`; everything else, and everything with
+    ``trace``, stays the Hugging Face module.
+    """
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(checkpoint)
+    read = _FAMILIES.get(config.model_type)
+    if method == "trace" or read is None or not _is_plain(config):
+        return HuggingFaceClassifier(checkpoint).eval()
+    from safetensors.torch import load_file
+
+    shape, state = read(config, load_file(checkpoint / "model.safetensors"))
+    with torch.device("meta"):
+        module = PackedBert(shape)
+    module.load_state_dict(state, assign=True)
+    return module.eval()
+
+
+def _is_plain(config: Any) -> bool:
+    """Whether the checkpoint computes what PackedBert computes: exact GELU, absolute positions, no decoder."""
+    activation = getattr(config, "hidden_act", getattr(config, "activation", None))
+    position = getattr(config, "position_embedding_type", "absolute") or "absolute"
+    return activation == "gelu" and position == "absolute" and not getattr(config, "is_decoder", False)
+
+
+def _bert(config: Any, state: State) -> tuple[EncoderShape, dict[str, Tensor]]:
+    shape = _shape(config, state, head_activation="tanh")
+    embeddings = "bert.embeddings."
+    packed = _embeddings(state, embeddings, token_type=state[embeddings + "token_type_embeddings.weight"][0])
+    packed |= _bert_layers(state, "bert.encoder.layer.", shape.layers)
+    packed |= _linear(state, "bert.pooler.dense", "head") | _linear(state, "classifier", "classifier")
+    return shape, packed
+
+
+def _roberta(config: Any, state: State) -> tuple[EncoderShape, dict[str, Tensor]]:
+    shape = _shape(config, state, head_activation="tanh", first_position=config.pad_token_id + 1)
+    embeddings = "roberta.embeddings."
+    packed = _embeddings(state, embeddings, token_type=state[embeddings + "token_type_embeddings.weight"][0])
+    packed |= _bert_layers(state, "roberta.encoder.layer.", shape.layers)
+    packed |= _linear(state, "classifier.dense", "head") | _linear(state, "classifier.out_proj", "classifier")
+    return shape, packed
+
+
+def _distilbert(config: Any, state: State) -> tuple[EncoderShape, dict[str, Tensor]]:
+    shape = _shape(config, state, head_activation="relu")
+    packed = _embeddings(state, "distilbert.embeddings.", token_type=None)
+    for index in range(shape.layers):
+        old, new = f"distilbert.transformer.layer.{index}.", f"layers.{index}."
+        attention = [old + f"attention.{name}_lin" for name in "qkv"]
+        packed |= _fused(state, attention, new + "query_key_value")
+        packed |= _linear(state, old + "attention.out_lin", new + "attention_output")
+        packed |= _linear(state, old + "sa_layer_norm", new + "attention_norm")
+        packed |= _linear(state, old + "ffn.lin1", new + "up") | _linear(state, old + "ffn.lin2", new + "down")
+        packed |= _linear(state, old + "output_layer_norm", new + "output_norm")
+    packed |= _linear(state, "pre_classifier", "head") | _linear(state, "classifier", "classifier")
+    return shape, packed
+
+
+_FAMILIES: dict[str, Callable[[Any, State], tuple[EncoderShape, dict[str, Tensor]]]] = {
+    "bert": _bert,
+    "roberta": _roberta,
+    "distilbert": _distilbert,
+}
+
+
+def _shape(
+    config: Any, state: State, *, head_activation: Literal["tanh", "relu"], first_position: int = 0
+) -> EncoderShape:
+    # DistilBERT names its numbers differently; transformers maps the common names onto them.
+    intermediate = config.hidden_dim if config.model_type == "distilbert" else config.intermediate_size
+    labels = (
+        state["classifier.out_proj.weight"] if "classifier.out_proj.weight" in state else state["classifier.weight"]
+    )
+    return EncoderShape(
+        vocabulary=config.vocab_size,
+        hidden=config.hidden_size,
+        layers=config.num_hidden_layers,
+        heads=config.num_attention_heads,
+        intermediate=intermediate,
+        positions=config.max_position_embeddings,
+        labels=labels.size(0),
+        norm_epsilon=getattr(config, "layer_norm_eps", 1e-12),
+        first_position=first_position,
+        head_activation=head_activation,
+    )
+
+
+def _embeddings(state: State, prefix: str, token_type: Tensor | None) -> dict[str, Tensor]:
+    positions = state[prefix + "position_embeddings.weight"]
+    return {
+        "word_embeddings.weight": state[prefix + "word_embeddings.weight"],
+        "position_embeddings.weight": positions if token_type is None else positions + token_type,
+    } | _linear(state, prefix + "LayerNorm", "embedding_norm")
+
+
+def _bert_layers(state: State, prefix: str, layers: int) -> dict[str, Tensor]:
+    packed: dict[str, Tensor] = {}
+    for index in range(layers):
+        old, new = f"{prefix}{index}.", f"layers.{index}."
+        attention = [old + f"attention.self.{name}" for name in ("query", "key", "value")]
+        packed |= _fused(state, attention, new + "query_key_value")
+        packed |= _linear(state, old + "attention.output.dense", new + "attention_output")
+        packed |= _linear(state, old + "attention.output.LayerNorm", new + "attention_norm")
+        packed |= _linear(state, old + "intermediate.dense", new + "up")
+        packed |= _linear(state, old + "output.dense", new + "down")
+        packed |= _linear(state, old + "output.LayerNorm", new + "output_norm")
+    return packed
+
+
+def _linear(state: State, old: str, new: str) -> dict[str, Tensor]:
+    return {f"{new}.{part}": state[f"{old}.{part}"] for part in ("weight", "bias")}
+
+
+def _fused(state: State, old: list[str], new: str) -> dict[str, Tensor]:
+    return {f"{new}.{part}": torch.cat([state[f"{name}.{part}"] for name in old]) for part in ("weight", "bias")}

@@ -1,0 +1,100 @@
+"""The five ports of a TorchServe, and whether they are free."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import psutil
+
+from marwright.errors import ServerError
+
+# Without Unix sockets TorchServe talks to its workers through this many TCP ports at most, from 9000 on.
+_WORKER_PORTS = 16
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where one server listens: HTTP for the first three, gRPC for the other two."""
+
+    inference: int = 8080
+    management: int = 8081
+    metrics: int = 8082
+    grpc_inference: int = 7070
+    grpc_management: int = 7071
+
+    @classmethod
+    def free(cls) -> Ports:
+        """Five ports that nobody on this machine listens on at the moment."""
+        with ExitStack() as stack:
+            sockets = [stack.enter_context(socket.socket()) for _ in range(5)]
+            for each in sockets:
+                each.bind(("127.0.0.1", 0))
+            return cls(*(each.getsockname()[1] for each in sockets))
+
+
+@dataclass(frozen=True)
+class Listener:
+    """One place a server is about to listen on, and the line of its configuration that says so."""
+
+    key: str
+    host: str
+    port: int
+
+
+def require_free(listeners: Iterable[Listener], *, configured_in: str) -> None:
+    """Check that every listener's port can be bound.
+
+    Raises:
+        ServerError: a port is taken, named with the process that holds it, or given to two listeners.
+    """
+    keys: dict[int, str] = {}
+    for listener in listeners:
+        if listener.port in keys:
+            raise ServerError(
+                f"{configured_in}: {keys[listener.port]} and {listener.key} both say port {listener.port}; "
+                f"give each its own."
+            )
+        keys[listener.port] = listener.key
+        if not _is_free(listener.host, listener.port):
+            raise ServerError(
+                f"Port {listener.port} is taken{_holder(listener.port)}: "
+                f"stop that process, or change {listener.key} in {configured_in}."
+            )
+
+
+def first_worker_port(start: int = 9000) -> int:
+    """Return a port, from ``start`` up, that begins a run of free ones for a server's workers."""
+    port = start
+    while port < 65_000:
+        taken = [number for number in range(port, port + _WORKER_PORTS) if not _is_free("127.0.0.1", number)]
+        if not taken:
+            return port
+        port = taken[-1] + 1
+    return start
+
+
+def _is_free(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        # A connection that has just been closed does not hold the port; a listener does.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def _holder(port: int) -> str:
+    """Say who listens on ``port``, as far as this user may know."""
+    try:
+        for connection in psutil.net_connections(kind="tcp"):
+            here = connection.laddr and connection.laddr.port == port
+            if here and connection.status == psutil.CONN_LISTEN and connection.pid:
+                return f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
+    except psutil.Error:
+        pass
+    return ""

@@ -1,0 +1,46 @@
+"""Texts to token ids and token ids to padded batches, the same way for training and for measuring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+    from tokenizers import Tokenizer
+
+
+def token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """Ids of every text's tokens, special tokens included, cut as the tokenizer is set."""
+    return [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
+
+
+def pad_id(tokenizer: Tokenizer) -> int:
+    """The id that fills a batch's short rows. The attention mask hides it, so any id would do."""
+    for token in ("[PAD]", "<pad>"):
+        if (found := tokenizer.token_to_id(token)) is not None:
+            return int(found)
+    return 0
+
+
+def padded(rows: Sequence[Sequence[int]], filler: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pad a batch to its longest row.
+
+    Returns:
+        ids and attention mask, both int64 of shape (rows, longest).
+    """
+    import torch
+
+    lengths = np.array([len(row) for row in rows])
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    ids = np.full(mask.shape, filler, dtype=np.int64)
+    ids[mask] = np.concatenate([np.asarray(row, dtype=np.int64) for row in rows])
+    return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))
+
+
+def batches_by_length(rows: Sequence[Sequence[int]], size: int) -> list[list[int]]:
+    """Indices of ``rows`` in batches of like length, so that little is spent on padding."""
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+    return [order[start : start + size] for start in range(0, len(order), size)]

@@ -1,0 +1,99 @@
+"""Loads a checkpoint as a classifier with the right labels, and writes one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
+from transformers.utils import logging as transformers_logging
+
+from marwright.checkpoints import not_found, resolve
+from marwright.config import StudentConfig
+from marwright.errors import TrainingError
+
+# Turc et al. 2019: layers and hidden size; heads are hidden / 64 and the feed-forward layer is 4 × hidden.
+SHAPES = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512), "medium": (8, 512)}
+
+
+def load_classifier(checkpoint: str | Path, labels: Sequence[str]) -> Any:
+    """A sequence-classification model; its last layer is new unless the checkpoint has the same number of labels.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be loaded.
+    """
+    # The load report announces the new last layer as if it were a mistake.
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    where = resolve(str(checkpoint))
+    try:
+        return AutoModelForSequenceClassification.from_pretrained(
+            where,
+            num_labels=len(labels),
+            id2label=dict(enumerate(labels)),
+            label2id={label: index for index, label in enumerate(labels)},
+            ignore_mismatched_sizes=True,
+            dtype=torch.float32,
+        )
+    except (OSError, ValueError) as error:
+        raise not_found(str(checkpoint), error) from error
+
+
+def start_student(config: StudentConfig, teacher: Any, labels: Sequence[str]) -> Any:
+    """The student before its training.
+
+    Raises:
+        TrainingError: the teacher has no such layers.
+        CheckpointError: the student's own checkpoint cannot be loaded.
+    """
+    if config.checkpoint is not None:
+        return load_classifier(config.checkpoint, labels)
+    if config.shape is not None:
+        layers, hidden = SHAPES[config.shape]
+        shape = BertConfig(
+            vocab_size=teacher.config.vocab_size,
+            hidden_size=hidden,
+            num_hidden_layers=layers,
+            num_attention_heads=hidden // 64,
+            intermediate_size=4 * hidden,
+            pad_token_id=teacher.config.pad_token_id,
+            id2label=teacher.config.id2label,
+            label2id=teacher.config.label2id,
+        )
+        return BertForSequenceClassification(shape)
+    assert config.layers is not None
+    return _with_layers(teacher, config.layers)
+
+
+def _with_layers(teacher: Any, chosen: Sequence[int]) -> Any:
+    """A copy of the teacher with some of its layers, in the given order."""
+    blocks = [
+        (name, child)
+        for name, child in teacher.named_modules()
+        if isinstance(child, torch.nn.ModuleList) and len(child) == teacher.config.num_hidden_layers
+    ]
+    if not blocks:
+        raise TrainingError(
+            f"student.layers: {teacher.config.model_type} keeps its layers where marwright cannot see them"
+        )
+    wrong = [layer for layer in chosen if not 0 <= layer < teacher.config.num_hidden_layers]
+    if wrong:
+        raise TrainingError(
+            f"student.layers: the teacher has layers 0 to {teacher.config.num_hidden_layers - 1}, not {wrong}"
+        )
+    import copy
+
+    student = copy.deepcopy(teacher)
+    name = blocks[0][0]
+    parent, _, last = name.rpartition(".")
+    kept = torch.nn.ModuleList(student.get_submodule(name)[layer] for layer in chosen)
+    setattr(student.get_submodule(parent), last, kept)
+    student.config.num_hidden_layers = len(kept)
+    return student
+
+
+def freeze_word_embeddings(model: Any) -> None:
+    """Keep the word embeddings as they are."""
+    model.get_input_embeddings().weight.requires_grad_(False)

@@ -1,0 +1,77 @@
+"""Splits as token ids, and the batches a trainer takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from tokenizers import Tokenizer
+
+from marwright.tokenization import pad_id, padded, token_ids
+from marwright.workspace import SPLITS, DataFolder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class TokenizedSplit(torch.utils.data.Dataset[dict[str, Any]]):
+    """Token ids and label ids of one split, optionally with a teacher's logits."""
+
+    def __init__(
+        self,
+        rows: list[list[int]],
+        labels: npt.NDArray[np.int64],
+        teacher_logits: npt.NDArray[np.float32] | None = None,
+    ) -> None:
+        self.rows = rows
+        self.labels = labels
+        self.teacher_logits = teacher_logits
+        # Trainer's grouping by length reads this column.
+        self.column_names = ["length"]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        if index == "length":
+            return [len(row) for row in self.rows]
+        example: dict[str, Any] = {"input_ids": self.rows[index], "labels": int(self.labels[index])}
+        if self.teacher_logits is not None:
+            example["teacher_logits"] = self.teacher_logits[index]
+        return example
+
+
+@dataclass(frozen=True)
+class Collator:
+    """Pads examples to the longest of their batch."""
+
+    filler: int
+
+    def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+        """Return ids and attention mask of shape (batch, longest), labels, and teacher logits where given."""
+        ids, mask = padded([example["input_ids"] for example in examples], self.filler)
+        batch = {"input_ids": ids, "attention_mask": mask}
+        batch["labels"] = torch.tensor([example["labels"] for example in examples])
+        if "teacher_logits" in examples[0]:
+            batch["teacher_logits"] = torch.from_numpy(np.stack([example["teacher_logits"] for example in examples]))
+        return batch
+
+
+def tokenized_splits(data: DataFolder, tokenizer: Tokenizer) -> dict[str, TokenizedSplit]:
+    """Tokenize every split of a data folder."""
+    from datasets import load_from_disk
+
+    splits = load_from_disk(str(data.splits))
+    return {
+        name: TokenizedSplit(token_ids(tokenizer, splits[name]["text"]), np.asarray(splits[name]["label"]))
+        for name in SPLITS
+    }
+
+
+def collator_for(tokenizer: Tokenizer) -> Collator:
+    """The collator that pads with the tokenizer's own padding token."""
+    return Collator(pad_id(tokenizer))

@@ -1,0 +1,165 @@
+"""One training run with ``transformers.Trainer``: best checkpoint by macro-F1, early stopping, resume after a kill."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
+
+from marwright.config import TrainingConfig
+from marwright.metrics import scores
+from marwright.progress import progress_bar, say
+from marwright.training.dataset import Collator, TokenizedSplit
+
+EVALUATION_BATCH = 64
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether this machine multiplies bfloat16 matrices in hardware; elsewhere autocast would slow training down."""
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    flags = Path("/proc/cpuinfo")
+    return flags.is_file() and any(flag in flags.read_text() for flag in ("avx512_bf16", "amx_bf16"))
+
+
+class ProgressCallback(TrainerCallback):  # type: ignore[misc]
+    """A live bar on a terminal, and one line an epoch everywhere."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.bar = progress_bar()
+        self.loss = float("nan")
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.bar.start()
+        self.task = self.bar.add_task(self.what, total=state.max_steps, completed=state.global_step, note="")
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.bar.update(self.task, completed=state.global_step)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        self.loss = (logs or {}).get("loss", self.loss)
+        self.bar.update(self.task, note=f"loss {self.loss:.3f}")
+
+    def on_evaluate(
+        self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, **kwargs: Any
+    ) -> None:
+        metrics = metrics or {}
+        say(
+            f"  {self.what}: epoch {round(state.epoch or 0)} of {args.num_train_epochs}, loss {self.loss:.3f}, "
+            f"validation accuracy {metrics['eval_accuracy']:.1%}, macro-F1 {metrics['eval_macro_f1']:.1%}"
+        )
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.bar.stop()
+
+
+def fit(
+    model: Any,
+    train: TokenizedSplit,
+    validation: TokenizedSplit,
+    collator: Collator,
+    config: TrainingConfig,
+    *,
+    what: str,
+    seed: int,
+    work: Path,
+    label_smoothing: float = 0.0,
+    trainer_class: type[Trainer] = Trainer,
+    **trainer_settings: Any,
+) -> list[dict[str, float]]:
+    """Train ``model`` in place and leave it with the weights of its best epoch.
+
+    Args:
+        model: a transformers classifier.
+        train: what it learns from.
+        validation: what picks the best epoch and stops early.
+        collator: makes batches.
+        config: epochs, batch size, learning rate and the like.
+        what: the name shown to the user.
+        seed: of shuffling and dropout.
+        work: checkpoints go here; those of a killed run are resumed.
+        label_smoothing: share of every label's probability that is spread over the others.
+        trainer_class: computes the loss.
+        trainer_settings: passed to ``trainer_class``.
+
+    Returns:
+        one entry per epoch: loss and validation scores.
+    """
+    steps = -(-len(train) // config.batch_size) * config.epochs
+    arguments = TrainingArguments(
+        output_dir=str(work),
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=config.batch_size,
+        per_device_eval_batch_size=EVALUATION_BATCH,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        warmup_steps=round(steps * config.warmup_fraction),
+        label_smoothing_factor=label_smoothing,
+        train_sampling_strategy="group_by_length",
+        bf16=has_fast_bfloat16(),
+        use_cpu=not torch.cuda.is_available(),
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        logging_strategy="steps",
+        logging_steps=max(1, steps // (config.epochs * 4)),
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="macro_f1",
+        greater_is_better=True,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        dataloader_pin_memory=torch.cuda.is_available(),
+        report_to="none",
+        disable_tqdm=True,
+        seed=seed,
+        data_seed=seed,
+    )
+    trainer = trainer_class(
+        model=model,
+        args=arguments,
+        train_dataset=train,
+        eval_dataset=validation,
+        data_collator=collator,
+        compute_metrics=lambda output: scores(output.predictions, output.label_ids),
+        callbacks=[ProgressCallback(what), EarlyStoppingCallback(config.early_stopping_patience)],
+        **trainer_settings,
+    )
+    # Trainer prints every log entry; the progress callback already says what matters.
+    from transformers import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
+    last = get_last_checkpoint(str(work)) if work.is_dir() else None
+    if last is not None:
+        say(f"  {what}: going on from {Path(last).name}")
+    trainer.train(resume_from_checkpoint=last)
+    return _history(trainer.state.log_history)
+
+
+def _history(log: list[dict[str, float]]) -> list[dict[str, float]]:
+    """One entry per epoch from Trainer's log: mean training loss and validation scores."""
+    epochs = []
+    losses: list[float] = []
+    for entry in log:
+        if "loss" in entry:
+            losses.append(entry["loss"])
+        elif "eval_loss" in entry:
+            scored = {
+                key.removeprefix("eval_"): round(value, 5)
+                for key, value in entry.items()
+                if key in ("eval_loss", "eval_accuracy", "eval_macro_f1", "eval_weighted_f1")
+            }
+            scored["validation_loss"] = scored.pop("loss")
+            epochs.append({"epoch": round(entry["epoch"]), "train_loss": round(float(np.mean(losses)), 5), **scored})
+            losses = []
+    return epochs
+
+
+def is_main_process() -> bool:
+    """Whether this process writes results; with ``accelerate launch`` only the first one does."""
+    return int(os.environ.get("RANK", "0")) == 0

@@ -1,0 +1,57 @@
+"""Writes what a training station leaves behind: checkpoint, tokenizer, answers, scores and curves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from marwright.files import stable_json, write_text
+from marwright.metrics import scores
+from marwright.progress import say
+from marwright.training.answers import draw_curves, logits_of
+from marwright.training.dataset import TokenizedSplit, collator_for
+from marwright.workspace import SPLITS, ModelFolder
+
+
+def write_results(
+    model: Any,
+    tokenizer: Tokenizer,
+    splits: dict[str, TokenizedSplit],
+    history: Sequence[dict[str, float]],
+    folder: ModelFolder,
+    *,
+    what: str,
+    started: float,
+) -> None:
+    """Fill a :class:`ModelFolder`.
+
+    Args:
+        model: the trained classifier.
+        tokenizer: the one it was trained with.
+        splits: all three; logits of each are kept.
+        history: one entry per epoch.
+        folder: where to write.
+        what: ``teacher`` or ``student``.
+        started: ``time.monotonic()`` when the station began.
+    """
+    model.save_pretrained(folder.checkpoint)
+    tokenizer.save(str(folder.tokenizer))
+    metrics: dict[str, Any] = {"parameters": sum(p.numel() for p in model.parameters())}
+    for split in SPLITS:
+        # Train logits are soft targets; the others are what the exported module is held against.
+        logits = logits_of(
+            model, splits[split], collator_for(tokenizer), f"{what}: {split} answers", autocast=split == "train"
+        )
+        np.save(folder.logits(split), logits)
+        if split != "train":
+            metrics[split] = scores(logits, splits[split].labels)
+    metrics["seconds"] = round(time.monotonic() - started)
+    write_text(folder.metrics, stable_json(metrics))
+    write_text(folder.history, stable_json(list(history)))
+    draw_curves(history, what, folder.curves)
+    test = metrics["test"]
+    say(f"  {what}: test accuracy {test['accuracy']:.2%}, macro-F1 {test['macro_f1']:.2%}, {metrics['seconds']} s")

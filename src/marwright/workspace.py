@@ -1,0 +1,162 @@
+"""Every file name of a run, declared once.
+
+A run lives in ``runs/NAME``; each station owns one folder of it. The archive goes to the model store.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """Cleaned, divided rows: what the data station leaves behind."""
+
+    root: Path
+
+    @property
+    def splits(self) -> Path:
+        """A ``datasets.DatasetDict`` with columns ``text`` and ``label`` (a ``ClassLabel``)."""
+        return self.root / "splits"
+
+    @property
+    def labels(self) -> Path:
+        """The label names, a JSON list in the order of their ids."""
+        return self.root / "labels.json"
+
+    @property
+    def card(self) -> Path:
+        """What is in the data, what was dropped and why."""
+        return self.root / "card.json"
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A trained teacher or student in Hugging Face's layout, with its answers on every split."""
+
+    root: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """Loadable with ``AutoModelForSequenceClassification.from_pretrained``."""
+        return self.root / "checkpoint"
+
+    @property
+    def tokenizer(self) -> Path:
+        """The one ``tokenizer.json``: normalisation, word pieces, truncation and special tokens."""
+        return self.root / "tokenizer.json"
+
+    @property
+    def metrics(self) -> Path:
+        """Accuracy, macro-F1 and weighted F1 on validation and test, and the seconds it took."""
+        return self.root / "metrics.json"
+
+    @property
+    def history(self) -> Path:
+        """One entry per epoch: losses and validation scores."""
+        return self.root / "history.json"
+
+    @property
+    def curves(self) -> Path:
+        """The same as a picture."""
+        return self.root / "curves.png"
+
+    def logits(self, split: str) -> Path:
+        """Float32 logits, one row per text of the split, in the split's order."""
+        return self.root / f"logits_{split}.npy"
+
+
+@dataclass(frozen=True)
+class CompressedFolder:
+    """The student's weights in the precision of each device."""
+
+    root: Path
+
+    @property
+    def cpu(self) -> Path:
+        """Weights of the module that runs on CPUs."""
+        return self.root / "cpu.safetensors"
+
+    @property
+    def gpu(self) -> Path:
+        """Weights of the module that runs on GPUs; absent when none was asked for."""
+        return self.root / "gpu.safetensors"
+
+    @property
+    def plan(self) -> Path:
+        """Which layers have which precision, and the sizes before and after."""
+        return self.root / "compression.json"
+
+
+@dataclass(frozen=True)
+class ExportedFolder:
+    """TorchScript modules and the proof that they answer as the model they were made from."""
+
+    root: Path
+
+    @property
+    def cpu(self) -> Path:
+        """The module for CPUs."""
+        return self.root / "model.pt"
+
+    @property
+    def gpu(self) -> Path:
+        """The module for GPUs; absent when none was asked for."""
+        return self.root / "model_gpu.pt"
+
+    @property
+    def golden(self) -> Path:
+        """Texts with the probabilities that the exported module gave them."""
+        return self.root / "golden_requests.json"
+
+    @property
+    def card(self) -> Path:
+        """Parity, accuracy and latency of the exported module."""
+        return self.root / "card.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """All folders of one run."""
+
+    root: Path
+
+    def folder(self, station: str) -> Path:
+        """The folder that a station owns."""
+        return self.root / station
+
+    def partial(self, station: str, fingerprint: str) -> Path:
+        """Where a station works until it is done; the same inputs find it again after a kill."""
+        return self.root / f".{station}-{fingerprint[:12]}.partial"
+
+    def stamp(self, station: str) -> Path:
+        """What a station was made from, written once it is done."""
+        return self.root / f"{station}.stamp.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held while a build works on this run."""
+        return self.root / ".lock"
+
+    @property
+    def data(self) -> DataFolder:
+        return DataFolder(self.folder("data"))
+
+    @property
+    def teacher(self) -> ModelFolder:
+        return ModelFolder(self.folder("teacher"))
+
+    @property
+    def student(self) -> ModelFolder:
+        return ModelFolder(self.folder("student"))
+
+    @property
+    def compressed(self) -> CompressedFolder:
+        return CompressedFolder(self.folder("compressed"))
+
+    @property
+    def exported(self) -> ExportedFolder:
+        return ExportedFolder(self.folder("exported"))
