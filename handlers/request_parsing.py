@@ -96,12 +96,13 @@ def _instance(value: Any, shared: dict[str, Any], at: int) -> dict[str, Any]:
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
+    # Never bytes(value): a number would become that many zero bytes.
+    if not isinstance(value, bytes | bytearray):
+        raise BadRequest("The text must be a string")
     try:
-        return bytes(value).decode("utf-8")
+        return value.decode("utf-8")
     except UnicodeDecodeError:
         raise BadRequest("The text is not valid UTF-8") from None
-    except (TypeError, ValueError):
-        raise BadRequest("The text must be a string") from None
 
 
 def _field(name: str, value: Any) -> Any:

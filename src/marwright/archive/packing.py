@@ -14,8 +14,9 @@ from marwright.archive import layout
 from marwright.errors import ArchiveError
 from marwright.files import replacing, stable_json
 
-# The earliest date a zip file can hold.
+# The earliest and the latest second a zip file can hold: 1980-01-01 and 2107-12-31.
 ZIP_EPOCH = 315532800
+ZIP_END = 4354819199
 
 
 class Contents:
@@ -32,16 +33,20 @@ class Contents:
             data: bytes, text (written as UTF-8), or the file that has them.
 
         Raises:
-            ArchiveError: the name is taken or has a folder. Two files of one name would silently become one.
+            ArchiveError: the name is taken or has a folder, or the file cannot be read. Two files of one name would
+                silently become one.
         """
-        if name in self._files:
+        if name in self._files or name == layout.HASHES:
             raise ArchiveError(
                 f"{data if isinstance(data, Path) else name}: the archive already has a file {name}; rename one"
             )
-        if PurePosixPath(name).name != name or name.endswith(".pyc"):
-            raise ArchiveError(f"{name}: not a name for a file in an archive")
+        if PurePosixPath(name).name != name or name in ("", "..") or "\\" in name or name.endswith(".pyc"):
+            raise ArchiveError(f"{name!r}: not a name for a file in an archive")
         if isinstance(data, Path):
-            self._files[name] = data.read_bytes()
+            try:
+                self._files[name] = data.read_bytes()
+            except OSError as error:
+                raise ArchiveError(f"{data}: cannot be read: {error.strerror or error}") from error
         else:
             self._files[name] = data.encode("utf-8") if isinstance(data, str) else data
 
@@ -102,4 +107,7 @@ def manifest(*, name: str, version: str, handler: str) -> str:
 
 def _epoch() -> int:
     """Seconds since 1970 that all dates in the archive show (https://reproducible-builds.org/specs/source-date-epoch)."""
-    return max(ZIP_EPOCH, int(os.environ.get("SOURCE_DATE_EPOCH", ZIP_EPOCH)))
+    given = os.environ.get("SOURCE_DATE_EPOCH") or str(ZIP_EPOCH)
+    if not given.isdecimal() or int(given) > ZIP_END:
+        raise ArchiveError(f"SOURCE_DATE_EPOCH={given}: give seconds since 1970, before the year 2108")
+    return max(ZIP_EPOCH, int(given))

@@ -6,6 +6,7 @@ import json
 import stat
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,9 @@ from marwright.errors import ArchiveError
 # More than any classifier needs, less than a disk.
 LARGEST_UNPACKED = 8 << 30
 
+# What zipfile raises for bytes that are no longer those that were written, encrypted or compressed in another way.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError)
+
 
 @contextmanager
 def unpacked(file: Path) -> Iterator[Path]:
@@ -31,7 +35,7 @@ def unpacked(file: Path) -> Iterator[Path]:
     with _opened(file) as archive, tempfile.TemporaryDirectory(prefix="marwright-") as folder:
         try:
             archive.extractall(folder)
-        except (zipfile.BadZipFile, OSError, EOFError) as error:
+        except _DAMAGE as error:
             raise ArchiveError(f"{file}: damaged: {error}. Build it again.") from error
         yield Path(folder)
 
@@ -40,7 +44,7 @@ def describe(file: Path) -> dict[str, Any]:
     """What an archive says of itself: manifest, settings, card and files with their sizes.
 
     Raises:
-        ArchiveError: it cannot be read, or has no manifest.
+        ArchiveError: it cannot be read, or its manifest does not name a model and its handler.
     """
     with _opened(file) as archive:
 
@@ -50,19 +54,33 @@ def describe(file: Path) -> dict[str, Any]:
         try:
             manifest = parsed(layout.MANIFEST)
             setup, card, labels = parsed(layout.SETUP), parsed(layout.CARD), parsed(layout.LABELS)
-            config = manifest["model"].get("configFile") if manifest else None
+            config = _model_in(manifest).get("configFile")
             return {
                 "file": str(file),
                 "bytes": file.stat().st_size,
                 "manifest": manifest,
-                "model_config": yaml.safe_load(archive.read(config)) if config else None,
+                "model_config": _settings_in(archive.read(config)) if config else None,
                 "setup": setup,
                 "labels": len(labels) if labels else None,
                 "card": card,
                 "files": {info.filename: info.file_size for info in archive.infolist()},
             }
-        except (ValueError, KeyError, TypeError, yaml.YAMLError, zipfile.BadZipFile) as error:
+        except (ValueError, KeyError, TypeError, yaml.YAMLError, *_DAMAGE) as error:
             raise ArchiveError(f"{file}: {type(error).__name__} while reading its description: {error}") from error
+
+
+def _model_in(manifest: Any) -> dict[str, Any]:
+    model: dict[str, Any] = manifest["model"]
+    if not all(isinstance(model[key], str) for key in ("modelName", "handler")):
+        raise TypeError("the manifest must name a model and its handler")
+    return model
+
+
+def _settings_in(text: bytes) -> dict[str, Any] | None:
+    settings = yaml.safe_load(text)
+    if not isinstance(settings, dict | None):
+        raise TypeError("the model's configuration must be settings as `key: value`")
+    return settings
 
 
 @contextmanager
@@ -71,11 +89,11 @@ def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
         raise ArchiveError(f"{file}: no such archive. Build one with `marwright build`.")
     try:
         archive = zipfile.ZipFile(file)
-    except zipfile.BadZipFile as error:
+    except (ValueError, *_DAMAGE) as error:
         raise ArchiveError(f"{file}: not a .mar archive (a zip file): {error}") from error
     with archive:
         names = archive.namelist()
-        if len(names) != len(set(names)):
+        if len(names) != len({PurePosixPath(name) for name in names}):
             raise ArchiveError(f"{file}: a name stands twice in it")
         for info in archive.infolist():
             path = PurePosixPath(info.filename.replace("\\", "/"))

@@ -30,13 +30,13 @@ class ArchiveWorker:
         self._connection = connection
         self._stream = connection.makefile("rb")
         self._file = file
-        self._log = log
+        self.log = log
         self.process = process
 
     def _read(self, length: int) -> bytes:
         data = self._stream.read(length)
         if len(data) < length:
-            raise ArchiveError(f"{self._file}: its worker died.\n{_last_lines(self._log)}")
+            raise ArchiveError(f"{self._file}: its worker died.\n{_last_lines(self.log)}")
         return data
 
     def load(self, model: str, folder: Path, handler: str, batch_size: int) -> None:
@@ -48,7 +48,7 @@ class ArchiveWorker:
         self._connection.sendall(protocol.load_message(model, str(folder), handler, batch_size))
         code, message = protocol.read_load_answer(self._read)
         if code != 200:
-            raise ArchiveError(f"{self._file}: its handler cannot be loaded: {message}\n{_last_lines(self._log)}")
+            raise ArchiveError(f"{self._file}: its handler cannot be loaded: {message}\n{_last_lines(self.log)}")
 
     def answer(self, bodies: Sequence[Body]) -> list[Answer]:
         """Answer one batch."""

@@ -31,19 +31,26 @@ def load_config(name: str | Path, overrides: Sequence[str] = ()) -> Config:
     try:
         text = path.read_text(encoding="utf-8")
         settings = yaml.safe_load(text)
-        lines = dict(_lines(yaml.compose(text, Loader=yaml.SafeLoader)))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        lines = list(_lines(yaml.compose(text, Loader=yaml.SafeLoader)))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from error
     if not isinstance(settings, dict):
         raise ConfigError(
             f"{path}: expected settings as `key: value`; start from {shipped('configs') / 'customs.yaml'}"
         )
+    places: dict[Location, str] = {}
+    for location, line in lines:
+        if location in places:
+            raise ConfigError(f"{path}:{line}: {'.'.join(map(str, location))}: given before, at {places[location]}")
+        places[location] = f"{path}:{line}"
     for override in overrides:
-        _override(settings, override)
+        location = _override(settings, override)
+        places = {at: place for at, place in places.items() if at[: len(location)] != location}
+        places[location] = f"--set {override}"
     try:
         return Config.model_validate(settings)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(problem, path, lines) for problem in error.errors())) from None
+        raise ConfigError("\n".join(_explain(problem, path, places) for problem in error.errors())) from None
 
 
 def _find(name: str | Path) -> Path:
@@ -58,7 +65,7 @@ def _find(name: str | Path) -> Path:
     raise ConfigError(f"{path}: no such configuration file. Give a path, or one of the shipped: {known}.")
 
 
-def _override(settings: dict[str, Any], override: str) -> None:
+def _override(settings: dict[str, Any], override: str) -> Location:
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"--set {override}: write it as dotted.key=value, for example --set teacher.epochs=3")
@@ -72,6 +79,7 @@ def _override(settings: dict[str, Any], override: str) -> None:
         section[last] = yaml.safe_load(value)
     except yaml.YAMLError:
         section[last] = value
+    return (*parents, last)
 
 
 def _lines(node: yaml.Node | None, location: Location = ()) -> Iterator[tuple[Location, int]]:
@@ -87,12 +95,14 @@ def _lines(node: yaml.Node | None, location: Location = ()) -> Iterator[tuple[Lo
             yield from _lines(value, (*location, index))
 
 
-def _explain(problem: Any, path: Path, lines: dict[Location, int]) -> str:
-    # pydantic puts the chosen branch of a union (a tag or a class name) into the location; the file has no such key.
-    branches = {"customs", "abo", "table", "StudentConfig", "literal['none']"}
-    location = tuple(part for part in problem["loc"] if part not in branches)
-    line = next((lines[location[:end]] for end in range(len(location), 0, -1) if location[:end] in lines), None)
-    where = f"{path}:{line}" if line else str(path)
+def _explain(problem: Any, path: Path, places: dict[Location, str]) -> str:
+    location: Location = problem["loc"]
+    # After the key of a union pydantic puts the branch it chose; the file has no such key.
+    for union in (("data", "source"), ("student",)):
+        if location[: len(union)] == union:
+            location = union + location[len(union) + 1 :]
+    known = (location[:end] for end in range(len(location), 0, -1))
+    where = next((places[at] for at in known if at in places), str(path))
     key = ".".join(map(str, location))
     if problem["type"] == "extra_forbidden":
         nearest = difflib.get_close_matches(str(location[-1]), _keys_at(Config, location[:-1]), n=1)
@@ -100,6 +110,8 @@ def _explain(problem: Any, path: Path, lines: dict[Location, int]) -> str:
         return f"{where}: {key}: unknown key{hint}"
     if problem["type"] == "missing":
         return f"{where}: {key}: required, but not given"
+    if problem["type"] == "union_tag_not_found":
+        return f"{where}: {key}.name: required, but not given"
     message = problem["msg"].removeprefix("Value error, ")
     given = problem["input"]
     return f"{where}: {key}: {message}" + ("" if isinstance(given, dict | list) else f" (given: {given!r})")

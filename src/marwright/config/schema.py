@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 
 class Section(BaseModel):
@@ -97,7 +97,9 @@ class TeacherConfig(TrainingConfig):
 class StudentConfig(TrainingConfig):
     """The smaller model that learns from the teacher (Hinton, Vinyals and Dean 2015)."""
 
-    layers: tuple[int, ...] | None = Field(default=None, description="the teacher's layers it starts from")
+    layers: tuple[int, ...] | None = Field(
+        default=None, min_length=1, description="the teacher's layers it starts from"
+    )
     checkpoint: str | None = Field(default=None, description="a smaller pretrained checkpoint")
     shape: Literal["tiny", "mini", "small", "medium"] | None = Field(default=None, description="a fresh BERT")
     temperature: float = Field(default=3.0, gt=0)
@@ -109,6 +111,16 @@ class StudentConfig(TrainingConfig):
         if sum(start is not None for start in (self.layers, self.checkpoint, self.shape)) != 1:
             raise ValueError("give exactly one of layers, checkpoint and shape, or write `student: none`")
         return self
+
+
+def _kind_of_student(value: Any) -> str:
+    return "none" if isinstance(value, str) else "student"
+
+
+# The tags keep a mistake in the one form from being reported as a mistake in the other too.
+Student = Annotated[
+    Annotated[Literal["none"], Tag("none")] | Annotated[StudentConfig, Tag("student")], Discriminator(_kind_of_student)
+]
 
 
 class CompressionConfig(Section):
@@ -152,7 +164,7 @@ class Config(Section):
     model_store: Path = Path("model_store")
     data: DataConfig
     teacher: TeacherConfig = TeacherConfig()
-    student: Literal["none"] | StudentConfig = StudentConfig(layers=(0, 2, 5))
+    student: Student = StudentConfig(layers=(0, 2, 5))
     compression: CompressionConfig = CompressionConfig()
     export: ExportConfig = ExportConfig()
     archive: ArchiveConfig = ArchiveConfig()

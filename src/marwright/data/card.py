@@ -69,9 +69,7 @@ def sentences(card: Mapping[str, Any]) -> list[str]:
     ]
     lines += [f"left out {count:,} rows: {why}" for why, count in card["dropped"].items() if count]
     if card["labels_without_test_rows"]:
-        lines.append(
-            f"{len(card['labels_without_test_rows'])} labels are too rare to be tested; they are in train only"
-        )
+        lines.append(f"{len(card['labels_without_test_rows'])} labels are too rare to be tested; no test row has them")
     baseline = card["baseline"]
     line = f"a linear model on word counts reaches {baseline['accuracy']:.1%} on test"
     if "accuracy_random_split" in baseline:

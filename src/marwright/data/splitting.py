@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
-
 from marwright.config import SplitConfig
 from marwright.data.rows import Row
 from marwright.errors import DataError
@@ -42,7 +40,8 @@ def _assign(
     rows: Sequence[Row], validation: float, test: float, config: SplitConfig, seed: int, dropped: Counter[str]
 ) -> list[Row]:
     """Divide units, a unit being a group or, without groups, a row; each has the label most of its rows have."""
-    groups = [row.group if config.by_group and row.group is not None else f"row {i}" for i, row in enumerate(rows)]
+    grouped = config.by_group and any(row.group is not None for row in rows)
+    groups = [f"group {row.group}" if grouped and row.group is not None else f"row {i}" for i, row in enumerate(rows)]
     label_of: dict[str, Counter[str]] = {}
     for row, group in zip(rows, groups, strict=True):
         label_of.setdefault(group, Counter())[row.label] += 1
@@ -54,9 +53,8 @@ def _assign(
     if rare and config.rare_labels == "error":
         names = ", ".join(f"{label!r} ({per_label[label]})" for label in sorted(rare)[:5])
         more = f" and {len(rare) - 5} more" if len(rare) > 5 else ""
-        what = "groups" if config.by_group and any(row.group is not None for row in rows) else "rows"
         raise DataError(
-            f"Too few {what} to divide into {parts} splits for: {names}{more}. "
+            f"Too few {'groups' if grouped else 'rows'} to divide into {parts} splits for: {names}{more}. "
             "Add rows, or set data.split.rare_labels to train_only or drop."
         )
     if config.rare_labels == "drop":
@@ -64,6 +62,8 @@ def _assign(
 
     side = {group: "train" for group, label in units.items() if label in rare}
     common = [group for group, label in units.items() if label not in rare]
+    if not common:
+        raise DataError(f"No label has {parts} {'groups' if grouped else 'rows'}, one for each split; add rows.")
     rest = common
     for split, fraction in (("test", test), ("validation", validation)):
         if fraction:
@@ -86,15 +86,22 @@ def _stratified(groups: Sequence[str], units: dict[str, str], size: int, seed: i
             f"{len(groups)} rows or groups with {len(set(labels))} labels are too few for a split of {size}: "
             "it could not hold every label. Add rows, or raise data.split.validation and data.split.test."
         )
-    kept, taken = train_test_split(np.array(groups), test_size=size, stratify=labels, random_state=seed)
-    return kept.tolist(), taken.tolist()
+    try:
+        kept, taken = train_test_split(list(groups), test_size=size, stratify=labels, random_state=seed)
+    except ValueError as error:
+        raise DataError(
+            f"{len(groups)} rows or groups with {len(set(labels))} labels are too few to take {size} of them: a label "
+            "could be missing from the rest. Add rows, or lower data.split.validation and data.split.test."
+        ) from error
+    return kept, taken
 
 
 def check_labels(rows: Sequence[Row]) -> None:
     """Refuse rows from which no classifier can be trained or tested.
 
     Raises:
-        DataError: there is one label only, or a validation or test label does not occur in train.
+        DataError: there is one label only, a validation or test label does not occur in train, or all rows of a split
+            were removed.
     """
     trained = {row.label for row in rows if row.split == "train"}
     if len(trained) < 2:
@@ -106,6 +113,12 @@ def check_labels(rows: Sequence[Row]) -> None:
             f"{unseen[0].place}: the label {unseen[0].label!r} is in {unseen[0].split} but not in train "
             f"({len(unseen)} such rows). Correct the label, or add train rows for it."
         )
+    for split in ("validation", "test"):
+        if not any(row.split == split for row in rows):
+            raise DataError(
+                f"No {split} rows are left: the text of each stands in train too. "
+                "Give others, or set data.overlap to count."
+            )
 
 
 def _counts(given: Counter[str | None]) -> str:

@@ -52,7 +52,7 @@ def shape_table(rows: Sequence[Sequence[int]], max_length: int) -> list[list[lis
         mixed,
         [*mixed[:15], full],
         [full] * 16,
-        [list(row) for row in by_length[:: max(1, len(rows) // 64)]][:64],
+        [list(by_length[round(i * (len(rows) - 1) / 63)]) for i in range(64)],
     ]
 
 

@@ -61,7 +61,7 @@ def require_free(listeners: Iterable[Listener], *, configured_in: str) -> None:
         if not _is_free(listener.host, listener.port):
             raise ServerError(
                 f"Port {listener.port} is taken{_holder(listener.port)}: "
-                f"stop that process, or change {listener.key} in {configured_in}."
+                f"stop that process, change {listener.key} in {configured_in}, or serve with --free-ports."
             )
 
 

@@ -54,7 +54,7 @@ def wait_until_ready(
         time.sleep(_PAUSE_S)
     raise ServerError(
         f"TorchServe was not ready after {timeout_s:g} seconds; it was still waiting for {waiting_for} "
-        f"(see {server.logs}). A large model may need a longer timeout."
+        f"(see {server.logs}). A large model may need a longer --timeout."
     )
 
 

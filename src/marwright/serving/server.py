@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from zipfile import is_zipfile
 
 from marwright.errors import ServerError
 from marwright.files import write_text
@@ -54,11 +56,12 @@ def start(
         ServerError: no Java, no archive, a port is taken, a server already runs from ``state``, a worker died,
             or the time is over. Nothing is left running then.
     """
-    state = state.absolute()
     if (other := running(state)) is not None:
         raise ServerError(
-            f"TorchServe already runs at {other.inference} (process {other.pid}): stop it with `marwright stop`."
+            f"TorchServe already runs at {other.inference} (process {other.pid}): "
+            f"stop it with `marwright stop --state {state}`."
         )
+    state = state.absolute()
     archives = _archives(model_store, models)
     config = Properties.read(properties or shipped("configs") / "config.properties")
     java = java or find_java()
@@ -150,9 +153,7 @@ def serving(
     grace_s: float = 30,
 ) -> Iterator[RunningServer]:
     """Run a server for the length of a ``with`` block; see :func:`start` and :func:`stop`."""
-    server = start(
-        model_store, properties, state=state, models=models, ports=ports, timeout_s=timeout_s, java=java
-    )
+    server = start(model_store, properties, state=state, models=models, ports=ports, timeout_s=timeout_s, java=java)
     try:
         yield server
     finally:
@@ -163,9 +164,8 @@ def curl_example(server: RunningServer, body: str) -> str:
     """Return a command line that sends the JSON ``body`` to the server's first model."""
     lines = [f"curl {server.inference}/predictions/{server.models[0]}", "-H 'Content-Type: application/json'"]
     if server.key_file is not None:
-        lines.append(f'-H "Authorization: Bearer $(jq -r .inference.key {server.key_file})"')
-    quoted = body.replace("'", "'\\''")
-    return " \\\n  ".join([*lines, f"-d '{quoted}'"])
+        lines.append(f'-H "Authorization: Bearer $(jq -r .inference.key {shlex.quote(server.key_file)})"')
+    return " \\\n  ".join([*lines, f"-d {shlex.quote(body)}"])
 
 
 @contextmanager
@@ -188,7 +188,11 @@ def _archives(model_store: Path, models: Sequence[str]) -> list[str]:
     missing = [name for name in wanted if name not in there]
     if missing:
         raise ServerError(f"{model_store} has no {', '.join(missing)}; it has {', '.join(there)}.")
-    return wanted or there
+    chosen = wanted or there
+    for name in chosen:
+        if not is_zipfile(model_store / name):
+            raise ServerError(f"{model_store / name} is not an archive: build it again with `make mar`.")
+    return chosen
 
 
 def _prepare(state: Path, config: Properties, ports: Ports | None, archives: Sequence[str], java: Java) -> Path:

