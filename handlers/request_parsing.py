@@ -34,7 +34,7 @@ def parse_request(item: dict[str, Any], content_type: str, max_instances: int) -
         BadRequest: the request is none of the accepted forms.
     """
     if "body" in item:
-        body = _body(item["body"], content_type)
+        body = _body(item["body"], content_type.lower())
     elif "data" in item:
         body = {name: _field(name, value) for name, value in item.items() if name != "data"}
         body["text"] = _text(item["data"])

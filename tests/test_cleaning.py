@@ -14,7 +14,9 @@ from marwright.data.station import clean_and_divide
 
 def table(*cells: tuple[str, str] | tuple[str, str, str]) -> list[Row]:
     """Rows of text, label and, where given, split; numbered as in a file."""
-    return [Row(c[0], c[1], f"t.csv line {line}", split=c[2] if len(c) > 2 else None) for line, c in enumerate(cells, 2)]
+    return [
+        Row(c[0], c[1], f"t.csv line {line}", split=c[2] if len(c) > 2 else None) for line, c in enumerate(cells, 2)
+    ]
 
 
 def places(rows: list[Row]) -> list[int]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from datasets import ClassLabel, DatasetDict, load_from_disk
+from tiny_models import tiny_tokenizer
 
 from marwright.config import Config, DataConfig
 from marwright.data.card import sentences
@@ -18,7 +19,6 @@ from marwright.errors import DataError, MarwrightError
 from marwright.files import read_json
 from marwright.pipeline import build
 from marwright.workspace import DataFolder, Run
-from tiny_models import tiny_tokenizer
 
 SPLITS = ("train", "validation", "test")
 
@@ -175,7 +175,9 @@ def test_the_card_can_be_said_in_a_few_sentences(customs: Prepared) -> None:
 
 
 def test_a_table_without_groups_has_no_second_baseline(tmp_path: Path) -> None:
-    lines = ["text,label"] + [f"{'red round' if i % 2 else 'green long'} thing number {i},{'ab'[i % 2]}" for i in range(60)]
+    lines = ["text,label"] + [
+        f"{'red round' if i % 2 else 'green long'} thing number {i},{'ab'[i % 2]}" for i in range(60)
+    ]
     card = prepare(csv(tmp_path, lines), tmp_path).card
 
     assert card["baseline"]["accuracy"] == 1.0

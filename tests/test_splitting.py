@@ -18,7 +18,9 @@ SPLITS = ("train", "validation", "test")
 
 def rows_of(counts: dict[str, int], split: str | None = None) -> list[Row]:
     """As many rows of each label as asked for, mixed."""
-    rows = [Row(f"{label} {i}", label, f"t.csv {label} {i}", split=split) for label, n in counts.items() for i in range(n)]
+    rows = [
+        Row(f"{label} {i}", label, f"t.csv {label} {i}", split=split) for label, n in counts.items() for i in range(n)
+    ]
     random.Random(0).shuffle(rows)
     return rows
 
@@ -227,7 +229,7 @@ def test_two_train_rows_of_a_label_are_enough_to_take_validation_from() -> None:
 
 
 def test_a_split_for_some_rows_only_is_refused_with_the_first_row_that_lacks_it() -> None:
-    rows = rows_of({"a": 3}, "train") + [Row("x", "b", "t.csv line 9"), Row("y", "b", "t.csv line 10")]
+    rows = [*rows_of({"a": 3}, "train"), Row("x", "b", "t.csv line 9"), Row("y", "b", "t.csv line 10")]
 
     assert refusal(rows).startswith("t.csv line 9: some rows have a split and 2 do not")
 

@@ -55,7 +55,12 @@ def _model(family: str, settings: dict[str, Any]) -> Any:
     shape = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 40}
     if family == "roberta":
         # Its positions begin after the padding id.
-        more = {"max_position_embeddings": POSITIONS + 2, "pad_token_id": 1, "type_vocab_size": 1, "layer_norm_eps": 1e-5}
+        more = {
+            "max_position_embeddings": POSITIONS + 2,
+            "pad_token_id": 1,
+            "type_vocab_size": 1,
+            "layer_norm_eps": 1e-5,
+        }
         return RobertaForSequenceClassification(RobertaConfig(**common | shape | more | settings))
     more = {"max_position_embeddings": POSITIONS}
     return BertForSequenceClassification(BertConfig(**common | shape | more | settings))

@@ -63,6 +63,14 @@ def load_tokenizer(checkpoint: str, max_length: int) -> Tokenizer:
     return tokenizer
 
 
+def quiet_transformers() -> None:
+    """Silence load reports and progress bars: they announce the new last layer as if it were a mistake."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
 def not_found(checkpoint: str, error: Exception) -> CheckpointError:
     """The error for a checkpoint that ``from_pretrained`` could not load."""
     reason = str(error).strip().splitlines()

@@ -18,6 +18,7 @@ from marwright.config import Config, StudentConfig, TableSource
 from marwright.errors import ConfigError, MarwrightError
 from marwright.files import move_folder_into_place
 from marwright.freshness import digest_if_fresh, digest_of, fingerprint, write_stamp
+from marwright.processes import is_main, wait_for_all
 from marwright.progress import say
 from marwright.resources import shipped
 from marwright.workspace import Run
@@ -28,6 +29,7 @@ class Station:
     """One step of the road.
 
     ``work`` fills ``output``; ``scratch`` survives a kill and is found again by the same settings and inputs.
+    ``parallel`` says that with ``accelerate launch`` every process takes part, and not the main one alone.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Station:
     settings: Callable[[Config], dict[str, Any]]
     work: Callable[[Config, Run, Path, Path], None]
     outside: Callable[[Config], dict[str, Path]] = lambda config: {}
+    parallel: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,8 @@ def _visit(station: Station, config: Config, run: Run, digests: dict[str, str]) 
     is_archive = station.name == "archive"
     result = archive_path(config) if is_archive else run.folder(station.name)
     digest = digest_if_fresh(run.stamp(station.name), made_from, result)
+    # Every process must have looked before one of them changes what they look at.
+    wait_for_all()
     if digest is not None:
         digests[station.name] = digest
         say(f"{station.name}: fresh, nothing to do ({result})")
@@ -92,29 +97,43 @@ def _visit(station: Station, config: Config, run: Run, digests: dict[str, str]) 
 
     say(f"{station.name}:")
     scratch = run.partial(station.name, made_from)
-    # Scratch folders of other settings cannot be resumed any more.
-    for stale in run.root.glob(f".{station.name}-*.partial"):
-        if stale != scratch:
-            shutil.rmtree(stale)
     output = scratch / "output"
-    shutil.rmtree(output, ignore_errors=True)
-    output.mkdir(parents=True)
-    run.stamp(station.name).unlink(missing_ok=True)
-    station.work(config, run, output, scratch / "work")
-    if not is_archive:
-        move_folder_into_place(output, result)
-    write_stamp(run.stamp(station.name), made_from, result)
+    if is_main():
+        _clear(run, station.name, scratch)
+        output.mkdir(parents=True)
+    wait_for_all()
+    if is_main() or station.parallel:
+        station.work(config, run, output, scratch / "work")
+    wait_for_all()
+    if is_main():
+        if not is_archive:
+            move_folder_into_place(output, result)
+        write_stamp(run.stamp(station.name), made_from, result)
+        shutil.rmtree(scratch)
+    wait_for_all()
     digests[station.name] = digest_of(result)
-    shutil.rmtree(scratch)
     seconds = time.monotonic() - started
     say(f"  done in {seconds:.0f} s")
     return Step(station.name, fresh=False, seconds=round(seconds, 1))
+
+
+def _clear(run: Run, station: str, scratch: Path) -> None:
+    """Make room for a station's work. Scratch folders of other settings cannot be resumed any more."""
+    for stale in run.root.glob(f".{station}-*.partial"):
+        if stale != scratch:
+            shutil.rmtree(stale)
+    shutil.rmtree(scratch / "output", ignore_errors=True)
+    run.stamp(station).unlink(missing_ok=True)
 
 
 @contextmanager
 def _locked(run: Run) -> Iterator[None]:
     """Two builds of one run would write into the same folders."""
     import fcntl
+
+    if not is_main():
+        yield
+        return
 
     with run.lock.open("w") as lock:
         try:
@@ -206,6 +225,7 @@ STATIONS = (
         needs=("data",),
         settings=lambda c: {"teacher": c.teacher, "seed": c.seed},
         work=_teacher,
+        parallel=True,
     ),
     Station(
         "student",
@@ -213,6 +233,7 @@ STATIONS = (
         needs=("data", "teacher"),
         settings=lambda c: {"student": c.student, "max_length": c.teacher.max_length, "seed": c.seed},
         work=_student,
+        parallel=True,
     ),
     Station(
         "compressed",

@@ -9,6 +9,8 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from marwright.processes import is_main
+
 T = TypeVar("T")
 
 
@@ -19,8 +21,9 @@ def console() -> Console:
 
 
 def say(sentence: str) -> None:
-    """Tell the user something, as plain text."""
-    console().print(sentence, markup=False)
+    """Tell the user something, as plain text, once however many processes there are."""
+    if is_main():
+        console().print(sentence, markup=False)
 
 
 def progress_bar() -> Progress:
@@ -34,7 +37,7 @@ def progress_bar() -> Progress:
         TextColumn("{task.fields[note]}"),
         console=console(),
         transient=True,
-        disable=not console().is_terminal,
+        disable=not (console().is_terminal and is_main()),
     )
 
 

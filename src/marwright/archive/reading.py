@@ -66,7 +66,8 @@ def describe(file: Path) -> dict[str, Any]:
                 "files": {info.filename: info.file_size for info in archive.infolist()},
             }
         except (ValueError, KeyError, TypeError, yaml.YAMLError, *_DAMAGE) as error:
-            raise ArchiveError(f"{file}: {type(error).__name__} while reading its description: {error}") from error
+            reason = " ".join(str(error).split())
+            raise ArchiveError(f"{file}: {type(error).__name__} while reading its description: {reason}") from error
 
 
 def _model_in(manifest: Any) -> dict[str, Any]:

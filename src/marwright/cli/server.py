@@ -28,7 +28,9 @@ def serve(
     models: Annotated[
         list[str] | None, typer.Option("--model", metavar="NAME", help="Serve only this archive. May be repeated.")
     ] = None,
-    free_ports: Annotated[bool, typer.Option("--free-ports", help="Listen on free ports, not on 8080 to 8082.")] = False,
+    free_ports: Annotated[bool, typer.Option("--free-ports", help="Listen on free ports, not on the usual ones.")] = (
+        False
+    ),
     foreground: Annotated[bool, typer.Option(help="Stay until the server ends or Ctrl-C.")] = False,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long the start may take.")] = 60.0,
     state: StateOption = Path(".marwright"),

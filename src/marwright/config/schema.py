@@ -92,6 +92,7 @@ class TeacherConfig(TrainingConfig):
     checkpoint: str = "packaged:all-MiniLM-L6-v2"
     max_length: int = Field(default=64, ge=4, le=512, description="tokens, [CLS] and [SEP] included")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    linear_probe: bool = Field(default=True, description="fit the new last layer before the others are trained")
 
 
 class StudentConfig(TrainingConfig):

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from marwright.checkpoints import quiet_transformers
 from marwright.modules.packed_bert import EncoderShape, PackedBert
 
 State = Mapping[str, Tensor]
@@ -21,6 +22,7 @@ class HuggingFaceClassifier(nn.Module):
         super().__init__()
         from transformers import AutoModelForSequenceClassification
 
+        quiet_transformers()
         self.model = AutoModelForSequenceClassification.from_pretrained(checkpoint).eval()
 
     def forward(self, ids: Tensor, attention_mask: Tensor) -> Tensor:

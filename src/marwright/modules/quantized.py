@@ -1,8 +1,8 @@
 """Int8 layers in plain tensor operations: nothing of ``torch.ao.quantization``, which is leaving PyTorch.
 
-Weights have one scale per output channel, activations one per token, found as they come (dynamic quantization). A scale
-per token, where ``torch.ao``'s dynamic layers have one per batch, makes an answer independent of its batch neighbours and
-keeps the outliers of one token from blurring all others (as in ZeroQuant, Yao et al. 2022).
+Weights have one scale per output channel, activations one per token, found as they come (dynamic quantization). A
+scale per token, where ``torch.ao``'s dynamic layers have one per batch, makes an answer independent of its batch
+neighbours and keeps the outliers of one token from blurring all others (as in ZeroQuant, Yao et al. 2022).
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _rows_and_scales(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def quantize_linears(module: nn.Module, keep: frozenset[str]) -> list[str]:
-    """Replace, in place, every linear layer by :class:`Int8Linear`, except those named in ``keep``; return their names."""
+    """Replace, in place, linear layers by :class:`Int8Linear`, but not those in ``keep``; return their names."""
     found = {name: child for name, child in module.named_modules() if type(child) is nn.Linear and name not in keep}
     for name, linear in found.items():
         _replace(module, name, Int8Linear.from_float(linear))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from marwright.config import TrainingConfig
 from marwright.metrics import scores
+from marwright.processes import is_main
 from marwright.progress import progress_bar, say
 from marwright.training.dataset import Collator, TokenizedSplit
 
@@ -36,7 +36,8 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]
         self.loss = float("nan")
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.bar.start()
+        if is_main():
+            self.bar.start()
         self.task = self.bar.add_task(self.what, total=state.max_steps, completed=state.global_step, note="")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -134,11 +135,16 @@ def fit(
     from transformers import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)
-    last = get_last_checkpoint(str(work)) if work.is_dir() else None
+    last = get_last_checkpoint(str(work)) if can_resume(work) else None
     if last is not None:
         say(f"  {what}: going on from {Path(last).name}")
     trainer.train(resume_from_checkpoint=last)
     return _history(trainer.state.log_history)
+
+
+def can_resume(work: Path) -> bool:
+    """Whether a killed run has left a checkpoint to go on from."""
+    return work.is_dir() and get_last_checkpoint(str(work)) is not None
 
 
 def _history(log: list[dict[str, float]]) -> list[dict[str, float]]:
@@ -158,8 +164,3 @@ def _history(log: list[dict[str, float]]) -> list[dict[str, float]]:
             epochs.append({"epoch": round(entry["epoch"]), "train_loss": round(float(np.mean(losses)), 5), **scored})
             losses = []
     return epochs
-
-
-def is_main_process() -> bool:
-    """Whether this process writes results; with ``accelerate launch`` only the first one does."""
-    return int(os.environ.get("RANK", "0")) == 0

@@ -13,11 +13,12 @@ from marwright.checkpoints import load_tokenizer
 from marwright.config import StudentConfig
 from marwright.errors import TrainingError
 from marwright.files import read_json
+from marwright.processes import is_main
 from marwright.progress import say
 from marwright.training.checkpoint import freeze_word_embeddings, load_classifier, start_student
 from marwright.training.dataset import TokenizedSplit, collator_for, tokenized_splits
 from marwright.training.distillation import DistillationTrainer, HiddenStateDistance
-from marwright.training.fitting import fit, is_main_process
+from marwright.training.fitting import fit
 from marwright.training.results import write_results
 from marwright.workspace import DataFolder, ModelFolder
 
@@ -91,5 +92,5 @@ def train_student(
     )
     if config.hidden_weight:
         del model.hidden_distance
-    if is_main_process():
+    if is_main():
         write_results(model, tokenizer, splits, history, ModelFolder(output), what="student", started=started)

@@ -10,9 +10,11 @@ import transformers
 from marwright.checkpoints import load_tokenizer
 from marwright.config import TeacherConfig
 from marwright.files import read_json
+from marwright.processes import is_main
 from marwright.training.checkpoint import freeze_word_embeddings, load_classifier
 from marwright.training.dataset import collator_for, tokenized_splits
-from marwright.training.fitting import fit, is_main_process
+from marwright.training.fitting import can_resume, fit
+from marwright.training.probing import fit_last_layer
 from marwright.training.results import write_results
 from marwright.workspace import DataFolder, ModelFolder
 
@@ -37,6 +39,8 @@ def train_teacher(config: TeacherConfig, data: DataFolder, *, seed: int, output:
     model = load_classifier(config.checkpoint, read_json(data.labels))
     if config.freeze_word_embeddings:
         freeze_word_embeddings(model)
+    if config.linear_probe and not can_resume(work):
+        fit_last_layer(model, splits["train"], collator_for(tokenizer), seed=seed)
     history = fit(
         model,
         splits["train"],
@@ -48,5 +52,5 @@ def train_teacher(config: TeacherConfig, data: DataFolder, *, seed: int, output:
         work=work,
         label_smoothing=config.label_smoothing,
     )
-    if is_main_process():
+    if is_main():
         write_results(model, tokenizer, splits, history, ModelFolder(output), what="teacher", started=started)

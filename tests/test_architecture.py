@@ -1,0 +1,209 @@
+"""Who may import whom, as docs/architecture.md says it."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src" / "marwright"
+SOURCES = sorted(SOURCE.rglob("*.py"))
+HANDLERS = sorted((ROOT / "handlers").glob("*.py"))
+
+STATIONS = {"data", "training", "compression", "export", "archive"}
+ABOVE_STATIONS = {"evaluation", "pipeline", "cli", "__main__"}
+LONGEST_FILE = 320
+
+
+def room(file: Path) -> str:
+    """The first folder, or the module, under src/marwright."""
+    return file.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+FOUNDATION = {room(file) for file in SOURCES} - STATIONS - ABOVE_STATIONS - {"serving", "__init__"}
+# What each room may import besides itself; the version number is everybody's.
+ALLOWED = {
+    **dict.fromkeys(FOUNDATION, FOUNDATION),
+    **dict.fromkeys(STATIONS | {"serving"}, FOUNDATION),
+    "evaluation": FOUNDATION | {"archive"},
+    "pipeline": FOUNDATION | STATIONS,
+    "cli": FOUNDATION | STATIONS | {"serving", "evaluation", "pipeline"},
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+
+
+@cache
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def place(file: Path, node: ast.AST) -> str:
+    return f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+
+
+def imports(file: Path) -> Iterator[tuple[str, str]]:
+    """Every import of a file, also inside functions: where it stands, and the full name of what is imported."""
+    for node in ast.walk(parsed(file)):
+        if isinstance(node, ast.Import):
+            yield from ((place(file, node), alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            yield from ((place(file, node), f"{module}.{alias.name}") for alias in node.names)
+
+
+def uses(file: Path) -> Iterator[tuple[str, str]]:
+    """Every dotted name that is imported or run, such as ``torch.jit.load``; annotations are never run."""
+    yield from imports(file)
+    annotations: set[int] = set()
+    for node in ast.walk(parsed(file)):
+        for annotation in (getattr(node, "annotation", None), getattr(node, "returns", None)):
+            if annotation is not None:
+                annotations |= {id(part) for part in ast.walk(annotation)}
+    for node in ast.walk(parsed(file)):
+        if isinstance(node, ast.Attribute) and id(node) not in annotations:
+            yield place(file, node), ast.unparse(node)
+
+
+def begins_with(name: str, *prefixes: str) -> bool:
+    return any(f"{name}.".startswith(f"{prefix}.") for prefix in prefixes)
+
+
+def rooms_imported(file: Path) -> Iterator[tuple[str, str]]:
+    """The rooms of marwright that a file imports, and where."""
+    for where, name in imports(file):
+        top, _, rest = name.partition(".")
+        if top == "marwright" and rest != "__version__":
+            yield where, rest.split(".")[0]
+
+
+def test_the_rooms_are_where_this_test_looks_for_them() -> None:
+    assert {room(file) for file in SOURCES} == set(ALLOWED)
+    assert {"config", "workspace", "errors", "modules"} <= FOUNDATION
+    assert HANDLERS
+
+
+def test_a_room_imports_only_what_stands_below_it() -> None:
+    wrong = [
+        f"{where}: {room(file)} must not import marwright.{other}"
+        for file in SOURCES
+        for where, other in rooms_imported(file)
+        if other not in ALLOWED[room(file)] | {room(file)}
+    ]
+
+    assert not wrong, "\n".join(wrong)
+
+
+def test_stations_never_import_each_other() -> None:
+    wrong = [
+        f"{where}: the station {room(file)} must not import the station {other}"
+        for file in SOURCES
+        if room(file) in STATIONS
+        for where, other in rooms_imported(file)
+        if other in STATIONS - {room(file)}
+    ]
+
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_two_rooms_need_each_other() -> None:
+    needs: dict[str, set[str]] = defaultdict(set)
+    for file in SOURCES:
+        needs[room(file)] |= {other for _, other in rooms_imported(file)} - {room(file)}
+
+    TopologicalSorter(needs).prepare()  # raises CycleError, which names the circle
+
+
+def test_imports_are_written_in_full() -> None:
+    wrong = [f"{where}: {name}" for file in SOURCES + HANDLERS for where, name in imports(file) if name[0] == "."]
+
+    assert not wrong, "\n".join(wrong)
+
+
+def test_only_the_command_line_knows_typer() -> None:
+    wrong = [
+        f"{where}: {room(file)} must not import {name}"
+        for file in SOURCES
+        if room(file) != "cli"
+        for where, name in imports(file)
+        if begins_with(name, "typer", "click")
+    ]
+
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_handler_imports_only_what_a_worker_has() -> None:
+    has = {*sys.stdlib_module_names, "torch", "tokenizers", "ts", *(handler.stem for handler in HANDLERS)}
+    wrong = [
+        f"{where}: a worker must not import {name}"
+        for file in HANDLERS
+        for where, name in imports(file)
+        if name.split(".")[0] not in has
+    ]
+
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_build_ships_the_handlers_and_never_imports_them() -> None:
+    handlers = {handler.stem for handler in HANDLERS}
+    wrong = [
+        f"{where}: {name} belongs to the worker"
+        for file in SOURCES
+        for where, name in imports(file)
+        if name.split(".")[0] in handlers
+    ]
+
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_call_of_the_build_to_torch_jit_stands_in_one_file() -> None:
+    wrong = [
+        f"{where}: {name} belongs into export/torchscript.py"
+        for file in SOURCES
+        if file != SOURCE / "export" / "torchscript.py"
+        for where, name in uses(file)
+        if begins_with(name, "torch.jit")
+    ]
+
+    assert not wrong, "\n".join(wrong)
+
+
+def test_nothing_that_is_leaving_pytorch_sooner_is_used() -> None:
+    wrong = [
+        f"{where}: {name} is leaving PyTorch"
+        for file in SOURCES + HANDLERS
+        for where, name in uses(file)
+        if begins_with(name, "torch.ao", "torch.quantization", "torch.nn.quantized")
+    ]
+
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_command_with_nothing_to_compute_does_not_wait_for_heavy_libraries() -> None:
+    heavy = ["torch", "transformers", "datasets", "sklearn", "matplotlib", "pandas"]
+    program = (
+        "import sys, marwright.cli, marwright.pipeline, marwright.config, marwright.archive.worker\n"
+        f"print(*[name for name in {heavy} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+
+    assert done.stdout.split() == []
+
+
+def test_a_file_can_be_read_in_one_go() -> None:
+    lengths = {file: len(file.read_text(encoding="utf-8").splitlines()) for file in SOURCES + HANDLERS}
+    wrong = [f"{file.relative_to(ROOT)} has {n} lines" for file, n in lengths.items() if n > LONGEST_FILE]
+
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_file_says_first_what_it_is_for() -> None:
+    wrong = [str(file.relative_to(ROOT)) for file in SOURCES + HANDLERS if not ast.get_docstring(parsed(file))]
+
+    assert not wrong, "\n".join(wrong)
