@@ -118,8 +118,20 @@ def test_removing_leaves_no_text_on_two_sides_of_train() -> None:
 
     trained = {row.text for row in divided if row.split == "train"}
     assert not trained & {row.text for row in divided if row.split != "train"}
-    # A text that moved from train to validation is no longer seen in training.
-    assert dropped[SEEN_IN_TRAIN] == seen == len(trained & {row.text for row in test})
+    assert dropped[SEEN_IN_TRAIN] == seen == 10
+
+
+def test_counting_keeps_texts_of_test_out_of_the_validation_rows_taken_from_train() -> None:
+    train = table(*((f"text {i}", "ab"[i % 2], "train") for i in range(40)))
+    test = table(*((f"text {i}", "ab"[i % 2], "test") for i in range(10, 50)))
+
+    divided, _, seen = clean_and_divide(train + test, config("count"), seed=7)
+
+    sides = {split: {row.text for row in divided if row.split == split} for split in ("train", "validation", "test")}
+    assert seen == 30
+    assert sides["validation"]
+    assert not sides["validation"] & sides["test"]
+    assert len(sides["test"]) == 40
 
 
 def test_undivided_rows_are_cleaned_before_they_are_divided() -> None:

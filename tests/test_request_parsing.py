@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import traceback
 from contextlib import suppress
 from typing import Any
 
@@ -33,8 +32,8 @@ def refusal(item: dict[str, Any], content_type: str = JSON) -> str:
     message = str(raised.value)
     assert message.isascii()
     assert "\n" not in message
-    # Not even in the errors that led to it, which a traceback would show.
-    assert SECRET not in "".join(traceback.format_exception_only(raised.value)) + str(raised.value.__cause__)
+    assert SECRET not in message
+    # A traceback would show the error that led to it, and that one may quote the text.
     assert raised.value.__suppress_context__ or raised.value.__context__ is None
     return message
 

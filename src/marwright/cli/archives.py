@@ -91,7 +91,9 @@ def inspect(archive: ArchiveArgument, as_json: JsonOption = False) -> None:
     if about["labels"]:
         rows.append(("labels", str(about["labels"])))
     rows += [(key, str(value)) for key, value in (about["model_config"] or {}).items()]
-    rows += _card_rows(about["card"]) if about["card"] else []
+    card = about["card"]
+    if isinstance(card, dict) and str(card.get("made_by", "")).startswith("marwright"):
+        rows += _card_rows(card)
     rows += [(f"  {name}", f"{size:,} bytes") for name, size in sorted(about["files"].items())]
     _print_rows(rows)
 

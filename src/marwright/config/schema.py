@@ -82,6 +82,7 @@ class TrainingConfig(Section):
     learning_rate: float = Field(default=2e-4, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     warmup_fraction: float = Field(default=0.1, ge=0, lt=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="on a CPU its random numbers are a fifth of a step")
     freeze_word_embeddings: bool = Field(default=True, description="half of a small BERT; frozen, it trains faster")
     early_stopping_patience: int = Field(default=3, ge=1, description="epochs without a better macro-F1")
 

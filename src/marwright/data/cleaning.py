@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from marwright.data.rows import Row
@@ -11,6 +12,7 @@ from marwright.data.rows import Row
 DUPLICATE = "the same text with the same label stands before"
 CONTRADICTION = "the same text stands with another, at least as frequent label"
 SEEN_IN_TRAIN = "the text stands in train too"
+SEEN_IN_TEST = "the text of a validation row stands in test too"
 
 
 def remove_duplicates(rows: Sequence[Row], dropped: Counter[str]) -> list[Row]:
@@ -37,14 +39,29 @@ def remove_duplicates(rows: Sequence[Row], dropped: Counter[str]) -> list[Row]:
 def treat_overlap(
     rows: Sequence[Row], overlap: Literal["remove", "count"], dropped: Counter[str]
 ) -> tuple[list[Row], int]:
-    """Remove, or only count, validation and test rows whose text stands in train too.
+    """Remove, or only count, given validation and test rows whose text stands in train too.
 
     Returns:
         the rows that stay, and how many rows of validation and test were seen in train.
     """
     train = {row.text for row in rows if row.split == "train"}
-    seen = [row.split != "train" and row.text in train for row in rows]
+    seen = [row.split in ("validation", "test") and row.text in train for row in rows]
     if overlap == "count":
         return list(rows), sum(seen)
     dropped[SEEN_IN_TRAIN] += sum(seen)
     return [row for row, leaks in zip(rows, seen, strict=True) if not leaks], sum(seen)
+
+
+def keep_out_of_validation(
+    rows: Sequence[Row], overlap: Literal["remove", "count"], dropped: Counter[str]
+) -> list[Row]:
+    """Texts of test do not stand in validation, which picks the best epoch.
+
+    With ``remove`` they leave validation; with ``count`` test keeps what train has too, so they go back to train.
+    """
+    test = {row.text for row in rows if row.split == "test"}
+    shared = [row.split == "validation" and row.text in test for row in rows]
+    if overlap == "remove":
+        dropped[SEEN_IN_TEST] += sum(shared)
+        return [row for row, leaks in zip(rows, shared, strict=True) if not leaks]
+    return [replace(row, split="train") if leaks else row for row, leaks in zip(rows, shared, strict=True)]

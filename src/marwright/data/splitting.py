@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
 
 from marwright.config import SplitConfig
 from marwright.data.rows import Row
 from marwright.errors import DataError
 
-RareLabels = Literal["error", "train_only", "drop"]
+RARE = "the label has too few rows in train or to divide"
 
 
 def divide(rows: Sequence[Row], config: SplitConfig, seed: int, dropped: Counter[str]) -> list[Row]:
@@ -32,8 +31,11 @@ def divide(rows: Sequence[Row], config: SplitConfig, seed: int, dropped: Counter
             raise DataError(f"The source divides its rows, but gives no {needed} rows; it gives {_counts(given)}.")
     if given["validation"]:
         return list(rows)
-    train = [row for row in rows if row.split == "train"]
-    return _assign(train, config.validation, 0.0, config, seed, dropped) + [r for r in rows if r.split == "test"]
+    train = _assign([r for r in rows if r.split == "train"], config.validation, 0.0, config, seed, dropped)
+    kept = {row.label for row in train}
+    if config.rare_labels == "drop":
+        dropped[RARE] += sum(row.split == "test" and row.label not in kept for row in rows)
+    return train + [r for r in rows if r.split == "test" and (config.rare_labels != "drop" or r.label in kept)]
 
 
 def _assign(
@@ -58,7 +60,7 @@ def _assign(
             "Add rows, or set data.split.rare_labels to train_only or drop."
         )
     if config.rare_labels == "drop":
-        dropped["the label has too few rows to divide"] += sum(units[group] in rare for group in groups)
+        dropped[RARE] += sum(units[group] in rare for group in groups)
 
     side = {group: "train" for group, label in units.items() if label in rare}
     common = [group for group, label in units.items() if label not in rare]

@@ -57,7 +57,8 @@ def prepare_data(config: DataConfig, *, checkpoint: str, max_length: int, seed: 
     )
     card["baseline"] = {"model": "linear SVM on TF-IDF of words and word pairs", "accuracy": baseline_accuracy(rows)}
     if config.split.by_group and any(row.group is not None for row in rows):
-        card["baseline"]["accuracy_random_split"] = _random_split_accuracy(rows, config.split, seed)
+        random_split = _random_split_accuracy(rows, config.split, seed)
+        card["baseline"] |= {} if random_split is None else {"accuracy_random_split": random_split}
 
     _save(rows, folder)
     write_text(folder.card, stable_json(card))
@@ -89,15 +90,19 @@ def clean_and_divide(rows: Sequence[Row], config: DataConfig, seed: int) -> tupl
         cleaned = rest + given
     else:
         cleaned = cleaning.remove_duplicates(rows, dropped)
-    divided = divide(cleaned, config.split, seed, dropped)
-    divided, seen = cleaning.treat_overlap(divided, config.overlap, dropped)
-    return divided, dropped, seen
+    # Before validation rows are taken from train: a text that test has too must not pick the best epoch.
+    treated, seen = cleaning.treat_overlap(cleaned, config.overlap, dropped)
+    divided = divide(treated, config.split, seed, dropped)
+    return cleaning.keep_out_of_validation(divided, config.overlap, dropped), dropped, seen
 
 
-def _random_split_accuracy(rows: Sequence[Row], split: SplitConfig, seed: int) -> float:
+def _random_split_accuracy(rows: Sequence[Row], split: SplitConfig, seed: int) -> float | None:
     ungrouped = [Row(row.text, row.label, row.place) for row in rows]
     settings = split.model_copy(update={"by_group": False, "rare_labels": "train_only"})
-    return baseline_accuracy(divide(ungrouped, settings, seed, Counter()))
+    try:
+        return baseline_accuracy(divide(ungrouped, settings, seed, Counter()))
+    except DataError:
+        return None  # too few rows of too many labels; one figure less in the card
 
 
 def _save(rows: Sequence[Row], folder: DataFolder) -> None:

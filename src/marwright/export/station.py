@@ -122,7 +122,10 @@ def _test_split(data: DataFolder) -> tuple[list[str], npt.NDArray[np.int64]]:
 
 
 def _shapes(differences: list[Difference]) -> dict[str, float]:
-    return {difference.shape: float(f"{difference.largest:.3g}") for difference in differences}
+    largest: dict[str, float] = {}
+    for difference in differences:
+        largest[difference.shape] = max(largest.get(difference.shape, 0.0), float(f"{difference.largest:.3g}"))
+    return largest
 
 
 def _golden(texts: list[str], logits: npt.NDArray[np.float32], labels: list[str]) -> list[dict[str, Any]]:

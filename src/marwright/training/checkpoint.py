@@ -40,6 +40,19 @@ def load_classifier(checkpoint: str | Path, labels: Sequence[str]) -> Any:
         raise not_found(str(checkpoint), error) from error
 
 
+def check_length(model: Any, max_length: int, setting: str) -> None:
+    """Refuse a length that the model has no positions for.
+
+    Raises:
+        TrainingError: it has fewer.
+    """
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions is not None and model.config.model_type == "roberta":
+        positions -= model.config.pad_token_id + 1  # RoBERTa's first positions belong to no token
+    if positions is not None and max_length > positions:
+        raise TrainingError(f"teacher.max_length: {setting} reads {positions} tokens at most, not {max_length}")
+
+
 def start_student(config: StudentConfig, teacher: Any, labels: Sequence[str]) -> Any:
     """The student before its training.
 
@@ -91,6 +104,13 @@ def _with_layers(teacher: Any, chosen: Sequence[int]) -> Any:
     setattr(student.get_submodule(parent), last, kept)
     student.config.num_hidden_layers = len(kept)
     return student
+
+
+def set_dropout(model: Any, probability: float) -> None:
+    """Use one dropout probability everywhere, attention included."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = probability
 
 
 def freeze_word_embeddings(model: Any) -> None:

@@ -1,7 +1,7 @@
 """Fits the new last layer before anything else is trained (linear probing, then fine-tuning; Kumar et al. 2022).
 
-A last layer with random weights sends noise through the pretrained layers in the first steps and distorts what they know.
-Fitted first, it keeps them closer to it: fewer epochs, and better answers on texts unlike those in train.
+A last layer with random weights sends noise through the pretrained layers in the first steps and distorts what they
+know. Fitted first, it keeps them closer to it: fewer epochs, and better answers on texts unlike those in train.
 """
 
 from __future__ import annotations

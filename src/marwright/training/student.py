@@ -15,7 +15,13 @@ from marwright.errors import TrainingError
 from marwright.files import read_json
 from marwright.processes import is_main
 from marwright.progress import say
-from marwright.training.checkpoint import freeze_word_embeddings, load_classifier, start_student
+from marwright.training.checkpoint import (
+    check_length,
+    freeze_word_embeddings,
+    load_classifier,
+    set_dropout,
+    start_student,
+)
 from marwright.training.dataset import TokenizedSplit, collator_for, tokenized_splits
 from marwright.training.distillation import DistillationTrainer, HiddenStateDistance
 from marwright.training.fitting import fit
@@ -63,6 +69,8 @@ def train_student(
     labels = read_json(data.labels)
     teacher_model = load_classifier(teacher.checkpoint, labels)
     model = start_student(config, teacher_model, labels)
+    check_length(model, max_length, "the student")
+    set_dropout(model, config.dropout)
     if config.freeze_word_embeddings and config.shape is None:
         freeze_word_embeddings(model)
     if config.hidden_weight:

@@ -11,7 +11,7 @@ from marwright.checkpoints import load_tokenizer
 from marwright.config import TeacherConfig
 from marwright.files import read_json
 from marwright.processes import is_main
-from marwright.training.checkpoint import freeze_word_embeddings, load_classifier
+from marwright.training.checkpoint import check_length, freeze_word_embeddings, load_classifier, set_dropout
 from marwright.training.dataset import collator_for, tokenized_splits
 from marwright.training.fitting import can_resume, fit
 from marwright.training.probing import fit_last_layer
@@ -37,6 +37,8 @@ def train_teacher(config: TeacherConfig, data: DataFolder, *, seed: int, output:
     tokenizer = load_tokenizer(config.checkpoint, config.max_length)
     splits = tokenized_splits(data, tokenizer)
     model = load_classifier(config.checkpoint, read_json(data.labels))
+    check_length(model, config.max_length, config.checkpoint)
+    set_dropout(model, config.dropout)
     if config.freeze_word_embeddings:
         freeze_word_embeddings(model)
     if config.linear_probe and not can_resume(work):

