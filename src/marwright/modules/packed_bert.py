@@ -1,14 +1,15 @@
 """A BERT classifier that computes on the real tokens of a batch only, written so that TorchScript can compile it.
 
-The padded batch comes in, its real tokens are packed into one long row, and every linear layer, norm and activation
-runs on that row. Padding appears around attention alone. The last layer computes the [CLS] positions only, since the
-classification head reads nothing else.
+The padded batch comes in; its texts are sorted by length and their real tokens packed into one long row. Linear layers,
+norms and activations run on that row. Attention takes the texts of one length at a time, which lie side by side in the
+row: no padding, no mask, no copying. The last layer computes the [CLS] positions only, since the classification head
+reads nothing else.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import List, Literal, Tuple  # noqa: UP035 (TorchScript reads these)
 
 import torch
 from torch import Tensor, nn
@@ -47,53 +48,53 @@ class PackedLayer(nn.Module):
         self.down = nn.Linear(shape.intermediate, shape.hidden)
         self.output_norm = nn.LayerNorm(shape.hidden, eps=shape.norm_epsilon)
 
-    def forward(self, packed: Tensor, real: Tensor, mask: Tensor, batch: int, length: int, first_only: bool) -> Tensor:
+    def forward(self, packed: Tensor, groups: List[Tuple[int, int]], first_only: bool) -> Tensor:  # noqa: UP006
         """Run the layer.
 
         Args:
-            packed: (tokens, hidden), the real tokens of all texts one after another.
-            real: (tokens,), the place of each real token in the padded batch.
-            mask: (batch, 1, 1, length) bool, true where a token is real.
-            batch: texts in the batch.
-            length: tokens of the longest text.
-            first_only: compute the first position of each text only.
+            packed: (tokens, hidden), the tokens of all texts one after another, short texts first.
+            groups: how many texts there are of which length, in that order.
+            first_only: compute the first token of each text only.
 
         Returns:
-            (tokens, hidden), or (batch, hidden) if ``first_only``.
+            (tokens, hidden), or (texts, hidden) if ``first_only``.
         """
         hidden = packed.size(1)
         projected = self.query_key_value(packed)
-        if packed.size(0) != batch * length:
-            padded = torch.zeros([batch * length, 3 * hidden], dtype=projected.dtype, device=projected.device)
-            projected = padded.index_copy_(0, real, projected)
-        heads = projected.view(batch, length, 3, self.heads, self.head_size).permute(2, 0, 3, 1, 4)
-        query, key, value = heads[0], heads[1], heads[2]
+        contexts: List[Tensor] = []  # noqa: UP006
+        firsts: List[Tensor] = []  # noqa: UP006
+        start = 0
+        for texts, length in groups:
+            end = start + texts * length
+            heads = projected[start:end].view(texts, length, 3, self.heads, self.head_size).permute(2, 0, 3, 1, 4)
+            query = heads[0]
+            if first_only:
+                query = query[:, :, :1]
+                firsts.append(packed[start:end:length])
+            context = functional.scaled_dot_product_attention(query, heads[1], heads[2])
+            contexts.append(context.transpose(1, 2).reshape(-1, hidden))
+            start = end
         if first_only:
-            query = query[:, :, :1]
-        context = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        context = context.transpose(1, 2).reshape(-1, hidden)
-        if first_only:
-            packed = torch.index_select(packed, 0, _first_tokens(mask))
-        elif packed.size(0) != batch * length:
-            context = torch.index_select(context, 0, real)
-        packed = self.attention_norm(packed + self.attention_output(context))
+            packed = torch.cat(firsts)
+        packed = self.attention_norm(packed + self.attention_output(torch.cat(contexts)))
         output: Tensor = self.output_norm(packed + self.down(functional.gelu(self.up(packed))))
         return output
-
-
-def _first_tokens(mask: Tensor) -> Tensor:
-    """Where each text begins in the packed row, from the (batch, 1, 1, length) mask."""
-    lengths = mask.flatten(1).sum(1)
-    return torch.cumsum(lengths, 0) - lengths
 
 
 class PackedBert(nn.Module):
     """Token ids to logits."""
 
-    def __init__(self, shape: EncoderShape) -> None:
+    def __init__(self, shape: EncoderShape, token_budget: int = 4096) -> None:
+        """Build an encoder without weights.
+
+        Args:
+            shape: its numbers.
+            token_budget: tokens computed at once; a larger batch is cut between texts, so that its memory is bounded.
+        """
         super().__init__()
         self.first_position = shape.first_position
         self.tanh_head = shape.head_activation == "tanh"
+        self.token_budget = token_budget
         self.word_embeddings = nn.Embedding(shape.vocabulary, shape.hidden)
         # Token types are constant for single texts: their row is folded into the positions.
         self.position_embeddings = nn.Embedding(shape.positions, shape.hidden)
@@ -112,21 +113,55 @@ class PackedBert(nn.Module):
         Returns:
             (batch, labels) float32 logits.
         """
-        first = self.cls_states(ids, attention_mask)
-        first = self.head(first)
+        first = self.head(self.cls_states(ids, attention_mask))
         first = torch.tanh(first) if self.tanh_head else torch.relu(first)
         logits: Tensor = self.classifier(first)
         return logits.float()
 
     def cls_states(self, ids: Tensor, attention_mask: Tensor) -> Tensor:
         """The last hidden state of each text's first token, (batch, hidden)."""
-        batch, length = ids.size(0), ids.size(1)
-        real = attention_mask.reshape(-1).nonzero().squeeze(1)
-        mask = attention_mask.to(torch.bool).view(batch, 1, 1, length)
-        positions = torch.remainder(real, length) + self.first_position
-        packed: Tensor = self.word_embeddings(torch.index_select(ids.reshape(-1), 0, real))
-        packed = self.embedding_norm(packed + self.position_embeddings(positions))
-        last = len(self.layers) - 1
-        for index, layer in enumerate(self.layers):
-            packed = layer(packed, real, mask, batch, length, index == last)
-        return packed
+        lengths, order = torch.sort(attention_mask.sum(1))
+        real = attention_mask.index_select(0, order).to(torch.bool)
+        tokens = torch.masked_select(ids.index_select(0, order), real)
+        positions = torch.arange(ids.size(1), device=ids.device).expand_as(real)
+        positions = torch.masked_select(positions, real) + self.first_position
+
+        states: List[Tensor] = []  # noqa: UP006
+        start = 0
+        sizes: List[int] = lengths.tolist()  # noqa: UP006
+        for groups in within_budget(sizes, self.token_budget):
+            end = start
+            for texts, length in groups:
+                end += texts * length
+            packed = self.word_embeddings(tokens[start:end]) + self.position_embeddings(positions[start:end])
+            packed = self.embedding_norm(packed)
+            last = len(self.layers) - 1
+            for index, layer in enumerate(self.layers):
+                packed = layer(packed, groups, index == last)
+            states.append(packed)
+            start = end
+        sorted_states = torch.cat(states)
+        return torch.empty_like(sorted_states).index_copy_(0, order, sorted_states)
+
+
+def within_budget(lengths: List[int], token_budget: int) -> List[List[Tuple[int, int]]]:  # noqa: UP006
+    """Cut texts, sorted by length, into runs of at most ``token_budget`` tokens; a longer text is a run of its own.
+
+    Returns:
+        for each run, how many texts it has of which length.
+    """
+    runs: List[List[Tuple[int, int]]] = []  # noqa: UP006
+    groups: List[Tuple[int, int]] = []  # noqa: UP006
+    tokens = 0
+    for length in lengths:
+        if tokens > 0 and tokens + length > token_budget:
+            runs.append(groups)
+            groups = []
+            tokens = 0
+        if len(groups) > 0 and groups[-1][1] == length:
+            groups[-1] = (groups[-1][0] + 1, length)
+        else:
+            groups.append((1, length))
+        tokens += length
+    runs.append(groups)
+    return runs

@@ -37,9 +37,9 @@ class Int8Linear(nn.Module):
         """Return (..., out) float32 for (..., in) float32."""
         tokens = states.reshape(-1, states.size(-1))
         token_scales = tokens.abs().amax(dim=1, keepdim=True) * (1 / 127) + 1e-8
-        int8 = (tokens / token_scales).round().to(torch.int8)
-        sums = torch._int_mm(int8, self.rows.t()).float()  # type: ignore[operator]
-        output = sums.mul_(token_scales).mul_(self.scales).add_(self.bias)  # type: ignore[arg-type]
+        int8 = tokens.div(token_scales).round_().to(torch.int8)
+        sums = torch._int_mm(int8, self.rows.t())  # type: ignore[operator]
+        output = torch.addcmul(self.bias, torch.mul(sums, token_scales), self.scales)  # type: ignore[arg-type]
         return output.view(states.shape[:-1] + output.shape[-1:])
 
 

@@ -1,0 +1,80 @@
+"""Where the texts of the requests come from."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from marwright.archive import layout
+from marwright.archive.reading import describe
+from marwright.errors import DataError
+from marwright.workspace import Run
+
+# Every request is made before the run and kept in memory.
+MOST = 20_000
+COLUMN = "text"
+_OTHERS = "Give --texts FILE or --config CONFIG."
+
+
+def texts_of_file(file: Path) -> list[str]:
+    """The lines of a text file, or the column ``text`` of a .csv or .tsv file.
+
+    Raises:
+        DataError: it cannot be read, has no such column, or has no text.
+    """
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as opened:
+            if file.suffix.lower() in (".csv", ".tsv"):
+                rows = csv.DictReader(opened, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
+                if COLUMN not in (rows.fieldnames or ()):
+                    raise DataError(f"{file}: no column {COLUMN!r}; it has {', '.join(rows.fieldnames or ['none'])}.")
+                return _chosen([row[COLUMN] or "" for row in rows], str(file))
+            return _chosen(opened.read().splitlines(), str(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{file}: cannot be read as texts: {error}.") from error
+
+
+def texts_of_archive(archive: Path) -> list[str]:
+    """The texts of an archive's golden requests.
+
+    Raises:
+        ArchiveError: the archive cannot be read.
+        DataError: it has no golden requests.
+    """
+    if layout.GOLDEN not in describe(archive)["files"]:
+        raise DataError(f"{archive} has no {layout.GOLDEN} to take texts from. {_OTHERS}")
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            golden = json.loads(opened.read(layout.GOLDEN))
+        texts = [str(request[COLUMN]) for request in golden]
+    except (ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise DataError(f"{archive}: its {layout.GOLDEN} cannot be read ({error}). {_OTHERS}") from error
+    return _chosen(texts, str(archive))
+
+
+def texts_of_run(run: Run) -> list[str]:
+    """The test split of a run.
+
+    Raises:
+        DataError: the run has no splits yet.
+    """
+    if not run.data.splits.is_dir():
+        raise DataError(
+            f"{run.data.splits} does not exist yet: make it with `marwright build CONFIG --until data`, "
+            f"or give --texts FILE."
+        )
+    from datasets import load_from_disk
+
+    return _chosen(list(load_from_disk(str(run.data.splits))["test"][COLUMN]), str(run.data.splits))
+
+
+def _chosen(texts: Sequence[str], origin: str) -> list[str]:
+    """The texts that are not empty, mixed and cut to the most that are sent; always the same ones."""
+    there = [text for text in texts if text.strip()]
+    if not there:
+        raise DataError(f"{origin}: no text in it.")
+    return random.Random(0).sample(there, min(len(there), MOST))
