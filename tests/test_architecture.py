@@ -17,7 +17,7 @@ SOURCES = sorted(SOURCE.rglob("*.py"))
 HANDLERS = sorted((ROOT / "handlers").glob("*.py"))
 
 STATIONS = {"data", "training", "compression", "export", "archive"}
-ABOVE_STATIONS = {"evaluation", "pipeline", "cli", "__main__"}
+ABOVE_STATIONS = {"evaluation", "bench", "pipeline", "cli", "__main__"}
 LONGEST_FILE = 320
 
 
@@ -32,8 +32,9 @@ ALLOWED = {
     **dict.fromkeys(FOUNDATION, FOUNDATION),
     **dict.fromkeys(STATIONS | {"serving"}, FOUNDATION),
     "evaluation": FOUNDATION | {"archive"},
+    "bench": FOUNDATION | {"archive", "serving"},
     "pipeline": FOUNDATION | STATIONS,
-    "cli": FOUNDATION | STATIONS | {"serving", "evaluation", "pipeline"},
+    "cli": FOUNDATION | STATIONS | {"serving", "evaluation", "bench", "pipeline"},
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -85,7 +85,7 @@ def test_a_batch_of_sixteen_with_one_bad_item_gives_one_400_and_fifteen_right_an
     assert [status for status, _, _ in answers] == [400 if at == 5 else 200 for at in range(16)]
     assert json.loads(answers[5][1])["message"] == "text must be a string"
     right = [
-        next(iter(json.loads(body))) == next(iter(request["probabilities"]))
+        next(iter(json.loads(body))) == request["answer"][0]["label"]
         for at, ((_, body, _), request) in enumerate(zip(answers, goods, strict=True))
         if at != 5
     ]

@@ -153,14 +153,16 @@ def _card(config: ArchiveConfig, run: Run, name: str) -> dict[str, Any]:
 def _prove(file: Path, golden: list[dict[str, Any]]) -> None:
     """Run the golden requests, one by one and as one batch, through the archive's handler."""
     texts = [request["text"] for request in golden]
+    labels = len(golden[0]["answer"])
     with running(file) as worker:
-        alone = [worker.classify([text], top_k=len(golden[0]["probabilities"]))[0] for text in texts]
-        together = worker.classify(texts, top_k=len(golden[0]["probabilities"]))
+        alone = [worker.classify([text], top_k=labels)[0] for text in texts]
+        together = worker.classify(texts, top_k=labels)
     for answers in (alone, together):
         for request, answer in zip(golden, answers, strict=True):
-            best, probability = next(iter(request["probabilities"].items()))
-            if abs(answer.get(best, 0.0) - probability) > GOLDEN_TOLERANCE:
+            best = request["answer"][0]
+            found = answer.get(best["label"], 0.0)
+            if abs(found - best["probability"]) > GOLDEN_TOLERANCE:
                 raise ArchiveError(
-                    f"The handler does not answer as the exported module did: {request['text'][:60]!r} gave {best!r} "
-                    f"{probability:.3f} at export and {answer.get(best, 0.0):.3f} from the archive."
+                    f"The handler does not answer as the exported module did: {request['text'][:60]!r} gave "
+                    f"{best['label']!r} {best['probability']:.3f} at export and {found:.3f} from the archive."
                 )

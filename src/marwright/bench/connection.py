@@ -56,17 +56,14 @@ class Connection:
         self.due = due
         self._headed = self._framed = self._complete = False
         try:
-            if self._socket is None:
-                self._rest = request
-                self._connect()
-                return
-            sent = self._socket.send(request)
+            sent = self._connect() if self._socket is None else self._socket.send(request)
         except BlockingIOError:
             sent = 0
         except OSError:
             self._break()
             return
         if sent < len(request):
+            assert self._socket is not None
             self._rest = request[sent:]
             self._selector.modify(self._socket, _READ | _WRITE, self)
 
@@ -104,13 +101,15 @@ class Connection:
         self._complete = self._parser.get_status_code() >= 200  # after a 1xx the answer is still to come
         self._keep = self._parser.should_keep_alive()
 
-    def _connect(self) -> None:
+    def _connect(self) -> int:
+        """Begin to connect; return the bytes sent so far, which are none."""
+        self._parser = httptools.HttpResponseParser(self)
         self._socket = socket.socket(self._address.family, socket.SOCK_STREAM)
+        self._selector.register(self._socket, _READ, self)
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._selector.register(self._socket, _WRITE, self)
-        self._parser = httptools.HttpResponseParser(self)
         self._socket.connect_ex(self._address.sockaddr)  # if this fails, so will the first send
+        return 0
 
     def _flush(self) -> None:
         assert self._socket is not None

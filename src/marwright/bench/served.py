@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from marwright.errors import ArchiveError
+from marwright.errors import ArchiveError, ServerError
 from marwright.serving.ports import Ports
 from marwright.serving.process import interrupt_on_sigterm
 from marwright.serving.server import serving
@@ -20,7 +21,7 @@ def serving_archive(archive: Path, properties: Path | None = None) -> Iterator[s
 
     Args:
         archive: a ``.mar`` file.
-        properties: TorchServe's configuration; marwright's for development if not given.
+        properties: TorchServe's configuration; marwright's for development if not given. It must not ask for keys.
 
     Raises:
         ArchiveError: there is no such archive.
@@ -28,9 +29,22 @@ def serving_archive(archive: Path, properties: Path | None = None) -> Iterator[s
     """
     if not archive.is_file():
         raise ArchiveError(f"{archive}: no such archive. Build one with `marwright build`, or give a URL.")
+    state = Path(tempfile.mkdtemp(prefix="marwright-bench-"))
     with (
-        tempfile.TemporaryDirectory(prefix="marwright-bench-") as state,
+        _removed_unless_the_server_failed(state),
         interrupt_on_sigterm(),
-        serving(archive.parent, properties, state=Path(state), models=[archive.name], ports=Ports.free()) as server,
+        serving(archive.parent, properties, state=state, models=[archive.name], ports=Ports.free()) as server,
     ):
         yield f"{server.inference}/predictions/{quote(server.models[0], safe='')}"
+
+
+@contextmanager
+def _removed_unless_the_server_failed(state: Path) -> Iterator[None]:
+    try:
+        yield
+    except ServerError:
+        raise  # its sentence names the logs in this folder
+    except BaseException:
+        shutil.rmtree(state, ignore_errors=True)
+        raise
+    shutil.rmtree(state, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import itertools
 import json
@@ -131,8 +132,6 @@ def bodies(texts: Sequence[str], instances: int = 1, template: str | None = None
 def _message(answer: bytes) -> str:
     """What an error's body says: the ``message`` of JSON, or its beginning."""
     text = answer.decode("utf-8", errors="replace")
-    try:
+    with contextlib.suppress(ValueError, KeyError, TypeError):
         text = str(json.loads(text)["message"])
-    except (ValueError, KeyError, TypeError):
-        pass
     return " ".join(text.split())[:_LONGEST_MESSAGE] or "(no text)"

@@ -17,6 +17,7 @@ from marwright.workspace import Run
 # Every request is made before the run and kept in memory.
 MOST = 20_000
 COLUMN = "text"
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _OTHERS = "Give --texts FILE or --config CONFIG."
 
 
@@ -26,14 +27,15 @@ def texts_of_file(file: Path) -> list[str]:
     Raises:
         DataError: it cannot be read, has no such column, or has no text.
     """
+    delimiter = _DELIMITERS.get(file.suffix.lower())
     try:
+        if delimiter is None:
+            return _chosen(file.read_text(encoding="utf-8-sig").split("\n"), str(file))
         with file.open(encoding="utf-8-sig", newline="") as opened:
-            if file.suffix.lower() in (".csv", ".tsv"):
-                rows = csv.DictReader(opened, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
-                if COLUMN not in (rows.fieldnames or ()):
-                    raise DataError(f"{file}: no column {COLUMN!r}; it has {', '.join(rows.fieldnames or ['none'])}.")
-                return _chosen([row[COLUMN] or "" for row in rows], str(file))
-            return _chosen(opened.read().splitlines(), str(file))
+            rows = csv.DictReader(opened, delimiter=delimiter)
+            if COLUMN not in (rows.fieldnames or ()):
+                raise DataError(f"{file}: no column {COLUMN!r}; it has {', '.join(rows.fieldnames or ['none'])}.")
+            return _chosen([row[COLUMN] or "" for row in rows], str(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{file}: cannot be read as texts: {error}.") from error
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from marwright import __version__
-from marwright.cli import archives, building, server
+from marwright.cli import archives, bench, building, server
 from marwright.errors import MarwrightError
 from marwright.progress import say
 
@@ -26,6 +26,7 @@ app.command()(archives.evaluate)
 app.command()(archives.inspect)
 app.command()(server.serve)
 app.command()(server.stop)
+app.command()(bench.bench)
 
 
 def _version(wanted: bool) -> None:

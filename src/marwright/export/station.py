@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from marwright.config import ExportConfig
 from marwright.export import measuring, torchscript
@@ -129,16 +129,16 @@ def _shapes(differences: list[Difference]) -> dict[str, float]:
 
 
 def _golden(texts: list[str], logits: npt.NDArray[np.float32], labels: list[str]) -> list[dict[str, Any]]:
-    """Texts spread evenly over the test split, with the five largest probabilities of each."""
+    """Texts spread evenly over the test split, each with its five best labels and their probabilities, best first."""
     probabilities = torch.softmax(torch.from_numpy(logits), dim=1)
     golden = []
     for index in np.unique(np.linspace(0, len(texts) - 1, GOLDEN_REQUESTS).astype(int)).tolist():
-        best: tuple[Tensor, Tensor] = probabilities[index].topk(min(5, len(labels)))
-        answer = {
-            labels[label]: round(float(value), 6)
-            for value, label in zip(best[0].tolist(), best[1].tolist(), strict=True)
-        }
-        golden.append({"text": texts[index], "probabilities": answer})
+        best = probabilities[index].topk(min(5, len(labels)))
+        answer = [
+            {"label": labels[label], "probability": round(value, 6)}
+            for value, label in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        ]
+        golden.append({"text": texts[index], "answer": answer})
     return golden
 
 

@@ -1,0 +1,32 @@
+"""mosec: dynamic batches by a Rust front, ``python -m compare.mosec_server --port 8000 --address 127.0.0.1``.
+
+As its documentation says: a process for each core, one thread in each, ``max_wait_time`` below the time of a batch.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from compare.onnx_classifier import OnnxClassifier
+from mosec import Server, Worker
+
+WAIT_MS = "COMPARE_WAIT_MS"
+
+
+class Classifier(Worker):  # type: ignore[misc]
+    """Texts to labels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classifier = OnnxClassifier.of_environment()
+        self.example = [{"text": "warm-up"}] * 16
+
+    def forward(self, data: list[Any]) -> list[dict[str, float]]:
+        return self.classifier.classify([item["text"] for item in data])
+
+
+if __name__ == "__main__":
+    server = Server()
+    server.append_worker(Classifier, num=os.cpu_count() or 1, max_batch_size=16, max_wait_time=int(os.environ[WAIT_MS]))
+    server.run()

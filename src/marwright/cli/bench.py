@@ -1,0 +1,161 @@
+"""``marwright bench``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from marwright.cli.options import JsonOption, SetOption, print_json
+from marwright.errors import DataError
+from marwright.progress import console, say
+
+if TYPE_CHECKING:
+    from marwright.bench import Result
+
+EXIT_MISSED = 1
+
+
+def bench(
+    target: Annotated[
+        str, typer.Argument(metavar="URL|ARCHIVE", help="http://HOST:PORT/predictions/NAME, or a .mar file to serve.")
+    ],
+    rate: Annotated[
+        float | None,
+        typer.Option(metavar="PER_SECOND", help="Requests due per second, however slow the answers (open loop)."),
+    ] = None,
+    clients: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Without --rate: clients that wait for each answer [32]. With it: most connections [128]."
+        ),
+    ] = None,
+    duration: Annotated[float, typer.Option(metavar="SECONDS", help="How long requests are counted.")] = 20,
+    warm_up: Annotated[float, typer.Option(metavar="SECONDS", help="Before that; not counted.")] = 3,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="A request has failed without an answer so long after it was due.")
+    ] = 10,
+    instances: Annotated[int, typer.Option(min=1, metavar="N", help="Texts in one request.")] = 1,
+    texts: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Texts: one per line, or a .csv or .tsv with a column text.")
+    ] = None,
+    config: Annotated[
+        str | None, typer.Option(metavar="CONFIG", help="Texts: the test split of this configuration's run.")
+    ] = None,
+    settings: SetOption = None,
+    body: Annotated[
+        str | None,
+        typer.Option(
+            metavar="JSON",
+            help="The body for another server: %s stands for the text, with --instances for the list of texts.",
+        ),
+    ] = None,
+    headers: Annotated[
+        list[str] | None, typer.Option("--header", metavar="'NAME: VALUE'", help="One more header. May be repeated.")
+    ] = None,
+    sla_ms: Annotated[
+        float | None, typer.Option(metavar="MS", help="Exit with 1 unless 99 % of the requests are answered in time.")
+    ] = None,
+    histogram: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the latencies.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure a served model: rates, latencies, failures, and what the measuring itself costs.
+
+    With --rate a latency begins when its request was due, not when it was sent: a server that stalls cannot hide it.
+
+    Example: marwright bench model_store/pt_classifier.mar --rate 500 --sla-ms 40 --histogram latency.png
+    """
+    from marwright.bench import Load, measure
+    from marwright.bench.live import live_line
+    from marwright.bench.picture import draw_histogram
+
+    load = Load(rate=rate, clients=clients, duration_s=duration, warm_up_s=warm_up, timeout_s=timeout)
+    sent = _texts(target, texts, config, settings)
+    with _served(target) as url, live_line(load) as observer:
+        result = measure(url, sent, load, instances=instances, template=body, headers=headers or (), observer=observer)
+    if as_json:
+        print_json(result.as_json(sla_ms))
+    else:
+        _print(result, sla_ms)
+    for doubt in result.doubts:
+        say(f"marwright: not trustworthy: {doubt}.")
+    if histogram is not None:
+        draw_histogram(result, histogram, sla_ms)
+    if sla_ms is not None and not result.keeps(sla_ms):
+        raise typer.Exit(EXIT_MISSED)
+
+
+def _is_url(target: str) -> bool:
+    return "://" in target
+
+
+def _texts(target: str, file: Path | None, config: str | None, settings: list[str] | None) -> list[str]:
+    from marwright.bench import texts_of_archive, texts_of_file, texts_of_run
+
+    if file is not None and config is not None:
+        raise DataError("Give --texts or --config, not both.")
+    if file is not None:
+        return texts_of_file(file)
+    if config is not None:
+        from marwright.config import load_config
+        from marwright.workspace import Run
+
+        loaded = load_config(config, settings or ())
+        return texts_of_run(Run(loaded.runs / loaded.name))
+    if _is_url(target):
+        raise DataError("A URL says nothing about texts. Give --texts FILE, or --config CONFIG for a run's test split.")
+    return texts_of_archive(Path(target))
+
+
+@contextmanager
+def _served(target: str) -> Iterator[str]:
+    from marwright.bench import serving_archive
+
+    if _is_url(target):
+        yield target
+        return
+    with console().status("starting TorchServe") as status, serving_archive(Path(target)) as url:
+        status.stop()
+        yield url
+
+
+def _print(result: Result, sla_ms: float | None) -> None:
+    from marwright.bench.picture import title
+
+    out = Console(highlight=False)
+    out.print(f"{title(result)}, {result.duration_s:g} s after {result.warm_up_s:g} s of warm-up", markup=False)
+    latencies = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in result.latency_ms:
+        latencies.add_column(name, justify="right")
+    latencies.add_row(*("–" if value is None else f"{value:,.2f}" for value in result.latency_ms.values()))
+    out.print(latencies)
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for row in _rows(result, sla_ms):
+        table.add_row(*row)
+    out.print(table)
+
+
+def _rows(result: Result, sla_ms: float | None) -> list[tuple[str, str]]:
+    failed = ", ".join(f"{count:,} {kind}" for kind, count in result.failed.items())
+    share = f"{result.generator_cpu_share:.0%} of a core"
+    rows = [
+        ("offered", f"{result.offered_rate:,.1f} requests/s"),
+        ("achieved", f"{result.achieved_rate:,.1f} requests/s, {result.texts_per_second:,.1f} texts/s"),
+        ("answered", f"{result.ok:,} of {result.due:,}"),
+        ("failed", f"{result.due - result.ok:,}" + (f" ({failed})" if failed else "")),
+        ("connections", str(result.connections)),
+        ("generator's own CPU", f"{result.generator_cpu_ms:.3f} ms per request ({share})"),
+        ("sent late by", f"{result.generator_lateness_ms['max']:.2f} ms at most"),
+    ]
+    if sla_ms is not None:
+        verdict = "kept" if result.keeps(sla_ms) else "MISSED"
+        within = f"{result.share_within(sla_ms):.2%} answered within {sla_ms:g} ms"
+        rows.append((f"SLA {sla_ms:g} ms on p99", f"{verdict}: {within}"))
+    if result.doubts:
+        rows.append(("trustworthy", "NO: " + "; ".join(result.doubts)))
+    return rows
