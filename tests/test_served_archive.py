@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import shutil
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+import psutil
 import pytest
 import torch
 import yaml
@@ -24,6 +31,7 @@ from marwright.export import torchscript
 from marwright.files import read_json, stable_json
 from marwright.modules.packed_bert import PackedBert
 from marwright.modules.pretrained import load_module
+from marwright.serving.java import bundled_java
 from marwright.serving.ports import Ports
 from marwright.serving.server import RunningServer, serving
 from marwright.tokenization import padded
@@ -186,3 +194,46 @@ def test_another_task_is_one_short_child_class(vector_url: str) -> None:
     assert status == 200, answer
     assert len(json.loads(answer)["vector"]) == 384
     assert post(vector_url, b'{"text": 3}')[0] == 400
+
+
+def test_an_unmodified_torchserve_elsewhere_serves_the_archive(built: Built, tmp_path: Path) -> None:
+    python = tmp_path / "elsewhere" / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "elsewhere"], check=True)
+    pins = [f"{name}=={version(name).partition('+')[0]}" for name in ("torch", "torchserve", "tokenizers")]
+    pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    subprocess.run([*pip, *pins], check=True)
+    ports = Ports.free()
+    properties = tmp_path / "config.properties"
+    properties.write_text(
+        f"inference_address=http://127.0.0.1:{ports.inference}\nmanagement_address=http://127.0.0.1:{ports.management}\n"
+        f"metrics_address=http://127.0.0.1:{ports.metrics}\ngrpc_inference_port={ports.grpc_inference}\n"
+        f"grpc_management_port={ports.grpc_management}\ndisable_token_authorization=true\nload_models=all\n"
+    )
+    with tempfile.TemporaryDirectory(prefix="ts-") as scratch:  # short: worker sockets lie in it
+        environment = {**os.environ, "TMPDIR": scratch, "TEMP": scratch, "LOG_LOCATION": scratch}
+        torchserve = [python.parent / "torchserve", "--start", "--foreground", "--ncs"]
+        command = [*torchserve, "--model-store", built.archive.parent, "--ts-config", properties]
+        java = {} if shutil.which("java") else {"JAVA_HOME": str(bundled_java().home)}
+        with (
+            (tmp_path / "log").open("wb") as log,
+            subprocess.Popen(command, cwd=tmp_path, env=environment | java, stdout=log, stderr=log) as server,
+        ):
+            try:
+                assert _is_ready(f"http://127.0.0.1:{ports.management}/models/goods", server)
+                status, answer, _ = post(f"http://127.0.0.1:{ports.inference}/predictions/goods", REQUEST.encode())
+            finally:
+                for child in psutil.Process(server.pid).children(recursive=True):
+                    child.terminate()
+                server.terminate()
+    assert status == 200
+    assert next(iter(json.loads(answer))) == "Vegetable products"
+
+
+def _is_ready(url: str, server: subprocess.Popen[bytes]) -> bool:
+    deadline = time.monotonic() + 60
+    while server.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(URLError), urlopen(url, timeout=5) as response:
+            if [worker["status"] for worker in json.loads(response.read())[0]["workers"]] == ["READY"]:
+                return True
+        time.sleep(0.1)
+    return False

@@ -1,1 +1,1 @@
-"""Serves one classifier with several servers on this machine, one after the other, and measures each with one client."""
+"""Serves one classifier with several servers on this machine, in turn, and measures them with one client."""

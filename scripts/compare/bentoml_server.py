@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 
 import bentoml
+
 from compare.onnx_classifier import OnnxClassifier
+from compare.served import BATCH
 
 
 @bentoml.service(workers=os.cpu_count() or 1, traffic={"timeout": 60})
@@ -19,7 +21,7 @@ class Classifier:
     def __init__(self) -> None:
         self.classifier = OnnxClassifier.of_environment()
 
-    @bentoml.api(batchable=True, max_batch_size=16, max_latency_ms=1000)
+    @bentoml.api(batchable=True, max_batch_size=BATCH, max_latency_ms=1000)
     def classify(self, texts: list[str]) -> list[dict[str, float]]:
         """Label: probability for each text, best first."""
         return self.classifier.classify(texts)

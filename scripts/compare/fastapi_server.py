@@ -6,9 +6,10 @@ endpoint is a plain function, which FastAPI runs in its thread pool: it asks for
 
 from __future__ import annotations
 
-from compare.onnx_classifier import OnnxClassifier
 from fastapi import FastAPI
 from pydantic import BaseModel
+
+from compare.onnx_classifier import OnnxClassifier
 
 app = FastAPI()
 classifier = OnnxClassifier.of_environment()

@@ -11,7 +11,9 @@ import os
 from typing import Any
 
 import litserve
+
 from compare.onnx_classifier import OnnxClassifier
+from compare.served import BATCH, WAIT_MS
 
 
 class Classifier(litserve.LitAPI):  # type: ignore[misc]
@@ -40,9 +42,8 @@ def main() -> None:
     """Serve."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--wait-ms", type=float, required=True)
     arguments = parser.parse_args()
-    api = Classifier(max_batch_size=16, batch_timeout=arguments.wait_ms / 1000)
+    api = Classifier(max_batch_size=BATCH, batch_timeout=int(os.environ[WAIT_MS]) / 1000)
     server = litserve.LitServer(
         api, accelerator="cpu", devices=1, workers_per_device=os.cpu_count() or 1, fast_queue=True
     )

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from compare.onnx_classifier import OnnxClassifier
 from mosec import Server, Worker
 
-WAIT_MS = "COMPARE_WAIT_MS"
+from compare.onnx_classifier import OnnxClassifier
+from compare.served import BATCH, WAIT_MS
 
 
 class Classifier(Worker):  # type: ignore[misc]
@@ -20,7 +20,7 @@ class Classifier(Worker):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.classifier = OnnxClassifier.of_environment()
-        self.example = [{"text": "warm-up"}] * 16
+        self.example = [{"text": "warm-up"}] * BATCH
 
     def forward(self, data: list[Any]) -> list[dict[str, float]]:
         return self.classifier.classify([item["text"] for item in data])
@@ -28,5 +28,7 @@ class Classifier(Worker):  # type: ignore[misc]
 
 if __name__ == "__main__":
     server = Server()
-    server.append_worker(Classifier, num=os.cpu_count() or 1, max_batch_size=16, max_wait_time=int(os.environ[WAIT_MS]))
+    server.append_worker(
+        Classifier, num=os.cpu_count() or 1, max_batch_size=BATCH, max_wait_time=int(os.environ[WAIT_MS])
+    )
     server.run()

@@ -14,10 +14,7 @@ import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
 
-# Set by the comparison for the servers it starts.
-FOLDER = "COMPARE_MODEL"
-MODEL, TOKENIZER, LABELS = "model.onnx", "tokenizer.json", "labels.json"
-BEST = 5
+from compare.served import BATCH, BEST, FOLDER, LABELS, MODEL, TOKENIZER
 
 
 class OnnxClassifier:
@@ -27,13 +24,11 @@ class OnnxClassifier:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        self.session = onnxruntime.InferenceSession(
-            str(folder / MODEL), options, providers=["CPUExecutionProvider"]
-        )
+        self.session = onnxruntime.InferenceSession(str(folder / MODEL), options, providers=["CPUExecutionProvider"])
         self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         self.tokenizer.enable_padding()
         self.labels = json.loads((folder / LABELS).read_text(encoding="utf-8"))
-        self.classify(["warm-up"] * 16)
+        self.classify(["warm-up"] * BATCH)
         self.classify(["warm-up"])
 
     @classmethod

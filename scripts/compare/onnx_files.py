@@ -54,7 +54,9 @@ def fuse(source: Path, file: Path, *, heads: int, hidden: int) -> None:
     from onnxruntime.transformers import optimizer
 
     with _silence():
-        fused = optimizer.optimize_model(str(source), model_type="bert", num_heads=heads, hidden_size=hidden, opt_level=0)
+        fused = optimizer.optimize_model(
+            str(source), model_type="bert", num_heads=heads, hidden_size=hidden, opt_level=0
+        )
         fused.save_model_to_file(str(file))
 
 

@@ -159,8 +159,8 @@ class Generator:
             connection.send(next(self._requests), waiting.popleft())
 
     def _ready(self, timeout_s: float) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout_s > 0:
-            select.select((self._selector,), (), (), timeout_s)
+        if timeout_s > 0 and not select.select((self._selector,), (), (), timeout_s)[0]:
+            return []
         return self._selector.select(0)
 
     def _give_up(self, now: float) -> None:

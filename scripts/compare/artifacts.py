@@ -1,0 +1,81 @@
+"""What is made from one run for the servers to serve, each thing once."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from compare import served
+from marwright.files import read_json
+from marwright.workspace import CompressedFolder, ModelFolder, Run
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """A finished run, which is only read, and a folder of our own."""
+
+    run: Run
+    folder: Path
+
+    @property
+    def store(self) -> Path:
+        """The model store with all archives."""
+        return self.folder / "model_store"
+
+    def archive(self, name: str) -> Path:
+        """An archive of the store."""
+        return self.store / f"{name}.mar"
+
+    def onnx(self) -> Path:
+        """The folder that the Python servers load: the teacher in int8, its tokenizer and its labels."""
+        from compare.onnx_files import export_float, quantize
+
+        ready = self.folder / "onnx"
+        if not ready.exists():
+            making = self.folder / "onnx.partial"
+            making.mkdir(parents=True, exist_ok=True)
+            full = self.folder / "float.onnx"
+            export_float(self.run.teacher.checkpoint, full)
+            quantize(full, making / served.MODEL)
+            full.unlink()
+            shutil.copy(self.run.teacher.tokenizer, making / served.TOKENIZER)
+            shutil.copy(self.run.data.labels, making / served.LABELS)
+            making.rename(ready)
+        return ready
+
+    def exported(self, model: ModelFolder) -> Run:
+        """A run whose student is ``model``, compressed and exported by marwright's stations, for CPUs only."""
+        from marwright.compression.station import compress
+        from marwright.config import CompressionConfig, ExportConfig
+        from marwright.export.station import export
+
+        run = Run(self.folder / f"run-{model.root.name}")
+        if run.root.exists():
+            return run
+        making = Run(run.root.with_name(f"{run.root.name}.partial"))
+        folders = [
+            (making.data.root, self.run.data.root),
+            (making.teacher.root, self.run.teacher.root),
+            (making.student.root, model.root),
+        ]
+        for folder in (making.compressed.root, making.exported.root):
+            folder.mkdir(parents=True)
+        for link, target in folders:
+            link.symlink_to(target.absolute(), target_is_directory=True)
+        compress(CompressionConfig(gpu="none"), ExportConfig(), making.student, output=making.compressed.root)
+        export(
+            ExportConfig(),
+            making.data,
+            making.student,
+            CompressedFolder(making.compressed.root),
+            max_length=longest(model),
+            output=making.exported.root,
+        )
+        making.root.rename(run.root)
+        return run
+
+
+def longest(model: ModelFolder) -> int:
+    """The most tokens a text can have: where the tokenizer cuts it."""
+    return int(read_json(model.tokenizer)["truncation"]["max_length"])
