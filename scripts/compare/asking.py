@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -37,7 +38,7 @@ def reference_of(
         labels: names in the order of the logits.
         texts: where to look; the first that fit are taken.
         count: how many are wanted.
-        margin: by how much the best logit must lead. Where two labels are as good as each other, int8 may choose either.
+        margin: by how much the best logit must lead; of two labels that are equally good int8 may choose either.
     """
     from tokenizers import Tokenizer
 
@@ -61,18 +62,18 @@ def wait_for_answer(server: Server, body: bytes) -> None:
     Raises:
         ServerError: it has ended, or has not answered in time.
     """
+    said = ""
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline:
         if not server.is_alive():
             raise ServerError(f"it ended while it started: {_last_line(server)}")
-        try:
-            status, _ = post(server.url, body)
-        except (OSError, http.client.HTTPException):
-            status = 0
-        if status == 200:
-            return
+        with suppress(OSError, http.client.HTTPException):
+            status, answer = post(server.url, body)
+            if status == 200:
+                return
+            said = f"status {status}, {answer[:100].decode(errors='replace')}"
         time.sleep(_PAUSE_S)
-    raise ServerError(f"no answer within {START_LIMIT_S} s: {_last_line(server)}")
+    raise ServerError(f"no answer within {START_LIMIT_S} s: {said or _last_line(server)}")
 
 
 def check(server: Server, reference: Reference, template: str | None, best: Callable[[bytes], str]) -> None:

@@ -14,7 +14,7 @@ from compare.onnx_classifier import OnnxClassifier
 from compare.served import BATCH, WAIT_MS
 
 
-class Classifier(Worker):  # type: ignore[misc]
+class Classifier(Worker):
     """Texts to labels."""
 
     def __init__(self) -> None:

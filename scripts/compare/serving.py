@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,11 @@ from marwright.serving.ports import Ports
 from marwright.serving.process import end
 from marwright.serving.server import serving
 
-SCRIPTS = Path(__file__).parents[1]
+_ENVIRONMENT = {
+    "PYTHONPATH": str(Path(__file__).resolve().parents[1]),
+    "PYTHONWARNINGS": "ignore",
+    "OMP_NUM_THREADS": "1",
+}
 # Where its own configuration says nothing else, as TorchServe comes: logs at INFO, all metrics, a worker for each core.
 _STOCK = """\
 inference_address=http://127.0.0.1:8080
@@ -82,9 +87,7 @@ def python_server(
         process = subprocess.Popen(
             [sys.executable, *(argument.format(port=port) for argument in arguments)],
             cwd=folder,
-            env=os.environ
-            | {"PYTHONPATH": str(SCRIPTS), "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
-            | environment,
+            env={**os.environ, **_ENVIRONMENT, **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -95,6 +98,8 @@ def python_server(
     finally:
         end(process.pid, grace_s=10)
         process.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # children that a dead parent has left behind
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from marwright.progress import console
 
 # Sorting more would take the generator's time.
 _LATEST = 20_000
+# A rate needs some time to be one.
+_EARLY_S = 0.4
 
 
 @contextmanager
@@ -37,10 +39,9 @@ def line(seconds: float, record: Record, load: Load) -> str:
     if seconds < load.warm_up_s:
         return f"{seconds:.0f} s of {load.warm_up_s:g} s warm-up"
     counted = min(seconds - load.warm_up_s, load.duration_s)
-    words = [
-        f"{counted:.0f} s of {load.duration_s:g} s",
-        f"{record.answered_in_time / max(counted, 1e-9):.0f} answers/s",
-    ]
+    words = [f"{counted:.0f} s of {load.duration_s:g} s"]
+    if counted > _EARLY_S:
+        words.append(f"{record.answered_in_time / counted:.0f} answers/s")
     if record.latencies:
         words.append(f"p99 {1000 * percentile(np.asarray(record.latencies[-_LATEST:]), 99):.1f} ms")
     if failures := record.failures.total():

@@ -46,7 +46,7 @@ def draw_histogram(result: Result, file: Path, sla_ms: float | None = None) -> N
     figure.legend(frameon=False, loc="outside right upper")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
-    axes.set_title(title(result), loc="left", fontsize="medium")
+    axes.set_title(result.load, loc="left", fontsize="medium")
     try:
         with replacing(file) as partial:
             figure.savefig(partial, format="png", dpi=120, metadata={"Software": None})
@@ -54,14 +54,6 @@ def draw_histogram(result: Result, file: Path, sla_ms: float | None = None) -> N
         raise MarwrightError(f"{file}: cannot be written: {error}.") from error
     finally:
         plt.close(figure)
-
-
-def title(result: Result) -> str:
-    """The load in a few words."""
-    texts = "" if result.instances == 1 else f" of {result.instances} texts"
-    if result.open_loop:
-        return f"{result.offered_rate:g} requests/s{texts}"
-    return f"{result.connections} clients, {result.achieved_rate:.0f} requests/s{texts}"
 
 
 def _written(milliseconds: float) -> str:

@@ -52,6 +52,14 @@ class Result:
     doubts: tuple[str, ...]
     latencies_ms: npt.NDArray[np.float64] = field(repr=False, compare=False)
 
+    @property
+    def load(self) -> str:
+        """What was asked of the server, in a few words."""
+        texts = "" if self.instances == 1 else f" of {self.instances} texts"
+        if self.open_loop:
+            return f"{self.offered_rate:g} requests/s{texts}"
+        return f"{self.connections} clients, {self.achieved_rate:.0f} requests/s{texts}"
+
     def share_within(self, sla_ms: float) -> float:
         """The share of all counted requests that got a good answer within ``sla_ms`` milliseconds."""
         # A timeout stands among the latencies, but it is no answer.
@@ -118,8 +126,8 @@ def _doubts(lateness: dict[str, float], p99: float | None, record: Record) -> li
     doubts = []
     if lateness["p99"] > max(_LATE_MS, _LATE_SHARE * (p99 or 0)):
         doubts.append(
-            f"the generator could not keep up: 1 % of the requests were sent {lateness['p99']:.1f} ms or more after "
-            f"they were due (at worst {lateness['max']:.1f} ms)"
+            f"the generator, or the machine under it, could not keep up: 1 % of the requests were sent "
+            f"{lateness['p99']:.1f} ms or more after they were due, at worst {lateness['max']:.1f} ms"
         )
     if record.cpu_s > _BUSY_SHARE * record.wall_s:
         doubts.append(f"the generator itself took {record.cpu_s / record.wall_s:.0%} of a core")

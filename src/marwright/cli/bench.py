@@ -125,10 +125,8 @@ def _served(target: str) -> Iterator[str]:
 
 
 def _print(result: Result, sla_ms: float | None) -> None:
-    from marwright.bench.picture import title
-
     out = Console(highlight=False)
-    out.print(f"{title(result)}, {result.duration_s:g} s after {result.warm_up_s:g} s of warm-up", markup=False)
+    out.print(f"{result.load}, {result.duration_s:g} s after {result.warm_up_s:g} s of warm-up", markup=False)
     latencies = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in result.latency_ms:
         latencies.add_column(name, justify="right")
@@ -142,7 +140,7 @@ def _print(result: Result, sla_ms: float | None) -> None:
 
 def _rows(result: Result, sla_ms: float | None) -> list[tuple[str, str]]:
     failed = ", ".join(f"{count:,} {kind}" for kind, count in result.failed.items())
-    share = f"{result.generator_cpu_share:.0%} of a core"
+    late, share = result.generator_lateness_ms, f"{result.generator_cpu_share:.0%} of a core"
     rows = [
         ("offered", f"{result.offered_rate:,.1f} requests/s"),
         ("achieved", f"{result.achieved_rate:,.1f} requests/s, {result.texts_per_second:,.1f} texts/s"),
@@ -150,7 +148,7 @@ def _rows(result: Result, sla_ms: float | None) -> list[tuple[str, str]]:
         ("failed", f"{result.due - result.ok:,}" + (f" ({failed})" if failed else "")),
         ("connections", str(result.connections)),
         ("generator's own CPU", f"{result.generator_cpu_ms:.3f} ms per request ({share})"),
-        ("sent late by", f"{result.generator_lateness_ms['max']:.2f} ms at most"),
+        ("sent late by", f"{late['max']:.2f} ms at most, p99 {late['p99']:.2f} ms"),
     ]
     if sla_ms is not None:
         verdict = "kept" if result.keeps(sla_ms) else "MISSED"

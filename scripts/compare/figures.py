@@ -1,0 +1,114 @@
+"""Medians and spreads over rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of all rounds."""
+
+    median: float
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Figure:
+        """Sum up the values of the rounds; at least one."""
+        ordered = sorted(values)
+        return cls(median(ordered), ordered[0], ordered[-1])
+
+    @property
+    def spread(self) -> float:
+        """Half of the distance between the least and the most, as a share of the median."""
+        return (self.most - self.least) / 2 / self.median if self.median else 0.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One load in one round: answers per second, milliseconds, requests that failed, and what makes it doubtful."""
+
+    clients: int
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    failed: int
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One server in one round, from its start to its end."""
+
+    peer: str
+    round: int
+    start_s: float
+    memory_mb: dict[str, float]
+    loads: tuple[Measured, ...]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One server over all rounds, by number of clients where it depends on them."""
+
+    peer: str
+    rounds: int
+    start_s: Figure
+    rss_mb: Figure
+    pss_mb: Figure
+    rate: dict[int, Figure] = field(default_factory=dict)
+    p50_ms: dict[int, Figure] = field(default_factory=dict)
+    p99_ms: dict[int, Figure] = field(default_factory=dict)
+    failed: int = 0
+    doubts: tuple[str, ...] = ()
+
+
+def summarized(visits: Sequence[Visit]) -> Summary:
+    """Sum up all visits to one server."""
+    loads = [load for visit in visits for load in visit.loads]
+    by_clients: dict[int, list[Measured]] = {}
+    for load in loads:
+        by_clients.setdefault(load.clients, []).append(load)
+
+    def over_rounds(name: str) -> dict[int, Figure]:
+        return {clients: Figure.of(getattr(load, name) for load in found) for clients, found in by_clients.items()}
+
+    return Summary(
+        peer=visits[0].peer,
+        rounds=len(visits),
+        start_s=Figure.of(visit.start_s for visit in visits),
+        rss_mb=Figure.of(visit.memory_mb["rss"] for visit in visits),
+        pss_mb=Figure.of(visit.memory_mb["pss"] for visit in visits),
+        rate=over_rounds("rate"),
+        p50_ms=over_rounds("p50_ms"),
+        p99_ms=over_rounds("p99_ms"),
+        failed=sum(load.failed for load in loads),
+        doubts=tuple(dict.fromkeys(doubt for load in loads for doubt in load.doubts)),
+    )
+
+
+def order_of_round(names: Sequence[str], number: int) -> list[str]:
+    """Begin each round with another server, so that none always follows the same one on a warm machine.
+
+    Args:
+        names: in the order of the first round.
+        number: of the round, from 0.
+    """
+    start = number * (len(names) // 3 + 1) % len(names) if names else 0
+    turned = [*names[start:], *names[:start]]
+    return turned[::-1] if number % 2 else turned
+
+
+def as_json(value: Any) -> Any:
+    """Turn figures, summaries and visits into what JSON can hold, with numbers rounded."""
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: as_json(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, dict):
+        return {str(key): as_json(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(inner) for inner in value]
+    return round(value, 4) if isinstance(value, float) else value

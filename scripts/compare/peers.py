@@ -1,0 +1,236 @@
+"""Who takes part: how each server is made, started, asked and understood."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from compare import archives, served
+from compare.artifacts import Artifacts
+from compare.serving import Server, python_server, torchserve
+from marwright.errors import MarwrightError
+
+Weights = Literal["teacher", "student"]
+CORES = os.cpu_count() or 1
+WAIT_MS = 1
+"""How long a batch waits for more requests, where the user decides it; as in marwright's configurations."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One server with one model.
+
+    ``setup`` says in words how it is set up. ``template`` is the body of a request with ``%s`` for the text, ``best``
+    finds the best label in an answer. ``make`` makes the artifact that is deployed, ``start`` serves it.
+    """
+
+    name: str
+    title: str
+    computes: str
+    setup: str
+    make: Callable[[Artifacts], Path]
+    start: Callable[[Artifacts], AbstractContextManager[Server]]
+    best: Callable[[bytes], str]
+    needs: tuple[str, ...] = ()
+    template: str = '{"text": %s}'
+    weights: Weights = "teacher"
+    own: bool = False
+
+    def missing(self) -> str | None:
+        """Say which package is not installed."""
+        absent = [name for name in self.needs if find_spec(name) is None]
+        return f"{', '.join(absent)} is not installed" if absent else None
+
+
+def first_label(answer: bytes) -> str:
+    """The first key of a JSON object."""
+    return str(next(iter(json.loads(answer))))
+
+
+def first_label_in_list(answer: bytes) -> str:
+    """The first key of the first object of a JSON list."""
+    return str(next(iter(json.loads(answer)[0])))
+
+
+def plain_label(answer: bytes) -> str:
+    """The answer is the label."""
+    return answer.decode("utf-8").strip().strip('"')
+
+
+def chosen(names: Sequence[str]) -> list[Peer]:
+    """The peers of these names, in the order of the table; all if there are none.
+
+    Raises:
+        MarwrightError: there is no such peer.
+    """
+    known = {peer.name: peer for peer in PEERS}
+    if unknown := [name for name in names if name not in known]:
+        raise MarwrightError(f"--peers {','.join(unknown)}: there are {', '.join(known)}.")
+    return [peer for peer in PEERS if not names or peer.name in names]
+
+
+def _python(
+    name: str, arguments: Sequence[str], path: str, environment: Mapping[str, str] | None = None
+) -> Callable[[Artifacts], AbstractContextManager[Server]]:
+    def start(artifacts: Artifacts) -> AbstractContextManager[Server]:
+        folder = artifacts.folder.absolute() / "servers" / name
+        found = {
+            served.FOLDER: str(artifacts.onnx().absolute()),
+            served.WAIT_MS: str(WAIT_MS),
+            "TOKENIZERS_PARALLELISM": "false",
+            "BENTOML_HOME": str(folder),
+            "BENTOML_DO_NOT_TRACK": "True",
+        }
+        return python_server(arguments, path, folder, found | dict(environment or {}))
+
+    return start
+
+
+def _archive(name: str, *, stock: bool = False) -> Callable[[Artifacts], AbstractContextManager[Server]]:
+    def start(artifacts: Artifacts) -> AbstractContextManager[Server]:
+        folder = artifacts.folder.absolute() / "servers" / name
+        return torchserve(artifacts.archive(name).absolute(), folder, stock=stock)
+
+    return start
+
+
+def _own(name: str, weights: Weights, workers: int) -> Callable[[Artifacts], Path]:
+    def make(artifacts: Artifacts) -> Path:
+        model = artifacts.run.student if weights == "student" else artifacts.run.teacher
+        return archives.pack_own(artifacts, name, model, workers=workers)
+
+    return make
+
+
+_ORT = "ONNX Runtime int8"
+_BATCHES = f"batches of up to {served.BATCH}, {WAIT_MS} ms wait"
+_ONNX = ("onnx", "onnxruntime")
+
+PEERS: tuple[Peer, ...] = (
+    Peer(
+        name="fastapi",
+        title="FastAPI + ONNX Runtime",
+        computes=_ORT,
+        setup=f"uvicorn, {CORES} processes with 1 thread each, no batches",
+        make=Artifacts.onnx,
+        start=_python(
+            "fastapi",
+            (
+                *("-m", "uvicorn", "compare.fastapi_server:app", "--host", "127.0.0.1", "--port", "{port}"),
+                *("--workers", str(CORES), "--log-level", "warning", "--no-access-log"),
+            ),
+            "/predict",
+        ),
+        best=first_label,
+        needs=("fastapi", "uvicorn", *_ONNX),
+    ),
+    Peer(
+        name="litserve",
+        title="LitServe",
+        computes=_ORT,
+        setup=f"{CORES} workers with 1 thread each, as many for HTTP, ZeroMQ queues, {_BATCHES}",
+        make=Artifacts.onnx,
+        start=_python("litserve", ("-m", "compare.litserve_server", "--port", "{port}"), "/predict"),
+        best=first_label,
+        needs=("litserve", *_ONNX),
+    ),
+    Peer(
+        name="mosec",
+        title="mosec",
+        computes=_ORT,
+        setup=f"{CORES} workers with 1 thread each, {_BATCHES}",
+        make=Artifacts.onnx,
+        start=_python(
+            "mosec",
+            (
+                *("-m", "compare.mosec_server", "--address", "127.0.0.1", "--port", "{port}"),
+                *("--log-level", "warning"),
+            ),
+            "/inference",
+        ),
+        best=first_label,
+        needs=("mosec", *_ONNX),
+    ),
+    Peer(
+        name="bentoml",
+        title="BentoML",
+        computes=_ORT,
+        setup=f"{CORES} workers with 1 thread each, adaptive batches of up to {served.BATCH}",
+        make=Artifacts.onnx,
+        start=_python(
+            "bentoml",
+            (
+                *("-m", "bentoml", "serve", "compare.bentoml_server:Classifier", "--quiet"),
+                *("--host", "127.0.0.1", "--port", "{port}"),
+            ),
+            "/classify",
+        ),
+        best=first_label_in_list,
+        needs=("bentoml", *_ONNX),
+        template='{"texts": [%s]}',
+    ),
+    Peer(
+        name="talk-original",
+        title="TorchServe, the talk's handler",
+        computes="PyTorch fp32",
+        setup=f"as TorchServe comes: {CORES} workers; texts padded to 512, one by one",
+        make=lambda artifacts: archives.pack_talk(artifacts, "original"),
+        start=_archive("talk-original", stock=True),
+        best=first_label_in_list,
+    ),
+    Peer(
+        name="talk-jit",
+        title="TorchServe, the talk's handler, traced",
+        computes="TorchScript fp32",
+        setup=f"as TorchServe comes: {CORES} workers; texts padded to 512, one by one",
+        make=lambda artifacts: archives.pack_talk(artifacts, "jit"),
+        start=_archive("talk-jit", stock=True),
+        best=first_label_in_list,
+    ),
+    Peer(
+        name="example",
+        title="TorchServe, its Hugging Face example",
+        computes="PyTorch fp32",
+        setup="1 worker; texts padded to 150, batches of up to 4, 10 ms wait, best label only",
+        make=archives.pack_example,
+        start=_archive("example", stock=True),
+        best=plain_label,
+    ),
+    Peer(
+        name="marwright",
+        title="marwright",
+        computes="TorchScript int8",
+        setup=f"1 worker with 1 thread, {_BATCHES}",
+        make=_own("marwright", "teacher", 1),
+        start=_archive("marwright"),
+        best=first_label,
+        own=True,
+    ),
+    Peer(
+        name="marwright-workers",
+        title=f"marwright, {CORES} workers",
+        computes="TorchScript int8",
+        setup=f"{CORES} workers with 1 thread each, {_BATCHES}",
+        make=_own("marwright-workers", "teacher", CORES),
+        start=_archive("marwright-workers"),
+        best=first_label,
+        own=True,
+    ),
+    Peer(
+        name="marwright-student",
+        title="marwright, distilled student",
+        computes="TorchScript int8",
+        setup=f"1 worker with 1 thread, {_BATCHES}",
+        make=_own("marwright-student", "student", 1),
+        start=_archive("marwright-student"),
+        best=first_label,
+        weights="student",
+        own=True,
+    ),
+)
