@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,7 +35,8 @@ def pack_talk(artifacts: Artifacts, mode: Literal["jit", "original"]) -> Path:
     if mode == "jit":
         model.config.return_dict = False
         example = torch.ones((1, TALK_LENGTH), dtype=torch.int64)
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             traced = torch.jit.trace(model, (example, example), strict=False, check_trace=False)
         torch.jit.save(traced, str(file))
     else:

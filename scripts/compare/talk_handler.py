@@ -58,8 +58,7 @@ class TalkHandler(BaseHandler):
     def inference(self, batch: tuple[torch.Tensor, torch.Tensor]) -> list[Any]:
         """Softmax and the best labels, a text after the other."""
         with torch.no_grad():
-            output = self.model(*batch)
-        logits = output if isinstance(output, torch.Tensor) else output.logits
+            logits = self.model(*batch)[0]
         answers = []
         for row in logits:
             best, indices = torch.topk(torch.softmax(row.unsqueeze(0), dim=1), self.setup_config["top_k"], dim=1)
