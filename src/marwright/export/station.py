@@ -24,6 +24,7 @@ from marwright.tokenization import pad_id, padded, token_ids
 from marwright.workspace import CompressedFolder, DataFolder, ExportedFolder, ModelFolder
 
 GOLDEN_REQUESTS = 32
+GPU_TOKEN_BUDGET = 1 << 16
 METHODS = {"script": "scripted", "trace": "traced"}
 
 
@@ -108,6 +109,8 @@ def _export_gpu(
     from safetensors.torch import load_file
 
     module = load_tensors(load_module(student.checkpoint, config.method), load_file(compressed.gpu), torch.float16)
+    if isinstance(module, PackedBert):
+        module.token_budget = GPU_TOKEN_BUDGET
     torchscript.save(compiled(module), folder.gpu)
     differences = compare(torchscript.load(folder.gpu), module, table, filler)
     check(differences, config.tolerance, "fp16, exported against eager")

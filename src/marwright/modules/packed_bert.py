@@ -84,12 +84,13 @@ class PackedLayer(nn.Module):
 class PackedBert(nn.Module):
     """Token ids to logits."""
 
-    def __init__(self, shape: EncoderShape, token_budget: int = 4096) -> None:
+    def __init__(self, shape: EncoderShape, token_budget: int = 512) -> None:
         """Build an encoder without weights.
 
         Args:
             shape: its numbers.
-            token_budget: tokens computed at once; a larger batch is cut between texts, so that its memory is bounded.
+            token_budget: tokens computed at once; a larger batch is cut between texts. It bounds the memory, and on a
+                CPU what lies between two layers then stays in the core's cache. A GPU wants all at once.
         """
         super().__init__()
         self.first_position = shape.first_position
