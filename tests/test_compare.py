@@ -13,6 +13,7 @@ import yaml
 from compare import archives, figures, install, machine, peers, tables
 from compare.__main__ import parser
 from compare.figures import Figure, Measured, Visit, order_of_round, summarized
+from compare.quiet import Others, wait_for_quiet
 from compare.rounds import Plan
 from marwright.errors import MarwrightError
 
@@ -208,3 +209,12 @@ def test_the_products_of_a_module_are_those_of_its_real_tokens() -> None:
     first_tokens_only = 16 * 16 * 48 + 2 * (16 * 16 + 2 * 16 * 32)
     assert products.operations == whole_layer + first_tokens_only + 2 * 16 * 16
     assert products.seconds() > 0
+
+
+def test_other_programs_on_the_machine_are_a_doubt() -> None:
+    assert Others(0.02).doubt is None
+    assert Others(0.5).doubt == "other programs took up to 50% of a core"
+
+
+def test_nobody_waits_without_patience() -> None:
+    wait_for_quiet(0)

@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--rounds", type=int, default=3)
     found.add_argument("--seconds", type=float, default=8, help="of each load in each round, after 2 s of warm-up")
     found.add_argument("--clients", default="1,16,32", help="closed-loop clients, separated by commas")
+    found.add_argument("--patience", type=float, default=60, help="seconds to wait for other programs to end")
     found.add_argument("--output", type=Path, default=Path("docs/benchmarks"), help="the folder for the results")
     return found
 
@@ -56,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Compare, and write what was found."""
     given = parser().parse_args(arguments)
     try:
-        plan = Plan(given.rounds, given.seconds, clients=tuple(int(count) for count in given.clients.split(",")))
+        clients = tuple(int(count) for count in given.clients.split(","))
+        plan = Plan(given.rounds, given.seconds, clients=clients, patience_s=given.patience)
         peers = chosen([name for name in given.peers.split(",") if name])
         with interrupt_on_sigterm():
             compare(Run(given.run), given.texts, peers, plan, given.output)

@@ -11,6 +11,7 @@ from compare.artifacts import Artifacts
 from compare.asking import Reference, check, wait_for_answer
 from compare.figures import Measured, Visit, order_of_round
 from compare.peers import Peer, Weights
+from compare.quiet import wait_for_quiet, watched
 from marwright.bench import Load, measure
 from marwright.bench.target import bodies
 from marwright.errors import MarwrightError
@@ -26,6 +27,7 @@ class Plan:
     warm_up_s: float = 2
     clients: tuple[int, ...] = (1, 16, 32)
     timeout_s: float = 30
+    patience_s: float = 60
 
     def minutes(self, peers: int) -> float:
         """About how long it takes, with ten seconds for starting and stopping a server."""
@@ -76,6 +78,7 @@ def _visit(
     label: str,
 ) -> Visit:
     first = bodies(reference.texts[:1], template=peer.template)[0]
+    wait_for_quiet(plan.patience_s)
     started = time.perf_counter()
     with peer.start(artifacts) as server:
         wait_for_answer(server, first)
@@ -85,19 +88,21 @@ def _visit(
         loads = []
         for clients in plan.clients:
             load = Load(clients=clients, duration_s=plan.seconds, warm_up_s=plan.warm_up_s, timeout_s=plan.timeout_s)
-            result = measure(server.url, texts, load, template=peer.template)
+            with watched(server) as others:
+                result = measure(server.url, texts, load, template=peer.template)
             measured = Measured(
                 clients=clients,
                 rate=result.achieved_rate,
                 p50_ms=result.latency_ms["p50"] or 0.0,
                 p99_ms=result.latency_ms["p99"] or 0.0,
                 failed=sum(result.failed.values()),
-                doubts=result.doubts,
+                doubts=(*result.doubts, *([others.doubt] if others.doubt else [])),
             )
             loads.append(measured)
             say(
                 f"{label} · {clients} client{'s' if clients > 1 else ''}: {measured.rate:.0f} answers/s, "
                 f"p50 {measured.p50_ms:.1f} ms, p99 {measured.p99_ms:.1f} ms"
                 + (f", {measured.failed} failed" if measured.failed else "")
+                + (f" ({others.doubt})" if others.doubt else "")
             )
         return Visit(peer.name, number, start_s, server.memory_mb(), tuple(loads))

@@ -58,14 +58,24 @@ class Server:
     def memory_mb(self) -> dict[str, float]:
         """Resident memory of the whole process tree: summed, and with shared pages divided among their users."""
         rss = pss = 0
-        process = psutil.Process(self.pid)
-        for member in (process, *process.children(recursive=True)):
-            try:
+        for member in self._tree():
+            with suppress(psutil.Error):
                 memory = member.memory_full_info()
-            except psutil.Error:
-                continue
-            rss, pss = rss + memory.rss, pss + memory.pss
+                rss, pss = rss + memory.rss, pss + memory.pss
         return {"rss": round(rss / 1e6, 1), "pss": round(pss / 1e6, 1)}
+
+    def cpu_s(self) -> float:
+        """Processor time that the whole process tree has taken so far."""
+        total = 0.0
+        for member in self._tree():
+            with suppress(psutil.Error):
+                times = member.cpu_times()
+                total += times.user + times.system
+        return total
+
+    def _tree(self) -> list[psutil.Process]:
+        process = psutil.Process(self.pid)
+        return [process, *process.children(recursive=True)]
 
 
 @contextmanager

@@ -139,6 +139,8 @@ def fit(
     if last is not None:
         say(f"  {what}: going on from {Path(last).name}")
     trainer.train(resume_from_checkpoint=last)
+    # Trainer leaves the model wrapped in bfloat16 autocast; what it answers from here on must be its own precision.
+    trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     return _history(trainer.state.log_history)
 
 
