@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
 
 from marwright.config import TrainingConfig
 from marwright.metrics import scores
@@ -135,18 +135,28 @@ def fit(
     from transformers import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)
-    last = get_last_checkpoint(str(work)) if can_resume(work) else None
+    last = last_checkpoint(work)
     if last is not None:
-        say(f"  {what}: going on from {Path(last).name}")
-    trainer.train(resume_from_checkpoint=last)
+        say(f"  {what}: going on from {last.name}")
+    trainer.train(resume_from_checkpoint=None if last is None else str(last))
     # Trainer leaves the model wrapped in bfloat16 autocast; what it answers from here on must be its own precision.
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     return _history(trainer.state.log_history)
 
 
-def can_resume(work: Path) -> bool:
-    """Whether a killed run has left a checkpoint to go on from."""
-    return work.is_dir() and get_last_checkpoint(str(work)) is not None
+def last_checkpoint(work: Path) -> Path | None:
+    """The last whole checkpoint that a killed run has left; a half-written one does not count."""
+    found = sorted(work.glob("checkpoint-*"), key=lambda folder: int(folder.name.rpartition("-")[2]), reverse=True)
+    return next((folder for folder in found if _is_whole(folder)), None)
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Trainer writes the state after the weights and the optimizer."""
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _history(log: list[dict[str, float]]) -> list[dict[str, float]]:

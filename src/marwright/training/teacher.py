@@ -13,7 +13,7 @@ from marwright.files import read_json
 from marwright.processes import is_main
 from marwright.training.checkpoint import check_length, freeze_word_embeddings, load_classifier, set_dropout
 from marwright.training.dataset import collator_for, tokenized_splits
-from marwright.training.fitting import can_resume, fit
+from marwright.training.fitting import fit, last_checkpoint
 from marwright.training.probing import fit_last_layer
 from marwright.training.results import write_results
 from marwright.workspace import DataFolder, ModelFolder
@@ -41,7 +41,7 @@ def train_teacher(config: TeacherConfig, data: DataFolder, *, seed: int, output:
     set_dropout(model, config.dropout)
     if config.freeze_word_embeddings:
         freeze_word_embeddings(model)
-    if config.linear_probe and not can_resume(work):
+    if config.linear_probe and last_checkpoint(work) is None:
         fit_last_layer(model, splits["train"], collator_for(tokenizer), seed=seed)
     history = fit(
         model,
