@@ -61,7 +61,8 @@ def export(
 
     module = load_module(student.checkpoint, config.method)
     unquantized = compiled(module)
-    before = compare(unquantized, HuggingFaceClassifier(student.checkpoint), table, filler)
+    reference = HuggingFaceClassifier(student.checkpoint)
+    before = compare(unquantized, reference, table, filler)
     check(before, config.tolerance, "before quantization")
     # And on every test row, against what the student itself answered when it was trained.
     student_logits = np.load(student.logits("test"))
@@ -91,7 +92,6 @@ def export(
         card["gpu"] = _export_gpu(config, student, compressed, folder, table, filler, compiled)
 
     logits = measuring.logits_of(exported, rows, filler, "test answers of the exported module")
-    full = HuggingFaceClassifier(student.checkpoint)
     card["test"] = scores(logits, labels) | {
         "rows": len(rows),
         "same_label_as_student": float((logits.argmax(1) == student_logits.argmax(1)).mean()),
@@ -101,7 +101,7 @@ def export(
         "threads": 1,
         "machine": platform.machine(),
         "exported": [measuring.latency_ms(exported, rows, filler, batch) for batch in (1, 16)],
-        "eager_fp32": [measuring.latency_ms(full, rows, filler, batch, runs=20) for batch in (1, 16)],
+        "eager_fp32": [measuring.latency_ms(reference, rows, filler, batch, runs=20) for batch in (1, 16)],
     }
     write_text(folder.card, stable_json(card))
     write_text(folder.golden, stable_json(_golden(texts, logits, read_json(data.labels))))
