@@ -276,7 +276,7 @@ STATIONS = (
     ),
     Station(
         "exported",
-        revision=2,
+        revision=3,
         needs=("data", "student", "compressed"),
         settings=lambda c: {"export": c.export, "max_length": c.teacher.max_length},
         work=_exported,

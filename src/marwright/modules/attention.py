@@ -10,29 +10,34 @@ from marwright.modules.packing import Rows
 
 
 def attend(projected: Tensor, rows: Rows, mask: Tensor, heads: int) -> Tensor:
-    """Attention within each text.
+    """Attention within each text, in the precision of the mask.
 
     Args:
         projected: (tokens, 3 * hidden) queries, keys and values, in float32 or bfloat16.
         rows: how the texts lie in rows.
-        mask: ``rows.mask`` in the type of ``projected``; for bfloat16 repeated for each head.
+        mask: ``rows.mask``; in bfloat16 repeated for each head.
         heads: attention heads.
 
     Returns:
         (tokens, hidden) float32.
     """
-    if rows.gather.numel() > 0:
+    moved = rows.gather.numel() > 0
+    if moved:
         projected = projected.index_select(0, rows.gather)
     split = projected.view(rows.number, rows.width, 3, heads, -1).permute(2, 0, 3, 1, 4)
-    if projected.dtype == torch.bfloat16:
-        context = attend_in_bfloat16(split.reshape(3, rows.number * heads, rows.width, -1), mask)
+    if mask.dtype == torch.bfloat16:
+        products = split.reshape(3, rows.number * heads, rows.width, -1)
+        if products.dtype == torch.bfloat16:
+            context = attend_in_bfloat16(products, mask)
+        else:
+            context = attend_as_in_bfloat16(products, mask)
         context = context.view(rows.number, heads, rows.width, -1)
-    elif rows.gather.numel() > 0:
+    elif moved:
         context = functional.scaled_dot_product_attention(split[0], split[1], split[2], mask, scale=1.0)
     else:
         context = functional.scaled_dot_product_attention(split[0], split[1], split[2], scale=1.0)
     context = context.transpose(1, 2).reshape(rows.number * rows.width, -1)
-    if rows.gather.numel() > 0:
+    if moved:
         context = context.index_select(0, rows.places)
     return context
 
@@ -41,8 +46,8 @@ def attend_in_bfloat16(split: Tensor, mask: Tensor) -> Tensor:
     """Attention by plain products in bfloat16, which beat the fused kernel on short rows.
 
     Args:
-        split: (3, rows * heads, width, size) queries, keys and values.
-        mask: (rows * heads, width, width), or empty.
+        split: (3, rows * heads, width, size) queries, keys and values in bfloat16.
+        mask: (rows * heads, width, width) bfloat16, or empty.
 
     Returns:
         (rows * heads, width, size) float32.
@@ -52,6 +57,24 @@ def attend_in_bfloat16(split: Tensor, mask: Tensor) -> Tensor:
     # Without the usual subtraction of the maximum: scores are far from where exp() overflows.
     weights = scores.exp_()
     return torch.bmm(weights, split[2]) / weights.sum(2, keepdim=True, dtype=torch.float32)
+
+
+def attend_as_in_bfloat16(split: Tensor, mask: Tensor) -> Tensor:
+    """The same numbers by products in float32, which cost less to call: for few tokens.
+
+    Args:
+        split: (3, rows * heads, width, size) queries, keys and values in float32.
+        mask: (rows * heads, width, width) bfloat16, or empty.
+
+    Returns:
+        (rows * heads, width, size) float32.
+    """
+    split = split.to(torch.bfloat16).to(torch.float32)
+    scores = torch.bmm(split[0], split[1].transpose(1, 2))
+    if mask.numel() > 0:
+        scores = scores.add_(mask)
+    weights = scores.to(torch.bfloat16).exp_().to(torch.float32)
+    return torch.bmm(weights, split[2]).to(torch.bfloat16) / weights.sum(2, keepdim=True)
 
 
 def attend_from_first(query: Tensor, key_value: Tensor, text: Tensor, heads: int) -> Tensor:
@@ -76,3 +99,20 @@ def attend_from_first(query: Tensor, key_value: Tensor, text: Tensor, heads: int
     sums = torch.zeros([texts, hidden]).index_add_(0, text, weighted).view(texts, heads, -1)
     totals = torch.zeros([texts, heads]).index_add_(0, text, weights)
     return (sums / totals.unsqueeze(2)).view(texts, hidden)
+
+
+def attend_from_one(query: Tensor, key_value: Tensor, heads: int) -> Tensor:
+    """The same for one text, with fewer operations.
+
+    Args:
+        query: (1, hidden) float32.
+        key_value: (tokens, 2 * hidden) float32 keys and values.
+        heads: attention heads.
+
+    Returns:
+        (1, hidden) float32.
+    """
+    split = key_value.view(key_value.size(0), 2, heads, -1)
+    scores = torch.bmm(query.view(heads, 1, -1), split[:, 0].permute(1, 2, 0))
+    weights = scores.clamp_(-80.0, 80.0).softmax(2)
+    return torch.bmm(weights, split[:, 1].transpose(0, 1)).view(1, -1)

@@ -44,6 +44,11 @@ def pack(ids: Tensor, attention_mask: Tensor) -> Packed:
         ids: (batch, length) int64.
         attention_mask: (batch, length) int64, 1 for real tokens; every text has at least one, at its start.
     """
+    if ids.size(0) == 1:
+        lengths = attention_mask.sum(1)
+        length = int(lengths)
+        order = torch.zeros([1], dtype=torch.int64, device=ids.device)
+        return Packed(ids[0, :length], torch.arange(length, device=ids.device), lengths, order)
     lengths, order = torch.sort(attention_mask.sum(1))
     real = attention_mask.index_select(0, order).to(torch.bool)
     tokens = torch.masked_select(ids.index_select(0, order), real)

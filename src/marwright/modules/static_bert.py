@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from marwright.modules.attention import attend, attend_from_first
+from marwright.modules.attention import attend, attend_from_first, attend_from_one
 from marwright.modules.packed_bert import EncoderShape, PackedBert
 from marwright.modules.packing import Rows, arrange, pack, text_of_token, within_budget
 from marwright.modules.quantized import Int8Embedding, load_tensors
@@ -123,14 +123,17 @@ class StaticLastLayer(nn.Module):
 
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
         """Return (texts, hidden) for (tokens, hidden) and (texts,) lengths."""
-        firsts = lengths.cumsum(0) - lengths
         if are_many(states):
             key_value = self.key_value.product(self.input_range.to_bytes(states), torch.float32)  # type: ignore[arg-type]
         else:
             key_value = self.key_value(self.input_range(states))
-        states = states.index_select(0, firsts)
-        query = self.query(self.input_range(states))
-        context = attend_from_first(query, key_value, text_of_token(lengths), self.heads)
+        if lengths.numel() == 1:
+            states = states[:1]
+            context = attend_from_one(self.query(self.input_range(states)), key_value, self.heads)
+        else:
+            states = states.index_select(0, lengths.cumsum(0) - lengths)
+            query = self.query(self.input_range(states))
+            context = attend_from_first(query, key_value, text_of_token(lengths), self.heads)
         output: Tensor = self.rest(states, context)
         return output
 
@@ -199,6 +202,8 @@ class StaticInt8Bert(nn.Module):
         sorted_states = torch.cat(states)
         head = self.head(self.head_range(sorted_states))
         logits: Tensor = self.classifier(torch.tanh(head) if self.tanh_head else torch.relu(head))
+        if ids.size(0) == 1:
+            return logits
         return torch.empty_like(logits).index_copy_(0, packed.order, logits)
 
     def run(self, tokens: Tensor, positions: Tensor, lengths: Tensor, sizes: List[int], bfloat16: bool) -> Tensor:  # noqa: UP006
@@ -208,7 +213,7 @@ class StaticInt8Bert(nn.Module):
         )
         rows = arrange(sizes)
         mask = rows.mask
-        if bfloat16 and are_many(states):
+        if bfloat16:
             mask = mask.to(torch.bfloat16)
             if mask.numel() > 0:
                 mask = mask.expand(rows.number, self.heads, rows.width, rows.width).flatten(0, 1)
