@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,17 @@ import torch
 from marwright.export.parity import Module
 from marwright.progress import track
 from marwright.tokenization import batches_by_length, padded
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: timings are then those of a worker, and sums come out the same on any number of cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def logits_of(module: Module, rows: Sequence[Sequence[int]], filler: int, what: str) -> npt.NDArray[np.float32]:
@@ -38,20 +50,15 @@ def latency_ms(
         batch: texts in a call.
         runs: calls that are timed, after ten that are not.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        batches = [
-            padded([rows[(start * batch + offset) % len(rows)] for offset in range(batch)], filler)
-            for start in range(runs + 10)
-        ]
-        times = []
-        with torch.inference_mode():
-            for ids, mask in batches:
-                started = time.perf_counter()
-                module(ids, mask)
-                times.append(1000 * (time.perf_counter() - started))
-    finally:
-        torch.set_num_threads(threads)
+    batches = [
+        padded([rows[(start * batch + offset) % len(rows)] for offset in range(batch)], filler)
+        for start in range(runs + 10)
+    ]
+    times = []
+    with one_thread(), torch.inference_mode():
+        for ids, mask in batches:
+            started = time.perf_counter()
+            module(ids, mask)
+            times.append(1000 * (time.perf_counter() - started))
     p50, p99 = np.percentile(times[10:], [50, 99])
     return {"texts": batch, "p50_ms": round(float(p50), 2), "p99_ms": round(float(p99), 2)}
