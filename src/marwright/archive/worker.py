@@ -98,7 +98,7 @@ def running(file: Path) -> Iterator[ArchiveWorker]:
             process = subprocess.Popen(
                 _command(address),
                 cwd=folder,
-                env=_environment(folder),
+                env=environment_for(folder),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -107,7 +107,9 @@ def running(file: Path) -> Iterator[ArchiveWorker]:
             connection = _connect(process, address, file, log)
             with connection:
                 worker = ArchiveWorker(connection, file, process, log)
-                worker.load(model["modelName"], folder, model["handler"], int(settings.get("batchSize", 1)))
+                # As TorchServe reads it: whatever is no number counts as missing.
+                size = settings.get("batchSize")
+                worker.load(model["modelName"], folder, model["handler"], size if isinstance(size, int) else 1)
                 yield worker
         finally:
             process.terminate()
@@ -128,8 +130,8 @@ def _command(address: Path) -> list[str]:
     return [sys.executable, str(program), *arguments]
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    """TorchServe puts the unpacked archive on the worker's path; nothing of ours may be there."""
+def environment_for(folder: Path) -> dict[str, str]:
+    """The environment of a worker: TorchServe puts the unpacked archive on its path; nothing of ours may be there."""
     environment = {
         name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "RANK", "LOCAL_RANK")
     }

@@ -1,0 +1,88 @@
+"""Reads which names a pickle would import, without unpickling it."""
+
+from __future__ import annotations
+
+import io
+import pickletools
+import re
+from pathlib import Path
+
+# What `torch.load(…, weights_only=True)` accepts for tensors, parameters and what holds them.
+_HARMLESS = frozenset(
+    {
+        "collections.OrderedDict",
+        "torch._utils._rebuild_tensor",
+        "torch._utils._rebuild_tensor_v2",
+        "torch._utils._rebuild_parameter",
+        "torch._utils._rebuild_sparse_tensor",
+        "torch._utils._rebuild_qtensor",
+        "torch.per_tensor_affine",
+        "torch.per_channel_affine",
+        "torch._tensor._rebuild_from_type_v2",
+        "torch.nn.parameter.Parameter",
+        "torch.Tensor",
+        "torch.Size",
+        "torch.device",
+        "torch.storage.UntypedStorage",
+        "torch.storage.TypedStorage",
+        "torch.serialization._get_layout",
+        "_codecs.encode",
+        "builtins.set",
+        "__builtin__.set",
+    }
+)
+_HARMLESS_KINDS = re.compile(r"torch\.(\w+Storage|u?int\d+|b?float\d+\w*|double|half|bfloat16|bool|long|complex\d+)")
+UNREADABLE = "a part that is no pickle"
+
+
+def names_beyond_tensors(data: bytes) -> list[str]:
+    """The functions and classes that loading a pickle imports, but for those of tensors.
+
+    Args:
+        data: one pickle or several in a row, as older versions of ``torch.save`` wrote them.
+
+    Returns:
+        full names in alphabetical order, such as ``posix.system``; :data:`UNREADABLE` if not even the first pickle
+        can be read to its end.
+    """
+    stream = io.BytesIO(data)
+    found: set[str] = set()
+    pickles = 0
+    while stream.tell() < len(data):
+        try:
+            _gather_imports(stream, found)
+        except Exception:  # whatever a malformed opcode raises
+            if not pickles:
+                found.add(UNREADABLE)
+            break
+        pickles += 1
+    return sorted(name for name in found if name not in _HARMLESS and not _HARMLESS_KINDS.fullmatch(name))
+
+
+def begins_as_pickle(file: Path) -> bool:
+    """Whether a file begins as a pickle of protocol 2 or later does."""
+    with file.open("rb") as opened:
+        start = opened.read(2)
+    return len(start) == 2 and start[0] == 0x80 and 2 <= start[1] <= 5
+
+
+def _gather_imports(stream: io.BytesIO, found: set[str]) -> None:
+    """Add the names that one pickle imports: those of GLOBAL and INST, and the two strings before a STACK_GLOBAL.
+
+    They are added as they are met: a pickle runs up to the place where it is broken.
+    """
+    strings: list[str] = []
+    memo: dict[int, str] = {}
+    memoized = 0
+    for opcode, argument, _ in pickletools.genops(stream):
+        if opcode.name in ("GLOBAL", "INST"):
+            found.add(str(argument).replace(" ", "."))
+        elif opcode.name == "STACK_GLOBAL":
+            found.add(".".join(strings[-2:]) if len(strings) > 1 else UNREADABLE)
+        elif "UNICODE" in opcode.name or opcode.name in ("STRING", "BINSTRING", "SHORT_BINSTRING"):
+            strings.append(str(argument))
+        elif opcode.name == "MEMOIZE" or "PUT" in opcode.name:
+            memo[memoized if argument is None else int(argument)] = strings[-1] if strings else UNREADABLE
+            memoized += 1
+        elif "GET" in opcode.name and argument is not None:
+            strings.append(memo.get(int(argument), UNREADABLE))
