@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import marwright
+from conftest import PROJECT, marwright
 from foreign_archives import GOOD_HANDLER, archived, changed
 
 from marwright.archive import layout
 from marwright.archive.signing import new_key, sign, signature_of
+from marwright.archive.station import build_archive
+from marwright.config import ArchiveConfig
 from marwright.errors import ArchiveError
 from marwright.verification import Check, Report, verify
+from marwright.workspace import Run
 
 CONFIG = "minWorkers: 1\nmaxWorkers: 1\nbatchSize: 4\nmaxBatchDelay: 1\nresponseTimeout: 30\n"
 
@@ -226,6 +229,19 @@ def test_golden_requests_of_another_kind_are_left_alone(tiny_archive: Path, tmp_
     assert check(report, "golden requests").state == "skipped"
 
 
+def test_an_archive_with_a_handler_of_its_own_is_timed_with_its_texts(tiny_archive: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own_handler.py"
+    own.write_bytes((PROJECT / "handlers" / layout.HANDLER).read_bytes())
+    file = tmp_path / "own.mar"
+    build_archive(ArchiveConfig(handler=own), Run(tiny_archive.parent / "run"), name="own", file=file)
+    report = verify(file)
+
+    assert not failures(report)
+    assert check(report, "golden requests").state == "skipped"
+    assert "handler of its own" in check(report, "golden requests").detail
+    assert check(report, "latency").state == "passed"
+
+
 # --- bytes -----------------------------------------------------------------------------------------------------------
 
 
@@ -291,6 +307,10 @@ def test_a_small_archive_that_would_fill_the_disk_is_not_unpacked(tmp_path: Path
         (
             {"model": {"modelName": "a", "modelVersion": "1", "handler": "h.py", "serializedFile": "gone.pt"}},
             "serializedFile 'gone.pt'",
+        ),
+        (
+            {"model": {"modelName": "a", "modelVersion": "1", "handler": "h.py", "modelFile": "../../etc/passwd"}},
+            "modelFile '../../etc/passwd'",
         ),
         ([], "describes no model"),
     ],

@@ -67,7 +67,7 @@ def describe(file: Path) -> dict[str, Any]:
                 "card": card,
                 "files": {info.filename: info.file_size for info in archive.infolist()},
             }
-        except (ValueError, KeyError, TypeError, yaml.YAMLError, *_DAMAGE) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError, *_DAMAGE) as error:
             reason = " ".join(str(error).split())
             raise ArchiveError(f"{file}: {type(error).__name__} while reading its description: {reason}") from error
 

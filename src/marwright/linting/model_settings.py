@@ -46,7 +46,7 @@ def read_model_settings(file: str, text: str, *, cores: int, threads: int | None
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise LintError(f"{file}: not YAML: {' '.join(str(error).split())}") from error
     if node is None:
         return ModelSettings({}, cores=cores, threads=threads)

@@ -64,7 +64,7 @@ def _golden(folder: Path) -> Golden | str:
         return f"it has no {layout.GOLDEN}; archives of marwright carry them"
     try:
         golden = list(read_json(file))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         golden = []
     if golden and all(_is_golden(request) for request in golden):
         return golden

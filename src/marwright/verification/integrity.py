@@ -25,7 +25,7 @@ def check_hashes(folder: Path) -> Check:
         return skipped(name, f"it has no {layout.HASHES}; archives of marwright carry one")
     try:
         hashes = dict(read_json(folder / layout.HASHES))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         return failed(name, f"{layout.HASHES} cannot be read: {error}", REBUILD)
     own = set(files_in(folder)) - {layout.HASHES}
     wrong = [f"{file} has changed" for file in sorted(own & hashes.keys()) if sha256_of(folder / file) != hashes[file]]
@@ -47,7 +47,7 @@ def check_manifest(folder: Path) -> tuple[Check, dict[str, Any]]:
     try:
         manifest = read_json(folder / layout.MANIFEST)
         model = dict(manifest["model"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         return failed(name, f"it describes no model: {type(error).__name__}: {error}", cure), {}
     missing = [key for key in ("modelName", "modelVersion", "handler") if not _is_text(model.get(key))]
     if missing:
@@ -56,7 +56,8 @@ def check_manifest(folder: Path) -> tuple[Check, dict[str, Any]]:
         return failed(name, f"TorchServe has no runtime {runtime!r}", 'Write "runtime": "python".'), {}
     keys = ("serializedFile", "modelFile", "configFile", "requirementsFile")
     named = {key: model[key] for key in keys if model.get(key)}
-    absent = [f"{key} {file!r}" for key, file in named.items() if not (_is_text(file) and (folder / file).is_file())]
+    there = files_in(folder)
+    absent = [f"{key} {file!r}" for key, file in named.items() if file not in there]
     if absent:
         return failed(name, f"it names what is not in the archive: {', '.join(absent)}", cure), {}
     return passed(name, f"{model['modelName']} {model['modelVersion']}, handled by {model['handler']}"), model
