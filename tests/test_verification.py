@@ -354,14 +354,35 @@ def test_a_pickle_that_could_run_anything_fails(tmp_path: Path) -> None:
             return eval, ("1",)
 
     extra = {f"model{protocol}.pkl": pickle.dumps([Runs()], protocol) for protocol in range(6)}
-    # A pickle runs up to the place where it is broken, and it may have any name.
+    # A pickle runs up to the place where it is broken, it may have any name, and a zip file may follow it.
     extra |= {"cut.pkl": extra["model0.pkl"][:-1], "notes.md": extra["model4.pkl"]}
+    archived(tmp_path / "inner", GOOD_HANDLER)
+    extra["both.bin"] = extra["model2.pkl"] + (tmp_path / "inner" / "adder.pt").read_bytes()
     report = verify(archived(tmp_path, GOOD_HANDLER, extra=extra, config=CONFIG), run=False)
 
     assert failures(report).keys() == {"no pickles"}
     for name in extra:
         assert f"{name} imports " in check(report, "no pickles").detail
         assert "builtins.eval" in report.could_execute[name] or "__builtin__.eval" in report.could_execute[name]
+
+
+def test_a_pickle_cannot_hide_what_it_imports(tmp_path: Path) -> None:
+    def text(value: str) -> bytes:
+        return b"\x8c" + bytes([len(value)]) + value.encode()
+
+    real = text("posix") + text("system")
+    shown = text("collections") + text("OrderedDict")
+    hidden = {
+        "popped": b"\x80\x04" + real + shown + b"00" + b"\x93.",
+        "remembered": b"\x80\x04" + text("posix") + b"\x940" + text("system") + b"\x940h\x00h\x01\x93.",
+        "put together": b"\x80\x04" + text("posix") + text("system") + b"\x85\x85\x93.",
+        "unmarked.pkl": real + shown + b"00" + b"\x93.",
+    }
+    extra = {name.replace(" ", "_"): data for name, data in hidden.items()}
+    report = verify(archived(tmp_path, GOOD_HANDLER, extra=extra, config=CONFIG), run=False)
+
+    assert failures(report).keys() == {"no pickles"}
+    assert extra.keys() <= report.could_execute.keys()
 
 
 def test_saved_tensors_are_told_apart_from_saved_objects(tmp_path: Path) -> None:

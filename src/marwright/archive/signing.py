@@ -121,4 +121,4 @@ def _bytes_of(file: Path) -> bytes:
 
 def _need_cryptography() -> None:
     if importlib.util.find_spec("cryptography") is None:
-        raise SigningError("Signatures need one more package: pip install 'marwright[sign]'")
+        raise SigningError("Signatures need one more package: pip install cryptography, or marwright's extra [sign]")

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 from marwright.verification.integrity import files_in
-from marwright.verification.pickles import UNREADABLE, begins_as_pickle, names_beyond_tensors
+from marwright.verification.pickles import UNREADABLE, begins_as_pickle, begins_as_zip, names_beyond_tensors
 from marwright.verification.report import Check, failed, passed
 
 PYTHON = "Python: the worker imports it"
@@ -44,14 +44,13 @@ def code_in(folder: Path) -> tuple[Check, dict[str, str]]:
             could_execute[name] = how
         elif file.name.startswith("requirements") and file.suffix == ".txt":
             could_execute[name] = REQUIREMENTS
-        elif zipfile.is_zipfile(file):
-            how, imported = _in_zip(file)
+        else:
+            how, in_zip = _in_zip(file) if zipfile.is_zipfile(file) else ("", [])
             if how:
                 could_execute[name] = how
-            if imported:
+            # A zip file may begin with a pickle: it is one to those who read from the start.
+            if imported := sorted({*in_zip, *_pickle_imports(file)}):
                 pickles[name] = imported
-        elif imported := _pickle_imports(file):
-            pickles[name] = imported
     could_execute |= {name: f"a pickle that imports {', '.join(imported)}" for name, imported in pickles.items()}
     return _verdict(pickles), dict(sorted(could_execute.items()))
 
@@ -94,6 +93,6 @@ def _torchscript(code: str) -> str:
 def _pickle_imports(file: Path) -> list[str]:
     """What a file imports if it is a pickle; those of the oldest protocols have no mark, only a customary name."""
     marked = begins_as_pickle(file)
-    if not marked and file.suffix.lower() not in _PICKLE_SUFFIXES:
+    if begins_as_zip(file) or (not marked and file.suffix.lower() not in _PICKLE_SUFFIXES):
         return []
     return [name for name in names_beyond_tensors(file.read_bytes()) if marked or name != UNREADABLE]

@@ -61,7 +61,7 @@ def _import_failure(found: dict[str, Any], handler: str) -> Check:
     if missing:
         module = missing.partition(".")[0]
         detail = f"{_importer(found, handler)} imports {missing}, which is neither in the archive nor installed here"
-        cure = f"Pack {module}.py with --extra-files, or install {module} in TorchServe's environment."
+        cure = f"Install {module} in TorchServe's environment, or pack it with --extra-files if it is yours."
         return failed(IMPORT, detail, cure)
     return failed(
         IMPORT, where + found["error"], f"Make `python -c 'import {Path(handler).stem}'` work beside its files."

@@ -33,6 +33,7 @@ _HARMLESS = frozenset(
 )
 _HARMLESS_KINDS = re.compile(r"torch\.(\w+Storage|u?int\d+|b?float\d+\w*|double|half|bfloat16|bool|long|complex\d+)")
 UNREADABLE = "a part that is no pickle"
+HIDDEN = "a name that does not stand in it"
 
 
 def names_beyond_tensors(data: bytes) -> list[str]:
@@ -43,7 +44,7 @@ def names_beyond_tensors(data: bytes) -> list[str]:
 
     Returns:
         full names in alphabetical order, such as ``posix.system``; :data:`UNREADABLE` if not even the first pickle
-        can be read to its end.
+        can be read to its end, and :data:`HIDDEN` if a name is put together while it runs.
     """
     stream = io.BytesIO(data)
     found: set[str] = set()
@@ -61,9 +62,18 @@ def names_beyond_tensors(data: bytes) -> list[str]:
 
 def begins_as_pickle(file: Path) -> bool:
     """Whether a file begins as a pickle of protocol 2 or later does."""
+    start = _start(file)
+    return len(start) > 1 and start[0] == 0x80 and 2 <= start[1] <= 5
+
+
+def begins_as_zip(file: Path) -> bool:
+    """Whether a file begins as a zip file does: nothing that reads pickles gets beyond that."""
+    return _start(file) == b"PK\x03\x04"
+
+
+def _start(file: Path) -> bytes:
     with file.open("rb") as opened:
-        start = opened.read(2)
-    return len(start) == 2 and start[0] == 0x80 and 2 <= start[1] <= 5
+        return opened.read(4)
 
 
 def _gather_imports(stream: io.BytesIO, found: set[str]) -> None:
@@ -71,18 +81,25 @@ def _gather_imports(stream: io.BytesIO, found: set[str]) -> None:
 
     They are added as they are met: a pickle runs up to the place where it is broken.
     """
-    strings: list[str] = []
-    memo: dict[int, str] = {}
-    memoized = 0
+    # What each step left on top of the stack; nothing where it is no string, so that no step can hide behind others.
+    steps: list[str | None] = []
+    memo: dict[int, str | None] = {}
     for opcode, argument, _ in pickletools.genops(stream):
+        if opcode.name == "MEMOIZE" or "PUT" in opcode.name:
+            memo[len(memo) if argument is None else int(argument)] = steps[-1] if steps else None
+            continue
+        if opcode.name in ("PROTO", "FRAME"):
+            continue
         if opcode.name in ("GLOBAL", "INST"):
             found.add(str(argument).replace(" ", "."))
         elif opcode.name == "STACK_GLOBAL":
-            found.add(".".join(strings[-2:]) if len(strings) > 1 else UNREADABLE)
-        elif "UNICODE" in opcode.name or opcode.name in ("STRING", "BINSTRING", "SHORT_BINSTRING"):
-            strings.append(str(argument))
-        elif opcode.name == "MEMOIZE" or "PUT" in opcode.name:
-            memo[memoized if argument is None else int(argument)] = strings[-1] if strings else UNREADABLE
-            memoized += 1
+            if len(steps) < 2:
+                raise ValueError("nothing to import")
+            module, name = steps[-2:]
+            found.add(HIDDEN if module is None or name is None else f"{module}.{name}")
+        if "UNICODE" in opcode.name or opcode.name in ("STRING", "BINSTRING", "SHORT_BINSTRING"):
+            steps.append(str(argument))
         elif "GET" in opcode.name and argument is not None:
-            strings.append(memo.get(int(argument), UNREADABLE))
+            steps.append(memo.get(int(argument)))
+        else:
+            steps.append(None)

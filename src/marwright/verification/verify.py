@@ -55,7 +55,8 @@ def verify(file: Path, *, public_key: Path | None = None, run: bool = True) -> R
             else:
                 report.checks += [skipped(name, "no handler") for name in running[2:]]
     except ArchiveError as error:
-        report.checks.append(failed("unpacks", str(error).removeprefix(f"{file}: "), REBUILD))
+        said = str(error).removeprefix(f"{file}: ").removesuffix(" Build it again.")
+        report.checks.append(failed("unpacks", said, REBUILD))
     return report
 
 
