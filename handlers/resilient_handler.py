@@ -68,6 +68,11 @@ class ResilientHandler(BaseHandler):
                     "This archive has no module for GPUs: rebuild it with compression.gpu: fp16, or set "
                     "deviceType: cpu in its model-config.yaml."
                 )
+        elif self.settings.get("needs_vnni") and not torch.cpu._is_vnni_supported():
+            raise RuntimeError(
+                "This archive's module needs a processor with AVX-512 VNNI instructions: rebuild it with "
+                "compression.activations: dynamic."
+            )
         return torch.jit.load(str(file), map_location=self.device).eval()
 
     def _warm_up(self, context: Any) -> None:

@@ -103,11 +103,12 @@ def bench(run: Run, file: Path | None, rounds: int, output: Path) -> None:
     folder = Path(tempfile.mkdtemp(prefix="bench-model-"))
     try:
         say("making the modules")
-        own, module = marwright_engine(run.teacher.checkpoint, folder)
+        rows_to_calibrate = [(each.ids, each.mask) for each in calibration]
+        own, encoder = marwright_engine(run.teacher.checkpoint, folder, rows_to_calibrate)
         engines = [own, *onnx_engines(run.teacher.checkpoint, folder)]
-        engines += openvino_engines(folder / "float.onnx", [(each.ids, each.mask) for each in calibration])
+        engines += openvino_engines(folder / "float.onnx", rows_to_calibrate)
         agreement = _agreement(engines, [batch("", [row]) for row in rows[:COMPARED_TEXTS]])
-        products = {shape.name: Products(module, shape.ids, shape.mask) for shape in shapes}
+        products = {shape.name: Products(encoder, shape.mask) for shape in shapes}
         times = {shape.name: timed(engines, products[shape.name], shape, rounds) for shape in track(shapes, "shapes")}
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -25,11 +25,13 @@ from marwright.modules.quantized import (
     tensors_of,
 )
 from marwright.tokenization import padded
-from marwright.workspace import CompressedFolder, ModelFolder
+from marwright.workspace import CompressedFolder, DataFolder, ModelFolder
 
 # Large enough for its embeddings to become int8.
 VOCABULARY = 5000
 METHODS = ("script", "trace")
+# Dynamic scales need no rows.
+NO_DATA = DataFolder(Path("nowhere"))
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -260,7 +262,8 @@ def compressed(
     request: pytest.FixtureRequest, student: ModelFolder, tmp_path_factory: pytest.TempPathFactory
 ) -> CompressedFolder:
     output = tmp_path_factory.mktemp("compressed")
-    compress(CompressionConfig(), ExportConfig(method=request.param), student, output=output)
+    settings = CompressionConfig(activations="dynamic")
+    compress(settings, ExportConfig(method=request.param), NO_DATA, student, output=output)
     return CompressedFolder(output)
 
 
@@ -316,7 +319,7 @@ def test_the_plan_says_what_became_of_every_layer(student: ModelFolder, compress
 
 def test_what_is_not_asked_for_is_not_written(student: ModelFolder, tmp_path: Path) -> None:
     settings = CompressionConfig(cpu="fp32", gpu="none", embeddings="fp32")
-    compress(settings, ExportConfig(), student, output=tmp_path)
+    compress(settings, ExportConfig(), NO_DATA, student, output=tmp_path)
     folder = CompressedFolder(tmp_path)
 
     assert not folder.gpu.exists()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy.typing as npt
 
 from compare.onnx_files import INPUTS, export_float, fuse, quantize
+from marwright.modules.packed_bert import EncoderShape
 from marwright.progress import say
 
 Array = npt.NDArray[Any]
@@ -27,22 +28,25 @@ class Engine:
     own: bool = False
 
 
-def marwright_engine(checkpoint: Path, folder: Path) -> tuple[Engine, Any]:
-    """marwright's TorchScript module as its build makes it, loaded from its file; and the same module, not compiled."""
+def marwright_engine(
+    checkpoint: Path, folder: Path, calibration: Sequence[tuple[Array, Array]]
+) -> tuple[Engine, EncoderShape]:
+    """marwright's TorchScript module as its build makes it, loaded from its file; and its encoder's numbers."""
     import torch
 
-    from marwright.compression.station import KEPT_IN_FLOAT
+    from marwright.compression.calibration import static_tensors
     from marwright.export.torchscript import load, save, to_torchscript
     from marwright.modules.packed_bert import PackedBert
     from marwright.modules.pretrained import load_module
-    from marwright.modules.quantized import quantize_embeddings, quantize_linears
+    from marwright.modules.static_bert import assemble
 
     module = load_module(checkpoint, "script")
-    quantize_linears(module, KEPT_IN_FLOAT)
-    quantize_embeddings(module, torch.float32)
+    assert isinstance(module, PackedBert)
+    rows = [ids[0].tolist() for ids, _ in calibration]
+    tensors, _ = static_tensors(module, rows, filler=0, precise_embeddings=False)
     example = (torch.ones((2, 8), dtype=torch.int64), torch.ones((2, 8), dtype=torch.int64))
     file = folder / "marwright.pt"
-    save(to_torchscript(module, example, script=isinstance(module, PackedBert)), file)
+    save(to_torchscript(assemble(module.shape, tensors), example, script=True), file)
     compiled = load(file)
 
     def call(ids: Array, mask: Array) -> Array:
@@ -50,7 +54,7 @@ def marwright_engine(checkpoint: Path, folder: Path) -> tuple[Engine, Any]:
             found: Array = compiled(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()
             return found
 
-    return Engine("marwright, int8", call, own=True), module
+    return Engine("marwright, int8", call, own=True), module.shape
 
 
 def onnx_engines(checkpoint: Path, folder: Path) -> list[Engine]:

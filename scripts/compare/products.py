@@ -9,6 +9,9 @@ from typing import Any
 import numpy.typing as npt
 import torch
 
+from marwright.modules.packed_bert import EncoderShape
+from marwright.modules.packing import within_budget
+
 Array = npt.NDArray[Any]
 
 
@@ -29,9 +32,9 @@ class Product:
 class Products:
     """The products of one batch, in their order, with operands of their shapes and layout, each layer with its own."""
 
-    def __init__(self, module: torch.nn.Module, ids: Array, mask: Array) -> None:
-        """Find the products of a module's int8 layers by running it once."""
-        self.found = products_of(module, ids, mask)
+    def __init__(self, shape: EncoderShape, mask: Array) -> None:
+        """Find the products that an encoder's module computes for a batch with this attention mask."""
+        self.found = products_of(shape, sorted(mask.sum(1).tolist()))
         self._operands = [
             (
                 torch.randint(-127, 128, (product.rows, product.inner), dtype=torch.int8),
@@ -55,19 +58,18 @@ class Products:
         return time.perf_counter() - started
 
 
-def products_of(module: torch.nn.Module, ids: Array, mask: Array) -> list[Product]:
-    """The products that a module's int8 layers compute for a batch, in their order."""
-    from marwright.modules.quantized import Int8Linear
+def products_of(shape: EncoderShape, lengths: list[int], token_budget: int = 512) -> list[Product]:
+    """The int8 products that marwright's module computes for texts of these lengths (ascending)."""
+    hidden, found = shape.hidden, list[Product]()
 
-    found: list[Product] = []
+    def rest(rows: int) -> list[Product]:
+        sizes = ((hidden, hidden), (hidden, shape.intermediate), (shape.intermediate, hidden))
+        return [Product(rows, inner, out) for inner, out in sizes]
 
-    def note(layer: Any, inputs: tuple[torch.Tensor, ...], _output: torch.Tensor) -> None:
-        inner = inputs[0].size(-1)
-        found.append(Product(inputs[0].numel() // inner, inner, layer.scales.numel()))
-
-    hooks = [child.register_forward_hook(note) for child in module.modules() if isinstance(child, Int8Linear)]
-    with torch.inference_mode():
-        module(torch.from_numpy(ids), torch.from_numpy(mask))
-    for hook in hooks:
-        hook.remove()
-    return found
+    for first, after in within_budget(lengths, token_budget):
+        tokens, texts = sum(lengths[first:after]), after - first
+        for _ in range(shape.layers - 1):
+            found += [Product(tokens, hidden, 3 * hidden), *rest(tokens)]
+        # The last layer's keys and values are of all tokens; the rest of it is of the first ones only.
+        found += [Product(tokens, hidden, 2 * hidden), Product(texts, hidden, hidden), *rest(texts)]
+    return [*found, Product(len(lengths), hidden, hidden)]

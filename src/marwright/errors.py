@@ -25,6 +25,10 @@ class TrainingError(MarwrightError):
     """A teacher or student cannot be trained as configured."""
 
 
+class CompressionError(MarwrightError):
+    """A model cannot be compressed as configured."""
+
+
 class ExportError(MarwrightError):
     """The exported module does not answer as the model it was made from."""
 

@@ -181,7 +181,7 @@ def _student(config: Config, run: Run, output: Path, scratch: Path) -> None:
 def _compressed(config: Config, run: Run, output: Path, scratch: Path) -> None:
     from marwright.compression.station import compress
 
-    compress(config.compression, config.export, run.student, output=output)
+    compress(config.compression, config.export, run.data, run.student, output=output)
 
 
 def _exported(config: Config, run: Run, output: Path, scratch: Path) -> None:
@@ -271,8 +271,8 @@ STATIONS = (
     ),
     Station(
         "compressed",
-        revision=1,
-        needs=("student",),
+        revision=2,
+        needs=("data", "student"),
         settings=lambda c: {"compression": c.compression, "method": c.export.method},
         work=_compressed,
     ),

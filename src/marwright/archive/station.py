@@ -74,6 +74,8 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str) -> Cont
         "max_instances": config.max_instances,
         "max_characters": config.max_characters,
         "gpu_module": layout.GPU_MODULE if on_gpu else None,
+        # The kernels for static int8 scales overflow on processors without VNNI instructions.
+        "needs_vnni": read_json(run.compressed.plan)["cpu"].get("activations") == "static",
         "warm_up": [{"text": request["text"]} for request in golden[: config.batch_size]],
     }
     contents.add(layout.SETUP, stable_json(setup))

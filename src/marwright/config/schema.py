@@ -129,6 +129,11 @@ class CompressionConfig(Section):
     """The precision of the modules in the archive."""
 
     cpu: Literal["int8", "fp32"] = "int8"
+    activations: Literal["auto", "static", "dynamic"] = Field(
+        default="auto",
+        description="int8 scales of activations: fixed on train rows (static, for x86 with VNNI), found for each token "
+        "as it comes (dynamic), or whichever of the two proves faster here without answering differently",
+    )
     gpu: Literal["fp16", "none"] = "fp16"
     embeddings: Literal["int8", "fp32"] = Field(
         default="int8", description="word embeddings stored as one int8 row and one scale per token"

@@ -18,7 +18,7 @@ from marwright.files import read_json, stable_json, write_text
 from marwright.metrics import scores
 from marwright.modules.packed_bert import PackedBert
 from marwright.modules.pretrained import HuggingFaceClassifier, load_module
-from marwright.modules.quantized import load_tensors
+from marwright.modules.static_bert import StaticInt8Bert, compressed_module
 from marwright.progress import say
 from marwright.tokenization import pad_id, padded, token_ids
 from marwright.workspace import CompressedFolder, DataFolder, ExportedFolder, ModelFolder
@@ -62,7 +62,7 @@ def export(
     example = padded(table[5], filler)
 
     def compiled(module: nn.Module) -> torch.jit.ScriptModule:
-        return torchscript.to_torchscript(module, example, script=isinstance(module, PackedBert))
+        return torchscript.to_torchscript(module, example, script=_is_scripted(module))
 
     module = load_module(student.checkpoint, config.method)
     unquantized = compiled(module)
@@ -77,15 +77,15 @@ def export(
     )
     check([every_row], config.tolerance, "before quantization, on every test row")
 
-    eager = load_tensors(module, load_file(compressed.cpu), torch.float32)
+    eager = compressed_module(module, load_file(compressed.cpu), torch.float32)
     torchscript.save(compiled(eager), folder.cpu)
     exported = torchscript.load(folder.cpu)
     after = compare(exported, eager, table, filler)
     check(after, config.tolerance, "after compression, exported against eager")
 
     card: dict[str, Any] = {
-        "module": type(module).__name__,
-        "method": "script" if isinstance(module, PackedBert) else "trace",
+        "module": type(eager).__name__,
+        "method": "script" if _is_scripted(eager) else "trace",
         "parity": {
             "tolerance": config.tolerance,
             "before": _shapes(before),
@@ -114,6 +114,11 @@ def export(
     _tell(card, latency)
 
 
+def _is_scripted(module: nn.Module) -> bool:
+    """Whether it is written for TorchScript; a module of transformers is traced."""
+    return isinstance(module, PackedBert | StaticInt8Bert)
+
+
 def _export_gpu(
     config: ExportConfig,
     student: ModelFolder,
@@ -126,7 +131,7 @@ def _export_gpu(
     """Export the half-precision module; it is compared on the CPU, which computes float16 slowly but rightly."""
     from safetensors.torch import load_file
 
-    module = load_tensors(load_module(student.checkpoint, config.method), load_file(compressed.gpu), torch.float16)
+    module = compressed_module(load_module(student.checkpoint, config.method), load_file(compressed.gpu), torch.float16)
     if isinstance(module, PackedBert):
         module.token_budget = GPU_TOKEN_BUDGET
     torchscript.save(compiled(module), folder.gpu)

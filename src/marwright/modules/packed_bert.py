@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from marwright.modules.packing import groups_of, pack, within_budget
+
 
 @dataclass(frozen=True)
 class EncoderShape:
@@ -33,6 +35,11 @@ class EncoderShape:
     head_activation: Literal["tanh", "relu"] = "tanh"
     """BERT and RoBERTa have a tanh before the last layer, DistilBERT a relu."""
 
+    @property
+    def head_size(self) -> int:
+        """Channels of one attention head."""
+        return self.hidden // self.heads
+
 
 class PackedLayer(nn.Module):
     """One transformer layer (post-norm, as in Devlin et al. 2018)."""
@@ -40,7 +47,7 @@ class PackedLayer(nn.Module):
     def __init__(self, shape: EncoderShape) -> None:
         super().__init__()
         self.heads = shape.heads
-        self.head_size = shape.hidden // shape.heads
+        self.head_size = shape.head_size
         self.query_key_value = nn.Linear(shape.hidden, 3 * shape.hidden)
         self.attention_output = nn.Linear(shape.hidden, shape.hidden)
         self.attention_norm = nn.LayerNorm(shape.hidden, eps=shape.norm_epsilon)
@@ -93,6 +100,7 @@ class PackedBert(nn.Module):
                 CPU what lies between two layers then stays in the core's cache. A GPU wants all at once.
         """
         super().__init__()
+        self.shape = shape
         self.first_position = shape.first_position
         self.tanh_head = shape.head_activation == "tanh"
         self.token_budget = token_budget
@@ -121,48 +129,20 @@ class PackedBert(nn.Module):
 
     def cls_states(self, ids: Tensor, attention_mask: Tensor) -> Tensor:
         """The last hidden state of each text's first token, (batch, hidden)."""
-        lengths, order = torch.sort(attention_mask.sum(1))
-        real = attention_mask.index_select(0, order).to(torch.bool)
-        tokens = torch.masked_select(ids.index_select(0, order), real)
-        positions = torch.arange(ids.size(1), device=ids.device).expand_as(real)
-        positions = torch.masked_select(positions, real) + self.first_position
-
-        states: List[Tensor] = []  # noqa: UP006
+        packed = pack(ids, attention_mask)
+        sizes: List[int] = packed.lengths.tolist()  # noqa: UP006
+        last = len(self.layers) - 1
+        results: List[Tensor] = []  # noqa: UP006
         start = 0
-        sizes: List[int] = lengths.tolist()  # noqa: UP006
-        for groups in within_budget(sizes, self.token_budget):
-            end = start
-            for texts, length in groups:
-                end += texts * length
-            packed = self.word_embeddings(tokens[start:end]) + self.position_embeddings(positions[start:end])
-            packed = self.embedding_norm(packed)
-            last = len(self.layers) - 1
+        for first, after in within_budget(sizes, self.token_budget):
+            end = start + sum(sizes[first:after])
+            states = self.word_embeddings(packed.tokens[start:end])
+            states = states + self.position_embeddings(packed.positions[start:end] + self.first_position)
+            states = self.embedding_norm(states)
+            groups = groups_of(sizes[first:after])
             for index, layer in enumerate(self.layers):
-                packed = layer(packed, groups, index == last)
-            states.append(packed)
+                states = layer(states, groups, index == last)
+            results.append(states)
             start = end
-        sorted_states = torch.cat(states)
-        return torch.empty_like(sorted_states).index_copy_(0, order, sorted_states)
-
-
-def within_budget(lengths: List[int], token_budget: int) -> List[List[Tuple[int, int]]]:  # noqa: UP006
-    """Cut texts, sorted by length, into runs of at most ``token_budget`` tokens; a longer text is a run of its own.
-
-    Returns:
-        for each run, how many texts it has of which length.
-    """
-    runs: List[List[Tuple[int, int]]] = []  # noqa: UP006
-    groups: List[Tuple[int, int]] = []  # noqa: UP006
-    tokens = 0
-    for length in lengths:
-        if tokens > 0 and tokens + length > token_budget:
-            runs.append(groups)
-            groups = []
-            tokens = 0
-        if len(groups) > 0 and groups[-1][1] == length:
-            groups[-1] = (groups[-1][0] + 1, length)
-        else:
-            groups.append((1, length))
-        tokens += length
-    runs.append(groups)
-    return runs
+        sorted_states = torch.cat(results)
+        return torch.empty_like(sorted_states).index_copy_(0, packed.order, sorted_states)

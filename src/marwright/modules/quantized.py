@@ -29,7 +29,7 @@ class Int8Linear(nn.Module):
     @classmethod
     def from_float(cls, linear: nn.Linear) -> Int8Linear:
         """Quantize symmetrically, the largest weight of each output channel becoming 127."""
-        rows, scales = _rows_and_scales(linear.weight)
+        rows, scales = rows_and_scales(linear.weight)
         bias = torch.zeros(linear.out_features) if linear.bias is None else linear.bias.detach().float()
         return cls(rows, scales.squeeze(1), bias)
 
@@ -56,7 +56,7 @@ class Int8Embedding(nn.Module):
     @classmethod
     def from_float(cls, embedding: nn.Embedding, dtype: torch.dtype = torch.float32) -> Int8Embedding:
         """Quantize symmetrically, the largest weight of each row becoming 127; ``dtype`` is what it gives out."""
-        return cls(*_rows_and_scales(embedding.weight), dtype)
+        return cls(*rows_and_scales(embedding.weight), dtype)
 
     def forward(self, ids: Tensor) -> Tensor:
         """Return (..., hidden) for ids of shape (...)."""
@@ -65,7 +65,7 @@ class Int8Embedding(nn.Module):
         return (rows * scales).to(self.dtype)
 
 
-def _rows_and_scales(weight: Tensor) -> tuple[Tensor, Tensor]:
+def rows_and_scales(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Int8 rows (n, m) and float32 scales (n, 1) whose product is the weight, nearly."""
     weight = weight.detach().float()
     scales = (weight.abs().amax(dim=1, keepdim=True) / 127).clamp_min(SMALLEST_SCALE)

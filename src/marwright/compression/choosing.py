@@ -1,0 +1,80 @@
+"""Chooses between static and dynamic activation scales by measuring both on validation rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from marwright.tokenization import batches_by_length, padded
+
+# Rows that are classified to see whether a candidate answers as the float module does.
+COMPARED_ROWS = 1000
+# A faster candidate may answer differently on so much more of them: a handful of rows either way is chance.
+TOLERATED = 0.005
+TIMED_TEXTS = 16
+TIMED_ROUNDS = 15
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was found of one candidate."""
+
+    same_label: float
+    """Share of validation rows with the float module's label."""
+    ms: float
+    """Median time of 16 texts on one thread."""
+
+
+def measure(
+    candidates: Mapping[str, nn.Module], reference: nn.Module, rows: Sequence[Sequence[int]], filler: int
+) -> dict[str, Measured]:
+    """Compare candidates with the float module, and with each other in speed, taking turns.
+
+    Args:
+        candidates: modules to choose from, by name.
+        reference: the module in float32.
+        rows: token ids of validation texts.
+        filler: the padding id.
+    """
+    labels = _labels(reference, rows[:COMPARED_ROWS], filler)
+    batch = padded([rows[index % len(rows)] for index in range(TIMED_TEXTS)], filler)
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            for number in range(TIMED_ROUNDS + 3):
+                for name, module in candidates.items():
+                    started = time.perf_counter()
+                    module(*batch)
+                    if number >= 3:
+                        times[name].append(1000 * (time.perf_counter() - started))
+    finally:
+        torch.set_num_threads(threads)
+    return {
+        name: Measured(
+            same_label=float((_labels(module, rows[:COMPARED_ROWS], filler) == labels).float().mean()),
+            ms=sorted(times[name])[TIMED_ROUNDS // 2],
+        )
+        for name, module in candidates.items()
+    }
+
+
+def choose(found: Mapping[str, Measured]) -> str:
+    """The fastest candidate of those that answer about as well as the best one."""
+    best = max(each.same_label for each in found.values())
+    good = {name: each for name, each in found.items() if each.same_label >= best - TOLERATED}
+    return min(good, key=lambda name: good[name].ms)
+
+
+def _labels(module: nn.Module, rows: Sequence[Sequence[int]], filler: int) -> torch.Tensor:
+    batches = batches_by_length(rows, 16)
+    labels = torch.zeros(len(rows), dtype=torch.int64)
+    with torch.inference_mode():
+        for batch in batches:
+            labels[torch.tensor(batch)] = module(*padded([rows[index] for index in batch], filler)).argmax(1)
+    return labels

@@ -1,0 +1,262 @@
+"""The int8 module with fixed scales: its parts compute what they say, and the whole answers as the float module."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from datasets import Dataset, DatasetDict
+from safetensors.torch import load_file
+from test_packed_bert import FAMILIES, batch_of, rows_of
+from tiny_models import POSITIONS, VOCABULARY, save_tiny_classifier, tiny_tokenizer
+from torch import Tensor, nn
+from torch.nn import functional
+
+from marwright.compression.calibration import static_tensors
+from marwright.compression.choosing import Measured, choose
+from marwright.compression.station import compress
+from marwright.config import CompressionConfig, ExportConfig
+from marwright.errors import CompressionError
+from marwright.export import torchscript
+from marwright.files import read_json
+from marwright.modules.attention import attend, attend_from_first
+from marwright.modules.packed_bert import PackedBert
+from marwright.modules.packing import arrange, pack, text_of_token, within_budget
+from marwright.modules.pretrained import load_module
+from marwright.modules.static_bert import ChannelRange, compressed_module
+from marwright.modules.static_linear import StaticInt8Linear, to_bytes
+from marwright.workspace import CompressedFolder, DataFolder, ModelFolder
+
+pytestmark = pytest.mark.skipif(
+    not torch.cpu._is_vnni_supported(), reason="static int8 needs a processor with AVX-512 VNNI"
+)
+# Few tokens and many take different kernels.
+BATCHES = {
+    "one text": (11,),
+    "one token": (1,),
+    "a few, mixed": (3, 9, 5),
+    "many, mixed": (7, 1, 40, 2, 13, 13, 5, 28, 31, 16),
+    "many of one length": (16,) * 8,
+    "more than one run": tuple(range(2, 40)) * 2,
+}
+
+
+# --- products ----------------------------------------------------------------------------------------------------
+
+
+def linear(scale: float = 0.02, zero_point: int = 128) -> tuple[StaticInt8Linear, Tensor]:
+    """A layer and the float weights it stands for."""
+    torch.manual_seed(0)
+    rows = torch.randint(-127, 128, (48, 32), dtype=torch.int8)
+    scales = torch.rand(48) * 0.01
+    return StaticInt8Linear(rows, scales, torch.randn(48), scale, zero_point), rows.float() * scales.unsqueeze(1)
+
+
+def expected(layer: StaticInt8Linear, weights: Tensor, states: Tensor) -> Tensor:
+    steps = (states / layer.input_scale).round() + layer.input_zero_point
+    rounded = (steps.clamp(0, 255) - layer.input_zero_point) * layer.input_scale
+    return functional.linear(rounded, weights, layer.bias)
+
+
+@pytest.mark.parametrize("zero_point", [128, 8])
+def test_both_kernels_compute_the_same_rounded_product(zero_point: int) -> None:
+    layer, weights = linear(zero_point=zero_point)
+    states = torch.randn(5, 32).abs()
+    wanted = expected(layer, weights, states)
+    quantized = ((states / 0.02).round() + zero_point).clamp(0, 255).to(torch.uint8)
+
+    torch.testing.assert_close(layer(states), wanted, atol=1e-5, rtol=0)
+    torch.testing.assert_close(layer.product(quantized, torch.float32), wanted, atol=1e-5, rtol=0)
+    torch.testing.assert_close(layer.product(quantized, torch.bfloat16).float(), wanted, atol=0.02, rtol=0.01)
+
+
+def test_gelu_is_quantized_and_the_residual_added_within_the_product() -> None:
+    layer, weights = linear()
+    states, residual = torch.randn(5, 32), torch.randn(5, 48)
+    wanted = expected(layer, weights, states)
+    quantized = to_bytes(states / 0.02)
+
+    gelu = (layer.gelu_to_bytes(quantized, 0.05, 4).float() - 4) * 0.05
+    torch.testing.assert_close(gelu, functional.gelu(wanted), atol=0.0251, rtol=0)
+    torch.testing.assert_close(layer.add_product_(residual.clone(), quantized), residual + wanted, atol=1e-5, rtol=0)
+
+
+def test_values_beyond_the_range_are_cut_not_wrapped_around() -> None:
+    values = torch.tensor([[-1000.0, -128.4, -0.6, -0.4, 0.4, 0.6, 126.6, 1000.0]])
+
+    assert to_bytes(values).tolist() == [[0, 0, 127, 128, 128, 129, 255, 255]]
+    assert ChannelRange(torch.zeros(8), torch.ones(8)).to_bytes(values).tolist() == to_bytes(values).tolist()
+
+
+# --- layout and attention ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_every_token_has_a_place_of_its_own_and_sees_its_own_text_only(seed: int) -> None:
+    choice = random.Random(seed)
+    lengths = sorted(choice.randint(1, 50) for _ in range(choice.randint(2, 20)))
+    rows = arrange(lengths)
+    if lengths[0] == lengths[-1]:
+        assert rows.gather.numel() == 0
+        return
+    text = text_of_token(torch.tensor(lengths)).tolist()
+    places = rows.places.tolist()
+
+    assert len(set(places)) == sum(lengths)
+    assert rows.gather[rows.places].tolist() == list(range(sum(lengths)))
+    owner = {place: text[token] for token, place in enumerate(places)}
+    for row in range(rows.number):
+        for one in range(rows.width):
+            for other in range(rows.width):
+                mine, theirs = (owner.get(row * rows.width + place, -1) for place in (one, other))
+                assert (rows.mask[row, 0, one, other].item() == 0) == (mine == theirs)
+
+
+def plain_attention(projected: Tensor, lengths: list[int], heads: int) -> Tensor:
+    """Softmax attention, text by text and head by head."""
+    found = []
+    for text in projected.split(lengths):
+        query, key, value = (part.view(len(text), heads, -1).transpose(0, 1) for part in text.chunk(3, dim=1))
+        weights = (query @ key.transpose(1, 2)).softmax(2)
+        found.append((weights @ value).transpose(0, 1).reshape(len(text), -1))
+    return torch.cat(found)
+
+
+@pytest.mark.parametrize("lengths", [[1, 4, 4, 17, 30], [9, 9, 9], [33], [1, 1, 2]])
+def test_attention_in_rows_is_attention_within_each_text(lengths: list[int]) -> None:
+    torch.manual_seed(1)
+    projected = torch.randn(sum(lengths), 3 * 24)
+    rows = arrange(lengths)
+    wanted = plain_attention(projected, lengths, 3)
+
+    torch.testing.assert_close(attend(projected, rows, rows.mask, 3), wanted, atol=1e-5, rtol=0)
+    mask = rows.mask.to(torch.bfloat16)
+    if mask.numel() > 0:
+        mask = mask.expand(rows.number, 3, rows.width, rows.width).flatten(0, 1)
+    torch.testing.assert_close(attend(projected.bfloat16(), rows, mask, 3), wanted, atol=0.05, rtol=0.02)
+    firsts = torch.tensor([0, *lengths]).cumsum(0)[:-1]
+    from_first = attend_from_first(
+        projected[firsts, :24], projected[:, 24:], text_of_token(torch.tensor(lengths)), heads=3
+    )
+    torch.testing.assert_close(from_first, wanted[firsts], atol=1e-5, rtol=0)
+
+
+def test_runs_keep_the_budget_and_lose_no_text() -> None:
+    assert within_budget([3, 4, 5, 6, 30], 12) == [(0, 3), (3, 4), (4, 5)]
+    assert within_budget([40], 12) == [(0, 1)]
+    packed = pack(*batch_of((4, 2, 3)))
+    assert packed.lengths.tolist() == [2, 3, 4]
+    assert packed.order.tolist() == [1, 2, 0]
+    assert packed.positions.tolist() == [0, 1, 0, 1, 2, 0, 1, 2, 3]
+
+
+# --- the module --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def floating(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> PackedBert:
+    shape = (
+        {"dim": 64, "hidden_dim": 128}
+        if request.param == "distilbert"
+        else {"hidden_size": 64, "intermediate_size": 128}
+    )
+    folder = save_tiny_classifier(tmp_path_factory.mktemp(request.param), request.param, **shape)
+    module = load_module(folder, "script")
+    assert isinstance(module, PackedBert)
+    with torch.no_grad():
+        for layer in module.layers:
+            # Random queries would see one token each, and that one by chance: a trained encoder's scores are moderate.
+            layer.query_key_value.weight[:64] *= 0.2
+    return module
+
+
+@pytest.fixture(scope="module")
+def calibration() -> list[list[int]]:
+    choice = random.Random(3)
+    return rows_of([choice.randint(1, POSITIONS) for _ in range(200)], seed=3)
+
+
+@pytest.fixture(scope="module")
+def static(floating: PackedBert, calibration: list[list[int]]) -> nn.Module:
+    tensors, _ = static_tensors(floating, calibration, 1, precise_embeddings=False)
+    return compressed_module(floating, tensors, torch.float32)
+
+
+@pytest.mark.parametrize("lengths", BATCHES.values(), ids=BATCHES)
+def test_it_answers_as_the_float_module(floating: PackedBert, static: nn.Module, lengths: tuple[int, ...]) -> None:
+    ids, mask = batch_of(lengths)
+    with torch.inference_mode():
+        wanted, found = floating(ids, mask), static(ids, mask)
+
+    assert found.shape == wanted.shape
+    error = (found - wanted).square().mean().sqrt()
+    assert error < 0.2 * wanted.std().clamp_min(0.5)
+
+
+def test_an_answer_does_not_depend_on_the_batch(static: nn.Module) -> None:
+    lengths = BATCHES["many, mixed"]
+    ids, mask = batch_of(lengths)
+    with torch.inference_mode():
+        together = static(ids, mask)
+        alone = torch.cat(
+            [static(ids[at : at + 1, :length], mask[at : at + 1, :length]) for at, length in enumerate(lengths)]
+        )
+
+    # bfloat16 scores in the one, float32 in the other; a value next to a rounding edge may fall to either side.
+    assert (alone - together).abs().max() < 0.05 * together.std()
+    assert alone.argmax(1).tolist() == together.argmax(1).tolist()
+
+
+def test_a_saved_module_packs_its_weights_again_and_answers_the_same(static: nn.Module, tmp_path: Path) -> None:
+    example = batch_of((5, 3))
+    torchscript.save(torchscript.to_torchscript(static, example, script=True), tmp_path / "model.pt")
+    loaded = torchscript.load(tmp_path / "model.pt")
+
+    with torch.inference_mode():
+        for lengths in BATCHES.values():
+            ids, mask = batch_of(lengths)
+            torch.testing.assert_close(loaded(ids, mask), static(ids, mask), atol=1e-4, rtol=0)
+
+
+# --- the choice --------------------------------------------------------------------------------------------------
+
+
+def test_the_fastest_is_chosen_of_those_that_answer_alike() -> None:
+    slow, fast, wrong = Measured(0.995, 20.0), Measured(0.992, 10.0), Measured(0.97, 5.0)
+
+    assert choose({"dynamic": slow, "static": fast}) == "static"
+    assert choose({"dynamic": slow, "static": wrong}) == "dynamic"
+    assert choose({"dynamic": fast, "static": slow}) == "dynamic"
+
+
+def test_the_station_measures_both_and_says_what_it_took(tmp_path: Path) -> None:
+    student = ModelFolder(tmp_path / "student")
+    save_tiny_classifier(student.checkpoint, "bert", vocab_size=VOCABULARY)
+    tiny_tokenizer().save(str(student.tokenizer))
+    data = DataFolder(tmp_path / "data")
+    texts = Dataset.from_dict({"text": [f"{'of the and ' * (n % 9)}tea" for n in range(60)]})
+    DatasetDict({"train": texts, "validation": texts}).save_to_disk(str(data.splits))
+    for wanted in ("auto", "static", "dynamic"):
+        output = tmp_path / wanted
+        output.mkdir()
+        compress(CompressionConfig(activations=wanted), ExportConfig(), data, student, output=output)
+        plan = read_json(CompressedFolder(output).plan)["cpu"]
+
+        static = "head.steps" in load_file(CompressedFolder(output).cpu)
+        assert static == (plan["activations"] == "static")
+        if wanted == "auto":
+            found = {name: Measured(**each) for name, each in plan["candidates"].items()}
+            assert plan["activations"] == choose(found)
+        else:
+            assert plan["activations"] == wanted
+
+
+def test_static_scales_for_another_architecture_are_refused(tmp_path: Path) -> None:
+    student = ModelFolder(tmp_path / "student")
+    save_tiny_classifier(student.checkpoint, "bert", vocab_size=VOCABULARY)
+    settings = CompressionConfig(activations="static")
+
+    with pytest.raises(CompressionError, match="HuggingFaceClassifier has no static int8 form"):
+        compress(settings, ExportConfig(method="trace"), DataFolder(tmp_path), student, output=tmp_path)
