@@ -59,12 +59,15 @@ sys.path.insert(0, {tests!r})
 import tiny_run
 from marwright.workspace import Run
 run = Run(Path("run").resolve())
-tiny_run.finish(run, run.exported.root, Path("goods.mar").resolve())
+tiny_run.finish(run, Path("goods.mar").resolve(), {activations!r})
 """
 
 
 @pytest.mark.slow
-def test_two_builds_from_one_student_hash_alike(tmp_path: Path) -> None:
+@pytest.mark.parametrize("activations", ["dynamic", "static"])
+def test_two_builds_from_one_student_hash_alike(tmp_path: Path, activations: str) -> None:
+    if activations == "static" and not torch.cpu._is_vnni_supported():
+        pytest.skip("this processor has no AVX-512 VNNI instructions")
     trained = tiny_run.trained(tmp_path / "trained")
     surroundings = [
         {"TZ": "UTC", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "1", "HOME": "/"},
@@ -73,7 +76,7 @@ def test_two_builds_from_one_student_hash_alike(tmp_path: Path) -> None:
     folders = [tmp_path / "here", tmp_path / "far" / "away"]
     for folder, environment in zip(folders, surroundings, strict=True):
         shutil.copytree(trained.root, folder / "run")
-        program = PROGRAM.format(tests=str(PROJECT / "tests"))
+        program = PROGRAM.format(tests=str(PROJECT / "tests"), activations=activations)
         inherited = {key: value for key, value in os.environ.items() if key != "SOURCE_DATE_EPOCH"}
         done = subprocess.run(
             [sys.executable, "-c", program],

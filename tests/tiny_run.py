@@ -1,9 +1,10 @@
-"""A run up to its export, of a student with random weights: the last two stations then take seconds."""
+"""A run up to its student, one with random weights: the stations after it then take seconds."""
 
 from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ LONGEST = 32
 
 
 def trained(root: Path) -> Run:
-    """Fill a run up to its compressed student, as the stations before the export would."""
+    """Fill a run up to its student, as the stations before the compression would."""
     run = Run(root)
     chosen = random.Random(0)
     texts = [" ".join(chosen.choices(["of", "the", "and", "tea"], k=1 + at % 20)) for at in range(60)]
@@ -44,17 +45,16 @@ def trained(root: Path) -> Run:
     np.save(run.student.logits("test"), logits_of(student, token_ids(tokenizer, texts), 0, "test"))
     for model in (run.teacher, run.student):
         write_text(model.metrics, stable_json({"test": {"accuracy": 0.2, "macro_f1": 0.1}}))
-    run.compressed.root.mkdir()
-    compress(CompressionConfig(), ExportConfig(), run.student, output=run.compressed.root)
     return run
 
 
-def finish(run: Run, exported: Path, archive: Path) -> None:
-    """Run the last two stations of a run whose exported folder is ``exported``."""
-    exported.mkdir(parents=True)
-    export(ExportConfig(), run.data, run.student, run.compressed, max_length=LONGEST, output=exported)
-    if exported != run.exported.root:
-        run.exported.root.symlink_to(exported)
+def finish(run: Run, archive: Path, activations: Literal["dynamic", "static"] = "dynamic") -> None:
+    """Run the stations that come after the student."""
+    compression = CompressionConfig(activations=activations)
+    for folder in (run.compressed.root, run.exported.root):
+        folder.mkdir()
+    compress(compression, ExportConfig(), run.data, run.student, output=run.compressed.root)
+    export(ExportConfig(), run.data, run.student, run.compressed, max_length=LONGEST, output=run.exported.root)
     build_archive(ArchiveConfig(), run, name="goods", file=archive)
 
 
@@ -62,5 +62,5 @@ def packed(root: Path) -> Path:
     """A whole archive of random weights."""
     torch.manual_seed(0)
     run = trained(root / "run")
-    finish(run, run.exported.root, root / "goods.mar")
+    finish(run, root / "goods.mar")
     return root / "goods.mar"

@@ -271,14 +271,14 @@ STATIONS = (
     ),
     Station(
         "compressed",
-        revision=2,
+        revision=3,
         needs=("data", "student"),
         settings=lambda c: {"compression": c.compression, "method": c.export.method},
         work=_compressed,
     ),
     Station(
         "exported",
-        revision=2,
+        revision=3,
         needs=("data", "student", "compressed"),
         settings=lambda c: {"export": c.export, "max_length": c.teacher.max_length},
         work=_exported,

@@ -6,8 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Int8 products are exact; the float sums around them move in the last digits with the shape of the batch.
-TOLERANCE = 0.01
+# With dynamic activation scales answers move in the last digits with the shape of the batch. With static ones, few
+# tokens take another kernel, which rounds elsewhere: on the customs test split a text alone and among fifteen others
+# had probabilities within 0.019 for 99 % of texts, and 0.038 at most. Another model is further off than that.
+TOLERANCE = 0.05
 
 
 def difference(recorded: Sequence[Mapping[str, Any]], answer: Mapping[str, float]) -> float:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,18 +12,8 @@ import torch
 
 from marwright.export.parity import Module
 from marwright.progress import track
+from marwright.threads import one_thread
 from marwright.tokenization import batches_by_length, padded
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one thread: timings are then those of a worker, and sums come out the same on any number of cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def logits_of(module: Module, rows: Sequence[Sequence[int]], filler: int, what: str) -> npt.NDArray[np.float32]:

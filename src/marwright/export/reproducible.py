@@ -15,6 +15,8 @@ _SOURCE_PLACES = ".debug_pkl"
 _SERIALIZATION_ID = ".data/serialization_id"
 # Freezing copies a class under a new name, and counts the classes the process has seen so far.
 _COUNTED_NAME = re.compile(rb"___torch_mangle_\d+")
+# Constants of a class, one a line. They come out of a set, so their order is another one in each process.
+_CONSTANTS = re.compile(rb"(?:^  \w+ : Final\[.*\n)+", re.MULTILINE)
 
 
 def reproducible(torchscript: bytes) -> bytes:
@@ -24,7 +26,8 @@ def reproducible(torchscript: bytes) -> bytes:
         torchscript: a file as ``torch.jit.save`` writes it.
 
     Returns:
-        the same module without source places, its classes numbered from zero, in a folder of a fixed name.
+        the same module without source places, its classes numbered from zero and their constants in alphabetical
+        order, in a folder of a fixed name.
     """
     with zipfile.ZipFile(io.BytesIO(torchscript)) as saved:
         records = {info.filename.partition("/")[2]: saved.read(info) for info in saved.infolist()}
@@ -38,7 +41,7 @@ def reproducible(torchscript: bytes) -> bytes:
         for name, data in kept.items():
             entry = zipfile.ZipInfo(f"{ROOT}/{_replaced(name.encode(), names).decode()}")
             entry.create_system = 3  # Unix, wherever it is built
-            archive.writestr(entry, _replaced(data, names) if _names_classes(name) else data)
+            archive.writestr(entry, _with_sorted_constants(_replaced(data, names)) if _names_classes(name) else data)
     return written.getvalue()
 
 
@@ -61,3 +64,7 @@ def _renumbered(texts: Iterable[bytes]) -> dict[bytes, bytes]:
 
 def _replaced(text: bytes, names: dict[bytes, bytes]) -> bytes:
     return _COUNTED_NAME.sub(lambda match: names.get(match[0], match[0]), text)
+
+
+def _with_sorted_constants(code: bytes) -> bytes:
+    return _CONSTANTS.sub(lambda lines: b"".join(sorted(lines[0].splitlines(keepends=True))), code)

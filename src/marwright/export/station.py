@@ -20,6 +20,7 @@ from marwright.modules.packed_bert import PackedBert
 from marwright.modules.pretrained import HuggingFaceClassifier, load_module
 from marwright.modules.static_bert import StaticInt8Bert, compressed_module
 from marwright.progress import say
+from marwright.threads import one_thread
 from marwright.tokenization import pad_id, padded, token_ids
 from marwright.workspace import CompressedFolder, DataFolder, ExportedFolder, ModelFolder
 
@@ -29,7 +30,7 @@ METHODS = {"script": "scripted", "trace": "traced"}
 
 
 # The number of threads decides in which order floats are added, and with it the last digits of what is recorded.
-@measuring.one_thread()
+@one_thread()
 def export(
     config: ExportConfig,
     data: DataFolder,
