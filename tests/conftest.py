@@ -73,6 +73,14 @@ def built(goods: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 
 @pytest.fixture(scope="session")
+def tiny_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive of random weights with everything that a trained one has, made in seconds."""
+    import tiny_run
+
+    return tiny_run.packed(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
 def server(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A real TorchServe that serves the goods."""
     state = tmp_path_factory.mktemp("server")

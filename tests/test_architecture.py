@@ -17,7 +17,7 @@ SOURCES = sorted(SOURCE.rglob("*.py"))
 HANDLERS = sorted((ROOT / "handlers").glob("*.py"))
 
 STATIONS = {"data", "training", "compression", "export", "archive"}
-ABOVE_STATIONS = {"evaluation", "bench", "pipeline", "cli", "__main__"}
+ABOVE_STATIONS = {"evaluation", "bench", "linting", "verification", "pipeline", "cli", "__main__"}
 LONGEST_FILE = 320
 
 
@@ -33,8 +33,10 @@ ALLOWED = {
     **dict.fromkeys(STATIONS | {"serving"}, FOUNDATION),
     "evaluation": FOUNDATION | {"archive"},
     "bench": FOUNDATION | {"archive", "serving"},
+    "linting": FOUNDATION | {"archive"},
+    "verification": FOUNDATION | {"archive", "linting"},
     "pipeline": FOUNDATION | STATIONS,
-    "cli": FOUNDATION | STATIONS | {"serving", "evaluation", "bench", "pipeline"},
+    "cli": FOUNDATION | STATIONS | {"serving", "evaluation", "bench", "linting", "verification", "pipeline"},
     "__main__": {"cli"},
     "__init__": set(),
 }

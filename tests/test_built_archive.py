@@ -36,6 +36,7 @@ def test_the_archive_holds_what_it_needs_to_explain_and_prove_itself(built: Buil
         layout.GOLDEN,
         layout.CARD,
         layout.HASHES,
+        layout.SBOM,
         layout.MANIFEST,
         layout.HANDLER,
         "resilient_handler.py",
@@ -97,6 +98,13 @@ def test_inspect_shows_the_model_its_settings_and_its_figures(built: Built) -> N
     shown = marwright("inspect", built.archive).stdout
     for part in ("goods 1.0", "batchSize", "archive, test accuracy", "text_classification_handler.py"):
         assert part in shown
+
+
+def test_what_is_built_verifies_and_lints_without_a_finding(built: Built) -> None:
+    report = json.loads(marwright("verify", built.archive, "--json").stdout)
+    assert report["holds"], report
+    assert {check["name"] for check in report["checks"] if check["state"] == "skipped"} == {"signature"}
+    assert marwright("lint", built.archive, "--strict").returncode == 0
 
 
 def test_the_worker_imports_neither_transformers_nor_marwright(built: Built) -> None:

@@ -82,14 +82,14 @@ def test_the_verbs_of_the_readme_that_read_an_archive_run(as_in_the_readme: Path
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     ran = 0
     for command in _commands():
-        if command.startswith(("marwright predict", "marwright inspect", "marwright evaluate")):
+        if command.startswith(("marwright predict", "marwright inspect", "marwright evaluate", "marwright verify")):
             own = shlex.split(re.sub(r"(configs/)?\w+\.yaml", str(built.config), command))
             done = subprocess.run(
                 own, cwd=as_in_the_readme, env=environment, text=True, capture_output=True, check=False
             )
             assert done.returncode == 0, (command, done.stderr)
             ran += 1
-    assert ran >= 3
+    assert ran >= 4
 
 
 @pytest.mark.slow

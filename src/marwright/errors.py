@@ -39,3 +39,11 @@ class ArchiveError(MarwrightError):
 
 class ServerError(MarwrightError):
     """TorchServe cannot be started, reached or stopped."""
+
+
+class SigningError(MarwrightError):
+    """A key cannot be made or used, or there is nothing to sign."""
+
+
+class LintError(MarwrightError):
+    """A file is none that can be linted."""

@@ -218,10 +218,12 @@ def _checkpoint_input(checkpoint: str) -> dict[str, str]:
     return {"checkpoint": digest_of(Path(checkpoint))}
 
 
-def _handler_inputs(config: Config) -> dict[str, str]:
-    from marwright.archive.station import handler_modules
+def _archive_inputs(config: Config) -> dict[str, str]:
+    from marwright.archive.packing import source_date
+    from marwright.archive.station import SERVING, handler_modules
 
-    inputs = {"handlers": digest_of(shipped("handlers"))}
+    inputs = {package: _version_of(package) for package in SERVING}
+    inputs |= {"date": str(source_date()), "handlers": digest_of(shipped("handlers"))}
     if config.archive.handler is not None:
         own = [config.archive.handler, *handler_modules(config.archive.handler)]
         inputs |= {file.name: digest_of(file) for file in own}
@@ -269,7 +271,7 @@ STATIONS = (
     ),
     Station(
         "compressed",
-        revision=2,
+        revision=3,
         needs=("data", "student"),
         settings=lambda c: {"compression": c.compression, "method": c.export.method},
         work=_compressed,
@@ -283,11 +285,11 @@ STATIONS = (
     ),
     Station(
         "archive",
-        revision=1,
+        revision=2,
         needs=("data", "teacher", "student", "compressed", "exported"),
         settings=lambda c: {"archive": c.archive, "name": c.name, "model_store": str(c.model_store)},
         work=_archive,
-        outside=_handler_inputs,
+        outside=_archive_inputs,
         result=lambda config, run, name: archive_path(config),
     ),
 )

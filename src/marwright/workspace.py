@@ -114,8 +114,13 @@ class ExportedFolder:
 
     @property
     def card(self) -> Path:
-        """Parity, accuracy and latency of the exported module."""
+        """Parity and accuracy of the exported module."""
         return self.root / "card.json"
+
+    @property
+    def latency(self) -> Path:
+        """Milliseconds of the exported module on this machine, which are others every time they are measured."""
+        return self.root / "latency.json"
 
 
 @dataclass(frozen=True)

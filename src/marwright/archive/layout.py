@@ -11,6 +11,7 @@ MODEL_CONFIG = "model-config.yaml"
 GOLDEN = "golden_requests.json"
 CARD = "card.json"
 HASHES = "hashes.json"
+SBOM = "sbom.cdx.json"
 MANIFEST = "MAR-INF/MANIFEST.json"
 
 HANDLER = "text_classification_handler.py"

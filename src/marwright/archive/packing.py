@@ -81,7 +81,7 @@ def pack(contents: Contents, file: Path, *, name: str, version: str, handler: st
     files[layout.HASHES] = stable_json(hashes).encode("utf-8")
     with replacing(file) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         for entry in sorted(files):
-            info = zipfile.ZipInfo(entry, time.gmtime(_epoch())[:6])
+            info = zipfile.ZipInfo(entry, time.gmtime(source_date())[:6])
             info.compress_type = zipfile.ZIP_DEFLATED
             info.external_attr = 0o644 << 16
             info.create_system = 3  # Unix, wherever it is built
@@ -101,12 +101,16 @@ def manifest(*, name: str, version: str, handler: str) -> str:
         config_file=layout.MODEL_CONFIG,
     )
     fields = json.loads(ModelExportUtils.generate_manifest_json(config))
-    fields["createdOn"] = time.strftime("%d/%m/%Y %H:%M:%S", time.gmtime(_epoch()))
+    fields["createdOn"] = time.strftime("%d/%m/%Y %H:%M:%S", time.gmtime(source_date()))
     return stable_json(fields)
 
 
-def _epoch() -> int:
-    """Seconds since 1970 that all dates in the archive show (https://reproducible-builds.org/specs/source-date-epoch)."""
+def source_date() -> int:
+    """Seconds since 1970 that all dates in the archive show (https://reproducible-builds.org/specs/source-date-epoch).
+
+    Raises:
+        ArchiveError: SOURCE_DATE_EPOCH is no such number.
+    """
     given = os.environ.get("SOURCE_DATE_EPOCH") or str(ZIP_EPOCH)
     if not given.isdecimal() or int(given) > ZIP_END:
         raise ArchiveError(f"SOURCE_DATE_EPOCH={given}: give seconds since 1970, before the year 2108")

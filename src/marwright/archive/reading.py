@@ -19,6 +19,8 @@ from marwright.errors import ArchiveError
 
 # More than any classifier needs, less than a disk.
 LARGEST_UNPACKED = 8 << 30
+# Weights hardly shrink when they are packed; what unpacks to so many times its size was made to fill a disk.
+LARGEST_RATIO = 100
 
 # What zipfile raises for bytes that are no longer those that were written, encrypted or compressed in another way.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError)
@@ -65,7 +67,7 @@ def describe(file: Path) -> dict[str, Any]:
                 "card": card,
                 "files": {info.filename: info.file_size for info in archive.infolist()},
             }
-        except (ValueError, KeyError, TypeError, yaml.YAMLError, *_DAMAGE) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError, *_DAMAGE) as error:
             reason = " ".join(str(error).split())
             raise ArchiveError(f"{file}: {type(error).__name__} while reading its description: {reason}") from error
 
@@ -100,8 +102,11 @@ def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
             path = PurePosixPath(info.filename.replace("\\", "/"))
             if path.is_absolute() or ".." in path.parts or stat.S_ISLNK(info.external_attr >> 16):
                 raise ArchiveError(f"{file}: {info.filename!r} would leave the folder it is unpacked to")
-        if sum(info.file_size for info in archive.infolist()) > LARGEST_UNPACKED:
+        unpacked_size = sum(info.file_size for info in archive.infolist())
+        if unpacked_size > LARGEST_UNPACKED:
             raise ArchiveError(f"{file}: it would unpack to more than {LARGEST_UNPACKED >> 30} GiB")
+        if unpacked_size > LARGEST_RATIO * max(file.stat().st_size, 1 << 20):
+            raise ArchiveError(f"{file}: it would unpack to more than {LARGEST_RATIO} times its size")
         if layout.MANIFEST not in names:
             raise ArchiveError(f"{file}: it has no {layout.MANIFEST}; TorchServe would refuse it")
         yield archive

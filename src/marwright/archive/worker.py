@@ -20,7 +20,8 @@ from marwright.archive.reading import describe, unpacked
 from marwright.errors import ArchiveError
 from marwright.resources import shipped
 
-LOAD_TIMEOUT_S = 120
+# For one step: the start, the load, or the answer to one batch.
+TIMEOUT_S = 120
 
 
 class ArchiveWorker:
@@ -33,8 +34,19 @@ class ArchiveWorker:
         self.log = log
         self.process = process
 
+    def _send(self, message: bytes) -> None:
+        # If the worker has died, reading its answer finds that out.
+        with suppress(ConnectionError):
+            self._connection.sendall(message)
+
     def _read(self, length: int) -> bytes:
-        data = self._stream.read(length)
+        try:
+            data = self._stream.read(length)
+        except TimeoutError:
+            last = _last_lines(self.log)
+            raise ArchiveError(f"{self._file}: its worker did not answer within {TIMEOUT_S} s.\n{last}") from None
+        except ConnectionError:
+            data = b""
         if len(data) < length:
             raise ArchiveError(f"{self._file}: its worker died.\n{_last_lines(self.log)}")
         return data
@@ -45,14 +57,14 @@ class ArchiveWorker:
         Raises:
             ArchiveError: the handler cannot be loaded; the message has the end of the worker's log.
         """
-        self._connection.sendall(protocol.load_message(model, str(folder), handler, batch_size))
+        self._send(protocol.load_message(model, str(folder), handler, batch_size))
         code, message = protocol.read_load_answer(self._read)
         if code != 200:
             raise ArchiveError(f"{self._file}: its handler cannot be loaded: {message}\n{_last_lines(self.log)}")
 
     def answer(self, bodies: Sequence[Body]) -> list[Answer]:
         """Answer one batch."""
-        self._connection.sendall(protocol.predict_message(bodies))
+        self._send(protocol.predict_message(bodies))
         return protocol.read_answers(self._read)
 
     def classify(self, texts: Sequence[str], top_k: int | None = None) -> list[dict[str, float]]:
@@ -86,7 +98,7 @@ def running(file: Path) -> Iterator[ArchiveWorker]:
             process = subprocess.Popen(
                 _command(address),
                 cwd=folder,
-                env=_environment(folder),
+                env=environment_for(folder),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -95,7 +107,9 @@ def running(file: Path) -> Iterator[ArchiveWorker]:
             connection = _connect(process, address, file, log)
             with connection:
                 worker = ArchiveWorker(connection, file, process, log)
-                worker.load(model["modelName"], folder, model["handler"], int(settings.get("batchSize", 1)))
+                # As TorchServe reads it: whatever is no number counts as missing.
+                size = settings.get("batchSize")
+                worker.load(model["modelName"], folder, model["handler"], size if isinstance(size, int) else 1)
                 yield worker
         finally:
             process.terminate()
@@ -116,8 +130,8 @@ def _command(address: Path) -> list[str]:
     return [sys.executable, str(program), *arguments]
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    """TorchServe puts the unpacked archive on the worker's path; nothing of ours may be there."""
+def environment_for(folder: Path) -> dict[str, str]:
+    """The environment of a worker: TorchServe puts the unpacked archive on its path; nothing of ours may be there."""
     environment = {
         name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "RANK", "LOCAL_RANK")
     }
@@ -125,7 +139,7 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 def _connect(process: subprocess.Popen[bytes], address: Path, file: Path, log: Path) -> socket.socket:
-    deadline = time.monotonic() + LOAD_TIMEOUT_S
+    deadline = time.monotonic() + TIMEOUT_S
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -136,9 +150,10 @@ def _connect(process: subprocess.Popen[bytes], address: Path, file: Path, log: P
         except (FileNotFoundError, ConnectionRefusedError):
             time.sleep(0.02)
             continue
+        connection.settimeout(TIMEOUT_S)
         return connection
     connection.close()
-    raise ArchiveError(f"{file}: its worker did not start within {LOAD_TIMEOUT_S} s.\n{_last_lines(log)}")
+    raise ArchiveError(f"{file}: its worker did not start within {TIMEOUT_S} s.\n{_last_lines(log)}")
 
 
 def _last_lines(log: Path, count: int = 12) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from marwright import __version__
-from marwright.cli import archives, bench, building, server
+from marwright.cli import archives, bench, building, linting, server, signing, verification
 from marwright.errors import MarwrightError
 from marwright.progress import say
 
@@ -24,6 +24,10 @@ app.command()(building.build)
 app.command()(archives.predict)
 app.command()(archives.evaluate)
 app.command()(archives.inspect)
+app.command()(verification.verify)
+app.command()(linting.lint)
+app.command()(signing.keygen)
+app.command()(signing.sign)
 app.command()(server.serve)
 app.command()(server.stop)
 app.command()(bench.bench)

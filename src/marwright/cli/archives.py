@@ -102,10 +102,6 @@ def _card_rows(card: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [("made by", card["made_by"]), ("data", card["data"]["origin"])]
     for who in ("teacher", "student", "archive"):
         rows.append((f"{who}, test accuracy", f"{card[who]['accuracy']:.2%} (macro-F1 {card[who]['macro_f1']:.2%})"))
-    for measured in card["latency"]["exported"]:
-        rows.append(
-            (f"model alone, {measured['texts']} texts", f"{measured['p50_ms']} ms median, {measured['p99_ms']} ms p99")
-        )
     return rows
 
 

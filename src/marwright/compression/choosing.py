@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from marwright.threads import one_thread
 from marwright.tokenization import batches_by_length, padded
 
 # Rows that are classified to see whether a candidate answers as the float module does.
@@ -43,18 +44,13 @@ def measure(
     labels = _labels(reference, rows[:COMPARED_ROWS], filler)
     batch = padded([rows[index % len(rows)] for index in range(TIMED_TEXTS)], filler)
     times: dict[str, list[float]] = {name: [] for name in candidates}
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.inference_mode():
-            for number in range(TIMED_ROUNDS + 3):
-                for name, module in candidates.items():
-                    started = time.perf_counter()
-                    module(*batch)
-                    if number >= 3:
-                        times[name].append(1000 * (time.perf_counter() - started))
-    finally:
-        torch.set_num_threads(threads)
+    with one_thread(), torch.inference_mode():
+        for number in range(TIMED_ROUNDS + 3):
+            for name, module in candidates.items():
+                started = time.perf_counter()
+                module(*batch)
+                if number >= 3:
+                    times[name].append(1000 * (time.perf_counter() - started))
     return {
         name: Measured(
             same_label=float((_labels(module, rows[:COMPARED_ROWS], filler) == labels).float().mean()),

@@ -20,6 +20,7 @@ from marwright.modules.pretrained import load_module
 from marwright.modules.quantized import quantize_embeddings, quantize_linears, tensors_of
 from marwright.modules.static_bert import assemble
 from marwright.progress import say
+from marwright.threads import one_thread
 from marwright.tokenization import pad_id, token_ids
 from marwright.workspace import CompressedFolder, DataFolder, ModelFolder
 
@@ -27,6 +28,8 @@ from marwright.workspace import CompressedFolder, DataFolder, ModelFolder
 KEPT_IN_FLOAT = frozenset({"classifier", "model.classifier", "model.classifier.out_proj"})
 
 
+# The number of threads decides in which order floats are added, and with it the last digits of what is found.
+@one_thread()
 def compress(
     config: CompressionConfig, export: ExportConfig, data: DataFolder, student: ModelFolder, *, output: Path
 ) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from marwright.export.parity import Module
 from marwright.progress import track
+from marwright.threads import one_thread
 from marwright.tokenization import batches_by_length, padded
 
 
@@ -38,20 +39,15 @@ def latency_ms(
         batch: texts in a call.
         runs: calls that are timed, after ten that are not.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        batches = [
-            padded([rows[(start * batch + offset) % len(rows)] for offset in range(batch)], filler)
-            for start in range(runs + 10)
-        ]
-        times = []
-        with torch.inference_mode():
-            for ids, mask in batches:
-                started = time.perf_counter()
-                module(ids, mask)
-                times.append(1000 * (time.perf_counter() - started))
-    finally:
-        torch.set_num_threads(threads)
+    batches = [
+        padded([rows[(start * batch + offset) % len(rows)] for offset in range(batch)], filler)
+        for start in range(runs + 10)
+    ]
+    times = []
+    with one_thread(), torch.inference_mode():
+        for ids, mask in batches:
+            started = time.perf_counter()
+            module(ids, mask)
+            times.append(1000 * (time.perf_counter() - started))
     p50, p99 = np.percentile(times[10:], [50, 99])
     return {"texts": batch, "p50_ms": round(float(p50), 2), "p99_ms": round(float(p99), 2)}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from marwright.export.reproducible import reproducible
 from marwright.files import replacing
 from marwright.modules.static_linear import StaticInt8Linear
 
@@ -38,10 +40,13 @@ def to_torchscript(module: nn.Module, example: tuple[Tensor, Tensor], *, script:
 
 
 def save(module: torch.jit.ScriptModule, file: Path) -> None:
-    """Write a TorchScript file, whole or not at all."""
-    with warnings.catch_warnings(), replacing(file) as partial:
+    """Write a TorchScript file, whole or not at all; equal modules give equal bytes wherever they are saved."""
+    written = io.BytesIO()
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.jit.save(module, str(partial))
+        torch.jit.save(module, written)
+    with replacing(file) as partial:
+        partial.write_bytes(reproducible(written.getvalue()))
 
 
 def load(file: Path) -> torch.jit.ScriptModule:

@@ -1,0 +1,124 @@
+"""Signs archives with Ed25519: 64 bytes beside the archive, over all of its bytes.
+
+Keys are PEM files and signatures are raw, so `openssl` reads both.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from marwright.errors import SigningError
+from marwright.files import replacing
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+
+def signature_of(archive: Path) -> Path:
+    """Where the signature of an archive is."""
+    return archive.with_name(f"{archive.name}.sig")
+
+
+def new_key(file: Path) -> Path:
+    """Write a private key that only its owner can read, and beside it the public one.
+
+    Returns:
+        the public key's file.
+
+    Raises:
+        SigningError: one of the files exists already or cannot be written.
+    """
+    _need_cryptography()
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+    key = Ed25519PrivateKey.generate()
+    public = file.with_name(f"{file.name}.pub")
+    if file.exists() or public.exists():
+        raise SigningError(f"{file if file.exists() else public} exists already; a key is never overwritten.")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # Private from its first moment on; and never through a link or over a file that has come in between.
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
+            opened.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    except OSError as error:
+        raise SigningError(f"{file}: no key can be written there: {error.strerror or error}.") from error
+    return public
+
+
+def sign(archive: Path, key: Path) -> Path:
+    """Write the signature of an archive.
+
+    Returns:
+        the signature's file.
+
+    Raises:
+        SigningError: the archive or the key cannot be read.
+    """
+    private = _private_key(key)
+    signature = private.sign(_bytes_of(archive))
+    with replacing(signature_of(archive)) as partial:
+        partial.write_bytes(signature)
+    return signature_of(archive)
+
+
+def signature_holds(archive: Path, public_key: Path) -> bool:
+    """Whether the signature beside an archive is that of this key over these bytes.
+
+    Raises:
+        SigningError: the archive, its signature or the key cannot be read.
+    """
+    public = _public_key(public_key)
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        public.verify(_bytes_of(signature_of(archive)), _bytes_of(archive))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _private_key(file: Path) -> Ed25519PrivateKey:
+    _need_cryptography()
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key = load_pem_private_key(_bytes_of(file), password=None)
+    except TypeError as error:
+        raise SigningError(f"{file}: encrypted; decrypt it with `openssl pkey -in {file} -out KEY`.") from error
+    except ValueError as error:
+        raise SigningError(f"{file}: no private key. Make one with `marwright keygen KEY`.") from error
+    if isinstance(key, Ed25519PrivateKey):
+        return key
+    raise SigningError(f"{file}: not an Ed25519 key. Make one with `marwright keygen KEY`.")
+
+
+def _public_key(file: Path) -> Ed25519PublicKey:
+    _need_cryptography()
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        key = load_pem_public_key(_bytes_of(file))
+    except ValueError as error:
+        raise SigningError(f"{file}: no public key. `marwright keygen KEY` writes one as KEY.pub.") from error
+    if isinstance(key, Ed25519PublicKey):
+        return key
+    raise SigningError(f"{file}: not an Ed25519 key. `marwright keygen KEY` writes one as KEY.pub.")
+
+
+def _bytes_of(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise SigningError(f"{file}: cannot be read: {error.strerror or error}.") from error
+
+
+def _need_cryptography() -> None:
+    if importlib.util.find_spec("cryptography") is None:
+        raise SigningError("Signatures need one more package: pip install cryptography, or marwright's extra [sign]")

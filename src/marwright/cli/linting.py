@@ -1,0 +1,60 @@
+"""``marwright lint``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from marwright.cli.options import JsonOption, print_json
+from marwright.progress import say
+
+if TYPE_CHECKING:
+    from marwright.linting import Finding
+
+EXIT_ERRORS = 1
+
+
+def lint(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE…", help="A model-config .yaml, a config.properties or a .mar file.")
+    ],
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
+    cores: Annotated[
+        int | None, typer.Option(min=1, help="Cores of the machine that will serve; this one's if not given.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the settings that TorchServe ignores, changes or takes for an invitation.
+
+    Exits with 1 if there is an error.
+
+    Example: marwright lint model-config.yaml config.properties model_store/pt_classifier.mar --strict
+    """
+    from marwright.linting import lint as findings_of
+
+    found = [finding for file in files for finding in findings_of(file, cores)]
+    errors = sum(strict or finding.severity == "error" for finding in found)
+    if as_json:
+        print_json({"errors": errors, "warnings": len(found) - errors, "findings": [asdict(one) for one in found]})
+    else:
+        _print(found)
+        say(f"{_count(errors, 'error')}, {_count(len(found) - errors, 'warning')} in {_count(len(files), 'file')}")
+    if errors:
+        raise typer.Exit(EXIT_ERRORS)
+
+
+def _print(found: Sequence[Finding]) -> None:
+    out = Console(highlight=False, soft_wrap=True)
+    for finding in found:
+        place = finding.file if finding.line is None else f"{finding.file}:{finding.line}"
+        out.print(f"{place}: {finding.severity}: {finding.reason} [{finding.rule}]", markup=False)
+        out.print(f"    {finding.cure}", markup=False)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,59 @@
+"""``marwright verify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from marwright.cli.options import ArchiveArgument, JsonOption, print_json
+from marwright.progress import console, say
+
+if TYPE_CHECKING:
+    from marwright.verification import Report
+
+EXIT_FAILED = 1
+MARKS = {"passed": "✓", "failed": "✗", "skipped": "–"}
+
+
+def verify(
+    archive: ArchiveArgument,
+    public_key: Annotated[
+        Path | None, typer.Option(metavar="KEY.pub", help="Whose signature must be beside the archive.")
+    ] = None,
+    run: Annotated[bool, typer.Option("--run/--no-run", help="Run the archive's code too, or only look at it.")] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Check an archive without Java: its bytes, its handler, its answers.
+
+    Exits with 1 if a check fails. Unless --no-run is given it runs the handler, which is code of whoever made it.
+
+    Example: marwright verify model_store/pt_classifier.mar --public-key release.key.pub
+    """
+    from marwright.verification import verify as report_on
+
+    with console().status("checking"):
+        report = report_on(archive, public_key=public_key, run=run)
+    if as_json:
+        print_json(report.as_json())
+    else:
+        _print(report)
+    if not report.holds:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _print(report: Report) -> None:
+    out = Console(highlight=False, soft_wrap=True)
+    width = max(len(check.name) for check in report.checks)
+    for check in report.checks:
+        out.print(f"{MARKS[check.state]} {check.name:{width}}  {check.detail}", markup=False)
+        if check.cure:
+            out.print(f"  {'':{width}}  {check.cure}", markup=False)
+    if report.could_execute:
+        out.print("What in it could execute code:", markup=False)
+    for name, how in report.could_execute.items():
+        out.print(f"  {name}: {how}", markup=False)
+    failed = [check.name for check in report.checks if check.state == "failed"]
+    say(f"{report.archive}: {'fails: ' + ', '.join(failed) if failed else 'all that was checked holds'}")

@@ -1,0 +1,85 @@
+"""Lints files by what they are: archives, a server's properties, a model's YAML."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+
+from marwright.archive import layout
+from marwright.archive.reading import describe
+from marwright.errors import LintError
+from marwright.linting.findings import Finding, findings
+from marwright.linting.model_rules import MODEL_ERRORS, MODEL_WARNINGS
+from marwright.linting.model_settings import read_model_settings
+from marwright.linting.server_access_rules import ACCESS_ERRORS, ACCESS_WARNINGS
+from marwright.linting.server_rules import WRITING_ERRORS, WRITING_WARNINGS
+from marwright.linting.server_settings import read_server_settings
+
+
+def lint(file: Path, cores: int | None = None) -> list[Finding]:
+    """Find the traps in a model-config.yaml, a config.properties, or the configuration inside a .mar file.
+
+    Args:
+        file: its name says which it is.
+        cores: of the machine that will serve; this one's if not given.
+
+    Returns:
+        the findings, in the order of the file.
+
+    Raises:
+        LintError: it cannot be read, or is none of the three.
+        ArchiveError: it is a .mar file that cannot be read.
+    """
+    cores = cores or os.cpu_count() or 1
+    match file.suffix.lower():
+        case ".mar":
+            return lint_archive(file, cores)
+        case ".yaml" | ".yml":
+            settings = read_model_settings(str(file), _text(_bytes(file), str(file)), cores=cores)
+            return findings(str(file), settings, MODEL_ERRORS, MODEL_WARNINGS)
+        case ".properties":
+            server = read_server_settings(str(file), _bytes(file), cores=cores)
+            return findings(str(file), server, ACCESS_ERRORS + WRITING_ERRORS, ACCESS_WARNINGS + WRITING_WARNINGS)
+    raise LintError(f"{file}: give a model-config .yaml, a config.properties or a .mar file.")
+
+
+def lint_archive(file: Path, cores: int | None = None) -> list[Finding]:
+    """Find the traps in the model's configuration inside an archive; arguments and errors as for :func:`lint`."""
+    name = describe(file)["manifest"]["model"].get("configFile")
+    if not name:
+        reason = "no model-config.yaml: one request at a time, 100 ms of waiting, and one worker per core"
+        return [Finding(str(file), None, "warning", "no-model-config", reason, "pack one with --config-file")]
+    shown = f"{file}!{name}"
+    with zipfile.ZipFile(file) as archive:
+        text = _text(archive.read(name), shown)
+        threads = _threads(archive)
+    settings = read_model_settings(shown, text, cores=cores or os.cpu_count() or 1, threads=threads)
+    return findings(shown, settings, MODEL_ERRORS, MODEL_WARNINGS)
+
+
+def _threads(archive: zipfile.ZipFile) -> int | None:
+    """Compute threads of a worker, which only archives of marwright say."""
+    if layout.SETUP not in archive.namelist():
+        return None
+    with suppress(ValueError):
+        setup = json.loads(archive.read(layout.SETUP))
+        if isinstance(setup, dict) and isinstance(threads := setup.get("threads"), int):
+            return threads
+    return None
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise LintError(f"{file}: cannot be read: {error.strerror or error}.") from error
+
+
+def _text(data: bytes, file: str) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise LintError(f"{file}: not UTF-8 text: {error}.") from error

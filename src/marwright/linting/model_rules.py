@@ -1,0 +1,167 @@
+"""The rules for a model-config.yaml: one function each, named as the rule is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from marwright.linting.findings import Problem
+from marwright.linting.keys import (
+    HANDLER_SECTIONS,
+    MODEL_BOOLEANS,
+    MODEL_CHOICES,
+    MODEL_INTEGERS,
+    MODEL_KEYS,
+    SERVER_KEYS,
+    nearest,
+)
+from marwright.linting.model_settings import ModelSettings
+
+Problems = Iterator[Problem]
+
+LONG_DELAY_MS = 100
+
+
+def zero_batch_delay(settings: ModelSettings) -> Problems:
+    """Zero counts as missing."""
+    if settings.integer("maxBatchDelay", 1) == 0:
+        reason = "maxBatchDelay: 0 counts as missing, and a lone request then waits 100 ms for others"
+        yield Problem("maxBatchDelay", reason, "maxBatchDelay: 1 is the least")
+
+
+def not_a_whole_number(settings: ModelSettings) -> Problems:
+    """TorchServe takes a number that YAML reads as anything else for missing."""
+    for key in MODEL_INTEGERS:
+        value = settings.values.get(key)
+        if key in settings.values and (not isinstance(value, int) or isinstance(value, bool)):
+            reason = f"{key}: {value!r} is not a whole number to YAML, so TorchServe drops it with one line in its log"
+            yield Problem(key, reason, f"write {key}: 16, without quotes, point or unit")
+
+
+def number_too_small(settings: ModelSettings) -> Problems:
+    """TorchServe drops numbers below the least."""
+    for key, least in MODEL_INTEGERS.items():
+        if (value := settings.integer(key, least)) < least:
+            yield Problem(key, f"{key}: {value} is dropped with one line in the log", f"write {least} or more")
+
+
+def not_true_or_false(settings: ModelSettings) -> Problems:
+    """A boolean that YAML reads as a string is dropped."""
+    for key in sorted(MODEL_BOOLEANS & settings.values.keys()):
+        if not isinstance(value := settings.values[key], bool):
+            yield Problem(key, f"{key}: {value!r} is neither true nor false and is dropped", f"write {key}: true")
+
+
+def unknown_choice(settings: ModelSettings) -> Problems:
+    """An unknown device or kind of parallelism means none."""
+    for key, choices in MODEL_CHOICES.items():
+        value = settings.values.get(key)
+        if key in settings.values and (not isinstance(value, str) or value.lower() not in choices):
+            yield Problem(key, f"{key}: {value!r} is not known and is dropped", f"one of {', '.join(choices)}")
+
+
+def wrong_kind(settings: ModelSettings) -> Problems:
+    """The two settings that are neither numbers nor words."""
+    ids = settings.values.get("deviceIds", [])
+    if not isinstance(ids, list) or not all(isinstance(one, int) and not isinstance(one, bool) for one in ids):
+        yield Problem("deviceIds", f"deviceIds: {ids!r} is dropped", "write deviceIds: [0, 1]")
+    if not isinstance(run := settings.values.get("torchrun", {}), dict):
+        yield Problem("torchrun", f"torchrun: {run!r} is dropped", "write its settings below it, indented")
+
+
+def misspelt_key(settings: ModelSettings) -> Problems:
+    """TorchServe says nothing of keys it does not know."""
+    for key in sorted(settings.values.keys() - MODEL_KEYS - HANDLER_SECTIONS):
+        if meant := nearest(key, MODEL_KEYS):
+            yield Problem(key, f"TorchServe does not know {key} and ignores it", f"you probably mean {meant}")
+        elif key in SERVER_KEYS:
+            reason = f"{key} is a setting of the server: in a model's configuration it is ignored"
+            yield Problem(key, reason, "write it into config.properties")
+
+
+def key_twice(settings: ModelSettings) -> Problems:
+    """YAML takes the last of two."""
+    for key in settings.twice:
+        yield Problem(key, f"{key} stands there twice, and only the last one counts", "keep one of them")
+
+
+def min_workers_without_max(settings: ModelSettings) -> Problems:
+    """The two only count together."""
+    least, most = settings.integer("minWorkers", 0), settings.integer("maxWorkers", 0)
+    if least > 0 and most < least:
+        reason = f"minWorkers: {least} is dropped unless maxWorkers is at least as large"
+        yield Problem("minWorkers", reason, f"add maxWorkers: {least}")
+    elif most > 0 and least == 0:
+        yield Problem("maxWorkers", f"maxWorkers: {most} is dropped without a minWorkers", f"add minWorkers: {most}")
+
+
+def unknown_key(settings: ModelSettings) -> Problems:
+    """Perhaps the handler reads it, perhaps nobody does."""
+    for key in sorted(settings.values.keys() - MODEL_KEYS - HANDLER_SECTIONS - SERVER_KEYS):
+        if nearest(key, MODEL_KEYS) is None:
+            reason = f"TorchServe does not know {key} and ignores it; only a handler could read it"
+            yield Problem(key, reason, "remove it, or move it below `handler:` if yours reads it")
+
+
+def workers_left_to_the_server(settings: ModelSettings) -> Problems:
+    """Without a number of workers there is one for every core."""
+    if not {"minWorkers", "maxWorkers"} & settings.values.keys():
+        reason = "without minWorkers and maxWorkers there are as many workers as the server's default: one per core"
+        yield Problem("minWorkers", reason, "write both, such as minWorkers: 1 and maxWorkers: 1")
+
+
+def response_timeout_reset(settings: ModelSettings) -> Problems:
+    """A model-config.yaml sets the timeout even where it does not name it."""
+    if "responseTimeout" not in settings.values:
+        reason = "a model-config.yaml without responseTimeout sets it to 120 s, whatever default_response_timeout says"
+        yield Problem("responseTimeout", reason, "write it in seconds, such as responseTimeout: 30")
+
+
+def no_batching(settings: ModelSettings) -> Problems:
+    """The default is one request at a time."""
+    if "batchSize" not in settings.values:
+        yield Problem("batchSize", "without batchSize requests are answered one at a time", "write batchSize: 16")
+
+
+def default_batch_delay(settings: ModelSettings) -> Problems:
+    """The default delay is long."""
+    if settings.integer("batchSize", 1) > 1 and "maxBatchDelay" not in settings.values:
+        reason = "without maxBatchDelay a lone request waits 100 ms for others"
+        yield Problem("maxBatchDelay", reason, "write maxBatchDelay: 1, in milliseconds")
+
+
+def long_batch_delay(settings: ModelSettings) -> Problems:
+    """At low load every request pays the whole delay."""
+    if settings.integer("batchSize", 1) > 1 and (delay := settings.integer("maxBatchDelay", 1)) >= LONG_DELAY_MS:
+        reason = f"at low load every request waits {delay} ms for others; an idle worker does not answer sooner"
+        yield Problem("maxBatchDelay", reason, "a few milliseconds fill a batch when there is load")
+
+
+def more_threads_than_cores(settings: ModelSettings) -> Problems:
+    """Workers share the cores."""
+    workers, threads = settings.integer("maxWorkers", 1), settings.threads or 1
+    if workers * threads > settings.cores:
+        each = f" of {threads} threads" if threads > 1 else ""
+        reason = f"{workers} workers{each} fight for {settings.cores} cores, and every answer takes longer"
+        yield Problem("maxWorkers", reason, "workers × threads should not exceed the cores of the server (--cores)")
+
+
+MODEL_ERRORS = (
+    zero_batch_delay,
+    not_a_whole_number,
+    number_too_small,
+    not_true_or_false,
+    unknown_choice,
+    wrong_kind,
+    misspelt_key,
+    key_twice,
+    min_workers_without_max,
+)
+MODEL_WARNINGS = (
+    unknown_key,
+    workers_left_to_the_server,
+    response_timeout_reset,
+    no_batching,
+    default_batch_delay,
+    long_batch_delay,
+    more_threads_than_cores,
+)

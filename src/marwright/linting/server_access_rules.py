@@ -1,0 +1,116 @@
+"""The rules for who can reach a server and what they can do there: one function each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from marwright.linting.findings import Problem
+from marwright.linting.server_settings import ServerSettings
+
+Problems = Iterator[Problem]
+
+DEFAULT_ALLOWED_URLS = "file://.*|http(s)?://.*"
+STRANGERS = ("http://example.com/a.mar", "https://example.com/a.mar", "file:///tmp/a.mar", "s3://example/a.mar")
+
+
+def open_to_the_network_without_tokens(settings: ServerSettings) -> Problems:
+    """Other machines may come in, and nobody asks who they are."""
+    if not settings.asks_for_tokens:
+        for key, _ in settings.open_addresses():
+            if key != "metrics_address":
+                reason = f"{key} is open to other machines, and disable_token_authorization=true lets everybody in"
+                yield Problem(key, reason, "bind it to 127.0.0.1 behind a proxy, or turn tokens on")
+
+
+def model_api_without_tokens(settings: ServerSettings) -> Problems:
+    """A model is code: whoever registers one runs it."""
+    if settings.true("enable_model_api") and not settings.asks_for_tokens:
+        reason = "everybody who reaches the management port can register a model, and a model is code that runs here"
+        yield Problem("enable_model_api", reason, "enable_model_api=false, or disable_token_authorization=false")
+
+
+def open_allowed_urls_with_model_api(settings: ServerSettings) -> Problems:
+    """Models can be registered from anywhere."""
+    if settings.true("enable_model_api"):
+        yield from _open_allowed_urls(settings)
+
+
+def open_allowed_urls(settings: ServerSettings) -> Problems:
+    """Nothing can be registered, but the next one who turns the model API on opens it to the world."""
+    if not settings.true("enable_model_api"):
+        yield from _open_allowed_urls(settings)
+
+
+def model_api(settings: ServerSettings) -> Problems:
+    """Any folder of the disk is a model to TorchServe."""
+    if settings.true("enable_model_api") and settings.asks_for_tokens:
+        reason = "with the model API any unpacked folder on this disk can be registered, whatever allowed_urls says"
+        yield Problem("enable_model_api", reason, "enable_model_api=false unless models must change while it serves")
+
+
+def management_open_to_the_network(settings: ServerSettings) -> Problems:
+    """The management port starts and stops workers."""
+    if settings.asks_for_tokens:
+        for key, _ in settings.open_addresses():
+            if "management" in key:
+                yield Problem(key, f"{key} is open to other machines", "bind it to 127.0.0.1")
+
+
+def metrics_open_to_the_network(settings: ServerSettings) -> Problems:
+    """The metrics port asks for no token, ever."""
+    if any(key == "metrics_address" for key, _ in settings.open_addresses()):
+        reason = "metrics_address is open to other machines, and metrics ask for no token"
+        yield Problem("metrics_address", reason, "bind it where only the monitoring can reach it")
+
+
+def tokens_in_clear_text(settings: ServerSettings) -> Problems:
+    """A token over plain HTTP is anybody's."""
+    if settings.asks_for_tokens:
+        for key, scheme in settings.open_addresses():
+            if scheme == "http" and key != "metrics_address":
+                reason = f"{key} takes tokens over plain HTTP from other machines: whoever listens has them"
+                yield Problem(key, reason, "bind it to 127.0.0.1 behind a proxy that speaks TLS, or use https://")
+
+
+def packages_installed_by_archives(settings: ServerSettings) -> Problems:
+    """pip runs what an archive asks for."""
+    if settings.true("install_py_dep_per_model"):
+        reason = "install_py_dep_per_model=true has pip install what an archive's requirements.txt names, at each load"
+        yield Problem("install_py_dep_per_model", reason, "install packages beforehand and set it to false")
+
+
+def any_web_page(settings: ServerSettings) -> Problems:
+    """Browsers of strangers may ask in their users' place."""
+    if settings.values.get("cors_allowed_origin", "").strip() == "*":
+        reason = "cors_allowed_origin=* lets the script of any web page call the server from its visitor's browser"
+        yield Problem("cors_allowed_origin", reason, "name the one origin that needs it")
+
+
+def _open_allowed_urls(settings: ServerSettings) -> Problems:
+    if settings.true("use_env_allowed_urls"):
+        return
+    patterns = settings.values.get("allowed_urls", DEFAULT_ALLOWED_URLS).split(",")
+    if any(_matches(pattern, url) for pattern in patterns for url in STRANGERS):
+        how = "allows" if "allowed_urls" in settings.values else "is missing, which allows"
+        reason = f"allowed_urls {how} archives from anywhere"
+        yield Problem("allowed_urls", reason, "allowed_urls=(?!) allows none; or the one place, as a pattern")
+
+
+def _matches(pattern: str, url: str) -> bool:
+    try:
+        return re.fullmatch(pattern, url) is not None
+    except re.error:
+        return False  # a pattern of Java's own
+
+
+ACCESS_ERRORS = (open_to_the_network_without_tokens, model_api_without_tokens, open_allowed_urls_with_model_api)
+ACCESS_WARNINGS = (
+    open_allowed_urls,
+    model_api,
+    management_open_to_the_network,
+    metrics_open_to_the_network,
+    tokens_in_clear_text,
+    packages_installed_by_archives,
+    any_web_page,
+)

@@ -1,0 +1,124 @@
+"""The rules for how a config.properties is written and what it makes of the machine: one function each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from marwright.linting.findings import Problem
+from marwright.linting.keys import MODEL_KEYS, SERVER_BOOLEANS, SERVER_INTEGERS, SERVER_KEYS, nearest
+from marwright.linting.server_settings import ServerSettings
+
+Problems = Iterator[Problem]
+
+
+def not_a_whole_number(settings: ServerSettings) -> Problems:
+    """Java parses the value as it stands, with blanks and comments at its end."""
+    for key in sorted(SERVER_INTEGERS & settings.values.keys()):
+        value = settings.values[key]
+        if not value.removeprefix("-").isdecimal():
+            reason = f"{key}={value!r} is not a number to Java, and TorchServe ends with a NumberFormatException"
+            yield Problem(key, reason, "digits alone: no blank, unit or comment after them")
+
+
+def not_true_or_false(settings: ServerSettings) -> Problems:
+    """Whatever is not the word true is false to Java."""
+    for key in sorted(SERVER_BOOLEANS & settings.values.keys()):
+        if (value := settings.values[key]).lower() not in ("true", "false"):
+            yield Problem(key, f"{key}={value!r} counts as false", "the word true or false alone, no blank after it")
+
+
+def unknown_key(settings: ServerSettings) -> Problems:
+    """TorchServe says nothing of keys it does not know."""
+    for key in sorted(settings.values.keys() - SERVER_KEYS):
+        reason = f"TorchServe does not know {key} and ignores it"
+        if key.startswith("TS_"):
+            cure = f"variables of the environment begin with TS_, settings do not: {key.removeprefix('TS_').lower()}"
+        elif meant := nearest(key, SERVER_KEYS):
+            cure = f"you probably mean {meant}"
+        elif meant := nearest(key, MODEL_KEYS):
+            cure = f"you probably mean {meant}, which belongs into the archive's model-config.yaml"
+        else:
+            cure = "remove it"
+        yield Problem(key, reason, cure)
+
+
+def key_twice(settings: ServerSettings) -> Problems:
+    """Java takes the last of two."""
+    for key in settings.twice:
+        yield Problem(key, f"{key} stands there twice, and only the last one counts", "keep one of them")
+
+
+def models_not_json(settings: ServerSettings) -> Problems:
+    """TorchServe does not start with a broken one."""
+    try:
+        settings.models()
+    except ValueError as error:
+        cure = 'JSON such as {"NAME": {"1.0": {"marName": "NAME.mar", "minWorkers": 1, "maxWorkers": 1}}}'
+        yield Problem("models", f"models cannot be read: {error}", cure)
+
+
+def settings_under_another_name(settings: ServerSettings) -> Problems:
+    """Settings are looked up by the name and version that a model is loaded under, which may not be its file's."""
+    loaded = settings.loaded()
+    if not loaded or any(file.lower() == "all" for _, file in loaded):
+        return
+    names = {name or PurePosixPath(file).name.partition(".")[0] for name, file in loaded}
+    for name in sorted(_models_or_none(settings).keys() - names):
+        reason = f"load_models loads {', '.join(sorted(names))}: the settings that models has for {name} are ignored"
+        cure = "write them into the archive's model-config.yaml, or give both the same name; GET /models/NAME shows it"
+        yield Problem("models", reason, cure)
+
+
+def one_worker_per_core(settings: ServerSettings) -> Problems:
+    """The default is as many workers as cores, and PyTorch gives each as many threads."""
+    if settings.values.get("default_workers_per_model", "0").strip() == "0":
+        reason = "without default_workers_per_model each model gets one worker per core, with a thread per core each"
+        yield Problem("default_workers_per_model", reason, "write default_workers_per_model=1")
+
+
+def more_workers_than_cores(settings: ServerSettings) -> Problems:
+    """Workers share the cores."""
+    workers = settings.values.get("default_workers_per_model", "0")
+    if workers.isdecimal() and int(workers) > settings.cores:
+        reason = f"{workers} workers per model fight for {settings.cores} cores, and every answer takes longer"
+        yield Problem("default_workers_per_model", reason, f"at most {settings.cores} (or say --cores)")
+
+
+def asynchronous_logging_too_late(settings: ServerSettings) -> Problems:
+    """The loggers exist already when TorchServe reads this setting."""
+    if settings.true("async_logging") and "contextSelector" not in settings.values.get("vmargs", ""):
+        reason = "async_logging=true is read when logging has begun, and changes nothing"
+        selector = "-Dlog4j2.contextSelector=org.apache.logging.log4j.core.async.AsyncLoggerContextSelector"
+        yield Problem("async_logging", reason, f"add to vmargs: {selector}")
+
+
+def a_log_line_per_request(settings: ServerSettings) -> Problems:
+    """The default logs several lines for each request."""
+    if "log4j" not in settings.values.get("vmargs", ""):
+        reason = "TorchServe's own log configuration writes lines for every request, a sixth of the throughput"
+        cure = "name a quieter one: vmargs=-Dlog4j.configurationFile=configs/log4j2.xml (`marwright serve` brings one)"
+        yield Problem("vmargs", reason, cure)
+
+
+def _models_or_none(settings: ServerSettings) -> dict[str, dict[str, dict[str, object]]]:
+    try:
+        return settings.models()
+    except ValueError:
+        return {}  # models_not_json says it
+
+
+WRITING_ERRORS = (
+    not_a_whole_number,
+    not_true_or_false,
+    unknown_key,
+    key_twice,
+    models_not_json,
+    settings_under_another_name,
+)
+WRITING_WARNINGS = (
+    one_worker_per_core,
+    more_workers_than_cores,
+    asynchronous_logging_too_late,
+    a_log_line_per_request,
+)

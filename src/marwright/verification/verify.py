@@ -1,0 +1,95 @@
+"""The order of the checks, and which of them need which."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from marwright.archive.reading import unpacked
+from marwright.archive.signing import signature_holds, signature_of
+from marwright.errors import ArchiveError, LintError
+from marwright.linting import lint_archive
+from marwright.verification.answering import GOLDEN, LATENCY, NEIGHBOURS, WORKER, check_answers
+from marwright.verification.code import code_in
+from marwright.verification.contract import CONTRACT, IMPORT, check_contract
+from marwright.verification.integrity import REBUILD, check_hashes, check_manifest, files_in
+from marwright.verification.report import Check, Report, failed, passed, skipped
+
+SETTINGS = "settings"
+
+
+def verify(file: Path, *, public_key: Path | None = None, run: bool = True) -> Report:
+    """Check an archive, made by marwright or by anybody else.
+
+    What can be said without running it comes first. If the signature is wrong, nothing of it is run.
+
+    Args:
+        file: the archive.
+        public_key: whose signature must be beside it.
+        run: import the handler and start a worker; both run the archive's code.
+
+    Raises:
+        ArchiveError: there is no such file.
+        SigningError: the public key cannot be read.
+    """
+    if not file.is_file():
+        raise ArchiveError(f"{file}: no such archive. Build one with `marwright build`.")
+    report = Report(file, [_check_signature(file, public_key)])
+    running = [IMPORT, CONTRACT, WORKER, GOLDEN, NEIGHBOURS, LATENCY]
+    try:
+        with unpacked(file) as folder:
+            names = files_in(folder)
+            size = sum((folder / name).stat().st_size for name in names)
+            report.checks.append(passed("unpacks", f"{len(names)} files, {size / 1e6:.1f} MB, none outside its folder"))
+            report.checks.append(check_hashes(folder))
+            manifest, model = check_manifest(folder)
+            report.checks += [manifest, _check_settings(file) if model else skipped(SETTINGS, "no manifest")]
+            code, report.could_execute = code_in(folder)
+            report.checks.append(code)
+            why_not = _why_not_to_run(report, run, bool(model))
+            if why_not:
+                report.checks += [skipped(name, why_not) for name in running]
+                return report
+            report.checks += check_contract(folder, model["handler"])
+            if report.checks[-1].state == "passed":
+                check_answers(file, folder, report)
+            else:
+                report.checks += [skipped(name, "no handler") for name in running[2:]]
+    except ArchiveError as error:
+        said = str(error).removeprefix(f"{file}: ").removesuffix(" Build it again.")
+        report.checks.append(failed("unpacks", said, REBUILD))
+    return report
+
+
+def _why_not_to_run(report: Report, run: bool, has_model: bool) -> str:
+    if not run:
+        return "--no-run: nothing of it is run"
+    if not has_model:
+        return "no manifest"
+    return "" if report.checks[0].state != "failed" else "its signature is wrong: nothing of it is run"
+
+
+def _check_signature(file: Path, public_key: Path | None) -> Check:
+    name = "signature"
+    signature = signature_of(file)
+    if public_key is None:
+        there = f"{signature.name} is there" if signature.is_file() else "none asked for"
+        return skipped(name, f"{there}; --public-key KEY.pub checks one")
+    cure = "Take neither the archive nor its signature from where these came; ask its maker."
+    if not signature.is_file():
+        return failed(name, f"there is no {signature.name} beside it", "Sign it: `marwright sign ARCHIVE --key KEY`.")
+    if not signature_holds(file, public_key):
+        return failed(name, f"{signature.name} is not the signature of this archive by {public_key.name}", cure)
+    return passed(name, f"every byte is as the owner of {public_key.name} signed it")
+
+
+def _check_settings(file: Path) -> Check:
+    try:
+        found = lint_archive(file)
+    except (LintError, ArchiveError) as error:
+        return failed(SETTINGS, str(error).removeprefix(f"{file}: "), "Mend its model-config.yaml and pack it again.")
+    errors = [finding for finding in found if finding.severity == "error"]
+    if errors:
+        return failed(SETTINGS, "; ".join(finding.reason for finding in errors), errors[0].cure)
+    if found:
+        return passed(SETTINGS, f"no error, {len(found)} to think about: `marwright lint ARCHIVE`")
+    return passed(SETTINGS, "TorchServe will read its model-config.yaml as it is meant")

@@ -1,0 +1,312 @@
+"""Linting: every trap has a case that falls into it, and what we ship falls into none."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zipfile
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT, marwright
+
+from marwright.archive.station import model_config
+from marwright.config import ArchiveConfig
+from marwright.errors import LintError
+from marwright.linting import Finding, lint
+from marwright.linting.keys import MODEL_KEYS, SERVER_KEYS
+from marwright.linting.model_rules import MODEL_ERRORS, MODEL_WARNINGS
+from marwright.linting.server_access_rules import ACCESS_ERRORS, ACCESS_WARNINGS
+from marwright.linting.server_rules import WRITING_ERRORS, WRITING_WARNINGS
+
+GOOD_MODEL = {
+    "minWorkers": "1",
+    "maxWorkers": "1",
+    "batchSize": "16",
+    "maxBatchDelay": "1",
+    "responseTimeout": "30",
+}
+GOOD_SERVER = {
+    "inference_address": "http://127.0.0.1:8080",
+    "disable_token_authorization": "false",
+    "enable_model_api": "false",
+    "allowed_urls": "(?!)",
+    "default_workers_per_model": "1",
+    "vmargs": "-Dlog4j.configurationFile=quiet.xml",
+}
+OPEN = {"inference_address": "https://0.0.0.0:8080"}
+NO_TOKENS = {"disable_token_authorization": "true"}
+MODEL_API = {"enable_model_api": "true"}
+MODELS = '{"a": {"1.0": {"batchSize": 4}}}'
+
+
+def model(tmp_path: Path, settings: dict[str, str | None], more: str = "") -> list[Finding]:
+    written = {key: value for key, value in (GOOD_MODEL | settings).items() if value is not None}
+    file = tmp_path / "model-config.yaml"
+    file.write_text("".join(f"{key}: {value}\n" for key, value in written.items()) + more, encoding="utf-8")
+    return lint(file, cores=4)
+
+
+def server(tmp_path: Path, settings: dict[str, str | None], more: str = "") -> list[Finding]:
+    written = {key: value for key, value in (GOOD_SERVER | settings).items() if value is not None}
+    file = tmp_path / "config.properties"
+    file.write_text("".join(f"{key}={value}\n" for key, value in written.items()) + more, encoding="utf-8")
+    return lint(file, cores=4)
+
+
+MODEL_TRAPS = [
+    ("zero-batch-delay", {"maxBatchDelay": "0"}),
+    ("not-a-whole-number", {"batchSize": '"8"'}),
+    ("not-a-whole-number", {"batchSize": "8.0"}),
+    ("not-a-whole-number", {"batchSize": "eight"}),
+    ("not-a-whole-number", {"responseTimeout": "30s"}),
+    ("not-a-whole-number", {"responseTimeout": "true"}),
+    ("not-a-whole-number", {"jobQueueSize": ""}),
+    ("number-too-small", {"batchSize": "0"}),
+    ("number-too-small", {"maxBatchDelay": "-1"}),
+    ("not-true-or-false", {"useJobTicket": '"true"'}),
+    ("unknown-choice", {"deviceType": "cuda"}),
+    ("unknown-choice", {"parallelType": "1"}),
+    ("wrong-kind", {"deviceIds": "0"}),
+    ("wrong-kind", {"torchrun": "4"}),
+    ("misspelt-key", {"batch_size": "8"}),
+    ("misspelt-key", {"maxbatchdelay": "8"}),
+    ("misspelt-key", {"minWorker": "1"}),
+    ("misspelt-key", {"default_workers_per_model": "1"}),
+    ("min-workers-without-max", {"maxWorkers": None}),
+    ("min-workers-without-max", {"minWorkers": "2"}),
+    ("min-workers-without-max", {"minWorkers": None}),
+    ("unknown-key", {"threshold": "0.5"}),
+    ("workers-left-to-the-server", {"minWorkers": None, "maxWorkers": None}),
+    ("response-timeout-reset", {"responseTimeout": None}),
+    ("no-batching", {"batchSize": None}),
+    ("default-batch-delay", {"maxBatchDelay": None}),
+    ("long-batch-delay", {"maxBatchDelay": "100"}),
+    ("more-threads-than-cores", {"minWorkers": "5", "maxWorkers": "5"}),
+]
+
+SERVER_TRAPS = [
+    ("not-a-whole-number", {"job_queue_size": "100 # requests"}),
+    ("not-a-whole-number", {"job_queue_size": "100 "}),
+    ("not-a-whole-number", {"default_response_timeout": "30s"}),
+    ("not-true-or-false", {"prefer_direct_buffer": "yes"}),
+    ("not-true-or-false", {"enable_metrics_api": "true "}),
+    ("unknown-key", {"batch_size": "8"}),
+    ("unknown-key", {"job_queue_sise": "8"}),
+    ("unknown-key", {"TS_JOB_QUEUE_SIZE": "8"}),
+    ("models-not-json", {"models": "{a: 1"}),
+    ("models-not-json", {"models": '{"a": 1}'}),
+    ("settings-under-another-name", {"models": MODELS, "load_models": "b=a.mar"}),
+    ("one-worker-per-core", {"default_workers_per_model": None}),
+    ("one-worker-per-core", {"default_workers_per_model": "0"}),
+    ("more-workers-than-cores", {"default_workers_per_model": "5"}),
+    ("asynchronous-logging-too-late", {"async_logging": "true"}),
+    ("a-log-line-per-request", {"vmargs": None}),
+    ("open-to-the-network-without-tokens", OPEN | NO_TOKENS),
+    ("open-to-the-network-without-tokens", {"grpc_management_address": "0.0.0.0"} | NO_TOKENS),
+    ("model-api-without-tokens", NO_TOKENS | MODEL_API),
+    ("open-allowed-urls-with-model-api", MODEL_API | {"allowed_urls": ".*"}),
+    ("open-allowed-urls-with-model-api", MODEL_API | {"allowed_urls": "http://store/.*,https?://.*"}),
+    ("open-allowed-urls", {"allowed_urls": None}),
+    ("model-api", MODEL_API),
+    ("management-open-to-the-network", {"management_address": "https://10.0.0.3:8081"}),
+    ("metrics-open-to-the-network", {"metrics_address": "http://0.0.0.0:8082"}),
+    ("tokens-in-clear-text", {"inference_address": "http://0.0.0.0:8080"}),
+    ("packages-installed-by-archives", {"install_py_dep_per_model": "true"}),
+    ("any-web-page", {"cors_allowed_origin": "*"}),
+]
+
+
+def severity(rule: str) -> str:
+    errors = {own.__name__ for own in (*MODEL_ERRORS, *ACCESS_ERRORS, *WRITING_ERRORS)}
+    return "error" if rule.replace("-", "_") in errors else "warning"
+
+
+@pytest.mark.parametrize(("rule", "settings"), MODEL_TRAPS, ids=str)
+def test_a_trap_in_a_models_configuration_is_named(tmp_path: Path, rule: str, settings: dict[str, str | None]) -> None:
+    found = {finding.rule: finding for finding in model(tmp_path, settings)}
+
+    assert rule in found
+    assert found[rule].reason
+    assert found[rule].cure
+    if rule != "unknown-key":
+        assert found[rule].severity == severity(rule)
+
+
+@pytest.mark.parametrize(("rule", "settings"), SERVER_TRAPS, ids=str)
+def test_a_trap_in_a_servers_configuration_is_named(tmp_path: Path, rule: str, settings: dict[str, str | None]) -> None:
+    found = {finding.rule: finding for finding in server(tmp_path, settings)}
+
+    assert rule in found
+    assert found[rule].reason
+    assert found[rule].cure
+    if rule != "unknown-key":
+        assert found[rule].severity == severity(rule)
+
+
+def test_every_rule_has_a_case_here() -> None:
+    rules = [*MODEL_ERRORS, *MODEL_WARNINGS, *ACCESS_ERRORS, *ACCESS_WARNINGS, *WRITING_ERRORS, *WRITING_WARNINGS]
+    names = {rule.__name__.replace("_", "-") for rule in rules}  # type: ignore[attr-defined]
+
+    assert names - {"key-twice"} == {rule for rule, _ in MODEL_TRAPS + SERVER_TRAPS}
+
+
+def test_what_is_well_written_has_no_finding(tmp_path: Path) -> None:
+    section = "handler:\n  anything: 1\npt2: {compile: {enable: true}}\n"
+    assert model(tmp_path, {"deviceType": "GPU", "deviceIds": "[0, 1]", "useJobTicket": "true"}, section) == []
+    assert server(tmp_path, {"load_models": "a.mar,c=d.mar", "models": MODELS}) == []
+    assert server(tmp_path, {"load_models": "all", "models": MODELS, "inference_address": "http://[::1]:8080"}) == []
+    assert server(tmp_path, MODEL_API | {"allowed_urls": r"https://store\.internal/.*"})[0].rule == "model-api"
+
+
+def test_a_key_that_stands_twice_is_found_with_its_line(tmp_path: Path) -> None:
+    (finding,) = model(tmp_path, {}, "batchSize: 8\n")
+    assert (finding.rule, finding.severity) == ("key-twice", "error")
+    (finding,) = server(tmp_path, {}, "# again\nenable_model_api : false\n")
+    assert (finding.rule, finding.line) == ("key-twice", 8)
+
+
+def test_the_line_of_a_setting_is_shown_after_one_that_goes_over_several(tmp_path: Path) -> None:
+    (finding,) = server(tmp_path, {}, 'models={\\\n  "a": {}\\\n}\n\n! note\njob_queue_sise 7')
+
+    assert (finding.rule, finding.line, finding.cure) == ("unknown-key", 12, "you probably mean job_queue_size")
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"), [("batch_size", "batchSize"), ("BatchSize", "batchSize"), ("max_batch_delay_ms", "maxBatchDelay")]
+)
+def test_the_nearest_known_key_is_named(tmp_path: Path, key: str, meant: str) -> None:
+    assert [f.cure for f in model(tmp_path, {key: "8"})] == [f"you probably mean {meant}"]
+
+
+# --- what we ship and make ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["config.properties", "production.properties"])
+def test_the_shipped_configurations_have_no_finding(name: str) -> None:
+    assert lint(PROJECT / "configs" / name, cores=1) == []
+
+
+@pytest.mark.parametrize("on_gpu", [True, False])
+def test_the_settings_written_into_archives_have_no_finding(tmp_path: Path, on_gpu: bool) -> None:
+    file = tmp_path / "model-config.yaml"
+    file.write_text(model_config(ArchiveConfig(), on_gpu=on_gpu), encoding="utf-8")
+
+    assert lint(file, cores=1) == []
+
+
+def archive_with(tmp_path: Path, config: str | None, setup: object) -> Path:
+    file = tmp_path / "goods.mar"
+    about: dict[str, object] = {"modelName": "goods", "handler": "h.py"}
+    with zipfile.ZipFile(file, "w") as archive:
+        if config is not None:
+            about["configFile"] = "own.yaml"
+            archive.writestr("own.yaml", config)
+        archive.writestr("MAR-INF/MANIFEST.json", json.dumps({"model": about}))
+        archive.writestr("setup_config.json", json.dumps(setup))
+    return file
+
+
+def test_the_threads_of_an_archives_workers_count(tmp_path: Path) -> None:
+    config = "".join(
+        f"{key}: {value}\n" for key, value in (GOOD_MODEL | {"minWorkers": "2", "maxWorkers": "2"}).items()
+    )
+    file = archive_with(tmp_path, config, {"threads": 3})
+
+    assert lint(file, cores=6) == []
+    (finding,) = lint(file, cores=5)
+    assert finding.rule == "more-threads-than-cores"
+    assert finding.file == f"{file}!own.yaml"
+
+
+def test_an_archive_without_a_configuration_is_told_what_that_means(tmp_path: Path) -> None:
+    assert [finding.rule for finding in lint(archive_with(tmp_path, None, []))] == ["no-model-config"]
+
+
+# --- the keys that TorchServe knows --------------------------------------------------------------------------------
+
+
+def strings_of(name: str) -> Iterator[str]:
+    """The string constants of a class in the installed TorchServe (Java Virtual Machine Specification, 4.4)."""
+    package = find_spec("ts")
+    assert package is not None
+    assert package.origin is not None
+    with zipfile.ZipFile(Path(package.origin).parent / "frontend" / "model-server.jar") as jar:
+        data = jar.read(f"org/pytorch/serve/{name}.class")
+    sizes = {3: 4, 4: 4, 5: 8, 6: 8, 7: 2, 8: 2, 9: 4, 10: 4, 11: 4, 12: 4, 15: 3, 16: 2, 17: 4, 18: 4, 19: 2, 20: 2}
+    texts: dict[int, str] = {}
+    used = []
+    (count,), at, index = struct.unpack(">H", data[8:10]), 10, 1
+    while index < count:
+        tag, at = data[at], at + 1
+        if tag == 1:
+            (length,) = struct.unpack(">H", data[at : at + 2])
+            texts[index] = data[at + 2 : at + 2 + length].decode("utf-8", errors="replace")
+            at += 2 + length
+        else:
+            if tag == 8:
+                used.append(struct.unpack(">H", data[at : at + 2])[0])
+            at += sizes[tag]
+        index += 2 if tag in (5, 6) else 1
+    yield from (texts[one] for one in used)
+
+
+def test_the_model_keys_are_those_of_the_installed_torchserve() -> None:
+    words = {text for text in strings_of("archive/model/ModelConfig") if text.isidentifier()}
+
+    assert words == MODEL_KEYS
+
+
+def test_the_server_keys_are_those_of_the_installed_torchserve() -> None:
+    words = set(strings_of("util/ConfigManager"))
+    of_the_launcher = {"plugins_path", "vmargs", "tsConfigFile"}
+
+    assert SERVER_KEYS - of_the_launcher <= words
+    others = {"ts_request_sequence_id", "ts_request_sequence_start", "ts_request_sequence_end", "torchelastic_ts"}
+    settings = {word for word in words if "_" in word and word == word.lower() and word.isidentifier()}
+    assert settings - SERVER_KEYS == others
+
+
+# --- what cannot be linted, and the verb -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("a.yaml", "a: [", "not YAML"),
+        ("a.yaml", "- 1", "settings as `key: value`"),
+        ("a.yaml", "1: 2", "settings as `key: value`"),
+        ("a.yaml", "name: x\ndata: {}", "a configuration for `marwright build`"),
+        ("a.yml", "mode: prometheus", "not a model's configuration"),
+        ("a.properties", "a=\0", "null bytes"),
+        ("a.txt", "", "give a model-config .yaml, a config.properties or a .mar file"),
+    ],
+)
+def test_what_cannot_be_linted_is_one_sentence(tmp_path: Path, name: str, text: str, sentence: str) -> None:
+    file = tmp_path / name
+    file.write_text(text, encoding="utf-8")
+
+    with pytest.raises(LintError, match=f"^{file}: .*{sentence}"):
+        lint(file)
+
+
+def test_the_verb_exits_with_one_on_errors_and_with_strict_on_warnings(tmp_path: Path) -> None:
+    warned, wrong, missing = tmp_path / "warned.yaml", tmp_path / "wrong.yaml", tmp_path / "missing.yaml"
+    good = "minWorkers: 1\nmaxWorkers: 1\nbatchSize: 4\nresponseTimeout: 9\n"
+    warned.write_text(good + "maxBatchDelay: 200\n", encoding="utf-8")
+    wrong.write_text(good + "maxBatchDelay: 0\n", encoding="utf-8")
+
+    assert marwright("lint", warned).returncode == 0
+    assert marwright("lint", warned, "--strict").returncode == 1
+    assert marwright("lint", missing).returncode == 2
+    both = marwright("lint", warned, wrong, "--json")
+    assert both.returncode == 1
+    assert [finding["rule"] for finding in json.loads(both.stdout)["findings"]] == [
+        "long-batch-delay",
+        "zero-batch-delay",
+    ]
+    shown = marwright("lint", wrong).stdout
+    assert shown.startswith(f"{wrong}:5: error: maxBatchDelay: 0 ")
+    assert "[zero-batch-delay]" in shown
