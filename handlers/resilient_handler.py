@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 # Where the request_id of a request comes back. TorchServe has an x-request-id of its own.
 REQUEST_ID_HEADER = "X-Client-Request-Id"
+SECONDS_BETWEEN_REPORTS = 1.0
 
 
 class ResilientHandler(BaseHandler):
@@ -54,6 +55,8 @@ class ResilientHandler(BaseHandler):
         torch.set_num_threads(self.settings["threads"])
         self._counts: dict[str, float] = {}
         self._milliseconds: dict[str, float] = {}
+        self._batches = 0
+        self._next_report = 0.0
         super().initialize(context)
         self.setup()
         self._warm_up(context)
@@ -154,7 +157,7 @@ class ResilientHandler(BaseHandler):
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Add the time of a block to a phase of this batch, in milliseconds."""
+        """Add the time of a block to a phase of the batches since the last report, in milliseconds."""
         started = time.perf_counter()
         try:
             yield
@@ -162,24 +165,31 @@ class ResilientHandler(BaseHandler):
             self._milliseconds[name] = self._milliseconds.get(name, 0.0) + 1000 * (time.perf_counter() - started)
 
     def count(self, name: str, value: float) -> None:
-        """Add to a counter of this batch."""
+        """Add to a counter of the batches since the last report."""
         self._counts[name] = self._counts.get(name, 0) + value
 
     def _emit_metrics(self, context: Any) -> None:
-        """Hand this batch's figures to TorchServe; they are declared in configs/metrics.yaml."""
-        counts, milliseconds = self._counts, self._milliseconds
-        self._counts, self._milliseconds = {}, {}
-        if context.metrics is None:
+        """Hand the figures since the last time to TorchServe, at most once a second.
+
+        Each is a line that the worker prints and the server parses: for every batch that would cost as much as the
+        tokenizer. They are declared in configs/metrics.yaml.
+        """
+        self._batches += 1
+        now = time.monotonic()
+        if context.metrics is None or now < self._next_report:
             return
         from ts.metrics.metric_type_enum import MetricTypes
 
+        counts, milliseconds, batches = self._counts, self._milliseconds, self._batches
+        self._counts, self._milliseconds, self._batches = {}, {}, 0
+        self._next_report = now + SECONDS_BETWEEN_REPORTS
         slots = counts.pop("Slots", 0)
         for name, value in counts.items():
             context.metrics.add_counter(f"Marwright{name}", value)
-        gauges = [("BatchTexts", counts.get("Texts", 0), "count")]
+        gauges = [("BatchTexts", round(counts.get("Texts", 0) / batches, 2), "count")]
         if slots:
             gauges.append(("PaddingShare", round(100 * (1 - counts.get("Tokens", 0) / slots), 1), "percent"))
-        gauges += [(name, round(value, 3), "ms") for name, value in milliseconds.items()]
+        gauges += [(name, round(value / batches, 3), "ms") for name, value in milliseconds.items()]
         for name, value, unit in gauges:
             context.metrics.add_metric(f"Marwright{name}", value, unit, metric_type=MetricTypes.GAUGE)
 

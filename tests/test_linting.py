@@ -99,8 +99,6 @@ SERVER_TRAPS = [
     ("models-not-json", {"models": "{a: 1"}),
     ("models-not-json", {"models": '{"a": 1}'}),
     ("settings-under-another-name", {"models": MODELS, "load_models": "b=a.mar"}),
-    ("one-worker-per-core", {"default_workers_per_model": None}),
-    ("one-worker-per-core", {"default_workers_per_model": "0"}),
     ("more-workers-than-cores", {"default_workers_per_model": "5"}),
     ("asynchronous-logging-too-late", {"async_logging": "true"}),
     ("a-log-line-per-request", {"vmargs": None}),

@@ -23,7 +23,7 @@ from marwright.export import torchscript
 from marwright.files import read_json
 from marwright.modules.attention import attend, attend_from_first
 from marwright.modules.packed_bert import PackedBert
-from marwright.modules.packing import arrange, pack, text_of_token, within_budget
+from marwright.modules.packing import arrange, idle_tokens, pack, text_of_token, within_budget
 from marwright.modules.pretrained import load_module
 from marwright.modules.static_bert import ChannelRange, compressed_module
 from marwright.modules.static_linear import StaticInt8Linear, to_bytes
@@ -130,6 +130,8 @@ def test_attention_in_rows_is_attention_within_each_text(lengths: list[int]) -> 
     projected = torch.randn(sum(lengths), 3 * 24)
     rows = arrange(lengths)
     wanted = plain_attention(projected, lengths, 3)
+    with_idle = attend(functional.pad(projected, (0, 0, 0, 5)), arrange(lengths, 5), rows.mask, 3)
+    torch.testing.assert_close(with_idle[: sum(lengths)], wanted, atol=1e-5, rtol=0)
 
     torch.testing.assert_close(attend(projected, rows, rows.mask, 3), wanted, atol=1e-5, rtol=0)
     mask = rows.mask.to(torch.bfloat16)
@@ -141,6 +143,13 @@ def test_attention_in_rows_is_attention_within_each_text(lengths: list[int]) -> 
         projected[firsts, :24], projected[:, 24:], text_of_token(torch.tensor(lengths)), heads=3
     )
     torch.testing.assert_close(from_first, wanted[firsts], atol=1e-5, rtol=0)
+
+
+def test_token_numbers_are_rounded_up_to_few_different_ones() -> None:
+    rounded = {tokens + idle_tokens(tokens) for tokens in range(64, 513)}
+
+    assert len(rounded) <= 41
+    assert all(tokens <= tokens + idle_tokens(tokens) < 1.1 * tokens + 1 for tokens in range(64, 513))
 
 
 def test_runs_keep_the_budget_and_lose_no_text() -> None:

@@ -57,13 +57,13 @@ def pack_example(artifacts: Artifacts) -> Path:
     return _packed(artifacts, contents, "example", "example_handler.py")
 
 
-def pack_own(artifacts: Artifacts, name: str, model: ModelFolder, *, workers: int) -> Path:
+def pack_own(artifacts: Artifacts, name: str, model: ModelFolder) -> Path:
     """Build marwright's archive from a checkpoint, as ``marwright build`` does."""
     from marwright.archive.station import build_archive
     from marwright.config import ArchiveConfig
 
     file = artifacts.archive(name)
-    build_archive(ArchiveConfig(workers=workers), artifacts.exported(model), name=name, file=file)
+    build_archive(ArchiveConfig(), artifacts.exported(model), name=name, file=file)
     return file
 
 

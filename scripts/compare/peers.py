@@ -100,10 +100,10 @@ def _archive(name: str, *, stock: bool = False) -> Callable[[Artifacts], Abstrac
     return start
 
 
-def _own(name: str, weights: Weights, workers: int) -> Callable[[Artifacts], Path]:
+def _own(name: str, weights: Weights) -> Callable[[Artifacts], Path]:
     def make(artifacts: Artifacts) -> Path:
         model = artifacts.run.student if weights == "student" else artifacts.run.teacher
-        return archives.pack_own(artifacts, name, model, workers=workers)
+        return archives.pack_own(artifacts, name, model)
 
     return make
 
@@ -206,19 +206,9 @@ PEERS: tuple[Peer, ...] = (
         name="marwright",
         title="marwright",
         computes="TorchScript int8",
-        setup=f"1 worker with 1 thread, {_BATCHES}",
-        make=_own("marwright", "teacher", 1),
-        start=_archive("marwright"),
-        best=first_label,
-        own=True,
-    ),
-    Peer(
-        name="marwright-workers",
-        title=f"marwright, {CORES} workers",
-        computes="TorchScript int8",
         setup=f"{CORES} workers with 1 thread each, {_BATCHES}",
-        make=_own("marwright-workers", "teacher", CORES),
-        start=_archive("marwright-workers"),
+        make=_own("marwright", "teacher"),
+        start=_archive("marwright"),
         best=first_label,
         own=True,
     ),
@@ -226,8 +216,8 @@ PEERS: tuple[Peer, ...] = (
         name="marwright-student",
         title="marwright, distilled student",
         computes="TorchScript int8",
-        setup=f"1 worker with 1 thread, {_BATCHES}",
-        make=_own("marwright-student", "student", 1),
+        setup=f"{CORES} workers with 1 thread each, {_BATCHES}",
+        make=_own("marwright-student", "student"),
         start=_archive("marwright-student"),
         best=first_label,
         weights="student",

@@ -126,9 +126,10 @@ def _imported(tree: ast.AST) -> set[str]:
 
 def model_config(config: ArchiveConfig, *, on_gpu: bool) -> str:
     """TorchServe's settings for this model; every number is a number, since TorchServe drops strings silently."""
-    settings: dict[str, Any] = {
-        "minWorkers": config.workers,
-        "maxWorkers": config.workers,
+    settings: dict[str, Any] = {}
+    if config.workers is not None:
+        settings = {"minWorkers": config.workers, "maxWorkers": config.workers}
+    settings |= {
         "batchSize": config.batch_size,
         "maxBatchDelay": config.max_batch_delay_ms,
         "responseTimeout": config.response_timeout_s,

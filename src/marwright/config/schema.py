@@ -156,7 +156,11 @@ class ArchiveConfig(Section):
     max_instances: int = Field(default=64, ge=1, description="texts in one request")
     max_characters: int = Field(default=20_000, ge=1, description="characters of a text that are read; the rest is cut")
     threads: int = Field(default=1, ge=1, description="compute threads of a worker")
-    workers: int = Field(default=1, ge=1)
+    workers: int | None = Field(
+        default=None,
+        ge=1,
+        description="processes with a copy of the model; none: one for every core or GPU of the server",
+    )
     batch_size: int = Field(default=16, ge=1, le=1024)
     max_batch_delay_ms: int = Field(default=1, ge=1, description="longest wait for a batch to fill; 0 would mean 100")
     response_timeout_s: int = Field(default=30, ge=1)

@@ -103,9 +103,9 @@ def unknown_key(settings: ModelSettings) -> Problems:
 
 
 def workers_left_to_the_server(settings: ModelSettings) -> Problems:
-    """Without a number of workers there is one for every core."""
-    if not {"minWorkers", "maxWorkers"} & settings.values.keys():
-        reason = "without minWorkers and maxWorkers there are as many workers as the server's default: one per core"
+    """Without a number of workers there is one for every core, and PyTorch gives each as many threads."""
+    if settings.threads != 1 and not {"minWorkers", "maxWorkers"} & settings.values.keys():
+        reason = "without minWorkers and maxWorkers there is one worker per core, with a thread per core each"
         yield Problem("minWorkers", reason, "write both, such as minWorkers: 1 and maxWorkers: 1")
 
 

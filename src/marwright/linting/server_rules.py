@@ -70,13 +70,6 @@ def settings_under_another_name(settings: ServerSettings) -> Problems:
         yield Problem("models", reason, cure)
 
 
-def one_worker_per_core(settings: ServerSettings) -> Problems:
-    """The default is as many workers as cores, and PyTorch gives each as many threads."""
-    if settings.values.get("default_workers_per_model", "0").strip() == "0":
-        reason = "without default_workers_per_model each model gets one worker per core, with a thread per core each"
-        yield Problem("default_workers_per_model", reason, "write default_workers_per_model=1")
-
-
 def more_workers_than_cores(settings: ServerSettings) -> Problems:
     """Workers share the cores."""
     workers = settings.values.get("default_workers_per_model", "0")
@@ -117,7 +110,6 @@ WRITING_ERRORS = (
     settings_under_another_name,
 )
 WRITING_WARNINGS = (
-    one_worker_per_core,
     more_workers_than_cores,
     asynchronous_logging_too_late,
     a_log_line_per_request,

@@ -13,17 +13,18 @@ def attend(projected: Tensor, rows: Rows, mask: Tensor, heads: int) -> Tensor:
     """Attention within each text, in the precision of the mask.
 
     Args:
-        projected: (tokens, 3 * hidden) queries, keys and values, in float32 or bfloat16.
+        projected: (tokens + idle, 3 * hidden) queries, keys and values, in float32 or bfloat16.
         rows: how the texts lie in rows.
         mask: ``rows.mask``; in bfloat16 repeated for each head.
         heads: attention heads.
 
     Returns:
-        (tokens, hidden) float32.
+        (tokens + idle, hidden) float32; of idle tokens anything.
     """
     moved = rows.gather.numel() > 0
-    if moved:
-        projected = projected.index_select(0, rows.gather)
+    places = rows.number * rows.width
+    idle = projected.size(0) - places
+    projected = projected.index_select(0, rows.gather) if moved else projected[:places]
     split = projected.view(rows.number, rows.width, 3, heads, -1).permute(2, 0, 3, 1, 4)
     if mask.dtype == torch.bfloat16:
         products = split.reshape(3, rows.number * heads, rows.width, -1)
@@ -36,10 +37,10 @@ def attend(projected: Tensor, rows: Rows, mask: Tensor, heads: int) -> Tensor:
         context = functional.scaled_dot_product_attention(split[0], split[1], split[2], mask, scale=1.0)
     else:
         context = functional.scaled_dot_product_attention(split[0], split[1], split[2], scale=1.0)
-    context = context.transpose(1, 2).reshape(rows.number * rows.width, -1)
+    context = context.transpose(1, 2).reshape(places, -1)
     if moved:
-        context = context.index_select(0, rows.places)
-    return context
+        return context.index_select(0, rows.places)
+    return functional.pad(context, [0, 0, 0, idle]) if idle > 0 else context
 
 
 def attend_in_bfloat16(split: Tensor, mask: Tensor) -> Tensor:
@@ -82,7 +83,7 @@ def attend_from_first(query: Tensor, key_value: Tensor, text: Tensor, heads: int
 
     Args:
         query: (texts, hidden) float32.
-        key_value: (tokens, 2 * hidden) float32 keys and values.
+        key_value: (tokens + idle, 2 * hidden) float32 keys and values.
         text: (tokens,) the text of each token.
         heads: attention heads.
 
@@ -90,8 +91,8 @@ def attend_from_first(query: Tensor, key_value: Tensor, text: Tensor, heads: int
         (texts, hidden) float32.
     """
     texts, hidden = query.shape
-    tokens = key_value.size(0)
-    key, value = key_value[:, :hidden], key_value[:, hidden:]
+    tokens = text.numel()
+    key, value = key_value[:tokens, :hidden], key_value[:tokens, hidden:]
     scores = (query.index_select(0, text) * key).view(tokens, heads, -1).sum(2)
     # exp() of much more is infinite; no score of a trained encoder comes near.
     weights = scores.clamp_(-80.0, 80.0).exp_()
@@ -101,18 +102,19 @@ def attend_from_first(query: Tensor, key_value: Tensor, text: Tensor, heads: int
     return (sums / totals.unsqueeze(2)).view(texts, hidden)
 
 
-def attend_from_one(query: Tensor, key_value: Tensor, heads: int) -> Tensor:
+def attend_from_one(query: Tensor, key_value: Tensor, tokens: int, heads: int) -> Tensor:
     """The same for one text, with fewer operations.
 
     Args:
         query: (1, hidden) float32.
-        key_value: (tokens, 2 * hidden) float32 keys and values.
+        key_value: (tokens + idle, 2 * hidden) float32 keys and values.
+        tokens: of the text.
         heads: attention heads.
 
     Returns:
         (1, hidden) float32.
     """
-    split = key_value.view(key_value.size(0), 2, heads, -1)
+    split = key_value[:tokens].view(tokens, 2, heads, -1)
     scores = torch.bmm(query.view(heads, 1, -1), split[:, 0].permute(1, 2, 0))
     weights = scores.clamp_(-80.0, 80.0).softmax(2)
     return torch.bmm(weights, split[:, 1].transpose(0, 1)).view(1, -1)

@@ -32,7 +32,7 @@ class Rows(NamedTuple):
     gather: Tensor
     """(count * width,) the token at each place; free places show the first one."""
     places: Tensor
-    """(tokens,) the place of each token."""
+    """(tokens + idle,) the place of each token; idle tokens show the first one."""
     mask: Tensor
     """(count, 1, width, width) 0 within a text, minus infinity between texts; free places see each other."""
 
@@ -86,11 +86,21 @@ def groups_of(lengths: List[int]) -> List[Tuple[int, int]]:  # noqa: UP006
     return groups
 
 
-def arrange(lengths: List[int]) -> Rows:  # noqa: UP006
+def idle_tokens(tokens: int) -> int:
+    """How many tokens to add so that few different numbers of them occur.
+
+    oneDNN makes, and keeps, a kernel of half a megabyte for every number of rows that it meets.
+    """
+    step = 8 if tokens < 256 else 16
+    return (step - tokens % step) % step
+
+
+def arrange(lengths: List[int], idle: int = 0) -> Rows:  # noqa: UP006
     """Lay texts out in rows: the longest left in each row first, then the shortest ones as long as they fit.
 
     Args:
         lengths: ascending.
+        idle: tokens after the last one that belong to no text.
     """
     longest = lengths[-1]
     nothing = torch.zeros([0], dtype=torch.int64)
@@ -119,6 +129,8 @@ def arrange(lengths: List[int]) -> Rows:  # noqa: UP006
     texts = torch.full([count * width], -1).index_copy_(0, places, text).view(count, 1, width)
     apart = texts.unsqueeze(3) != texts.unsqueeze(2)
     mask = torch.zeros([count, 1, width, width]).masked_fill_(apart, -float("inf"))
+    if idle > 0:
+        places = torch.cat([places, torch.zeros([idle], dtype=torch.int64)])
     return Rows(count, width, gather, places, mask)
 
 

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from marwright.modules.attention import attend, attend_from_first, attend_from_one
 from marwright.modules.packed_bert import EncoderShape, PackedBert
-from marwright.modules.packing import Rows, arrange, pack, text_of_token, within_budget
+from marwright.modules.packing import Rows, arrange, idle_tokens, pack, text_of_token, within_budget
 from marwright.modules.quantized import Int8Embedding, load_tensors
 from marwright.modules.static_linear import StaticInt8Linear, to_bytes
 
@@ -129,7 +129,8 @@ class StaticLastLayer(nn.Module):
             key_value = self.key_value(self.input_range(states))
         if lengths.numel() == 1:
             states = states[:1]
-            context = attend_from_one(self.query(self.input_range(states)), key_value, self.heads)
+            query = self.query(self.input_range(states))
+            context = attend_from_one(query, key_value, int(lengths), self.heads)
         else:
             states = states.index_select(0, lengths.cumsum(0) - lengths)
             query = self.query(self.input_range(states))
@@ -208,10 +209,13 @@ class StaticInt8Bert(nn.Module):
 
     def run(self, tokens: Tensor, positions: Tensor, lengths: Tensor, sizes: List[int], bfloat16: bool) -> Tensor:  # noqa: UP006
         """The last hidden state of each text's first token, (texts, hidden), for packed texts."""
+        idle = idle_tokens(tokens.numel()) if are_many(tokens) else 0
+        if idle > 0:
+            tokens, positions = functional.pad(tokens, [0, idle]), functional.pad(positions, [0, idle])
         states: Tensor = self.embedding_norm(
             self.word_embeddings(tokens) + self.position_embeddings(positions + self.first_position)
         )
-        rows = arrange(sizes)
+        rows = arrange(sizes, idle)
         mask = rows.mask
         if bfloat16:
             mask = mask.to(torch.bfloat16)
@@ -224,7 +228,7 @@ class StaticInt8Bert(nn.Module):
 
 
 def are_many(states: Tensor) -> bool:
-    """Whether the fused kernels make up for what it costs to call them, for (tokens, hidden)."""
+    """Whether the fused kernels make up for what it costs to call them, for (tokens, ...)."""
     return states.size(0) >= 64
 
 
