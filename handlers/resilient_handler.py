@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 # Where the request_id of a request comes back. TorchServe has an x-request-id of its own.
 REQUEST_ID_HEADER = "X-Client-Request-Id"
 SECONDS_BETWEEN_REPORTS = 1.0
+MOST_WARM_UP_SIZES = 64
 
 
 class ResilientHandler(BaseHandler):
@@ -79,11 +80,17 @@ class ResilientHandler(BaseHandler):
         return torch.jit.load(str(file), map_location=self.device).eval()
 
     def _warm_up(self, context: Any) -> None:
-        """Run the module on the shapes it will meet: TorchScript specialises in its first runs, and they are slow."""
-        instances = self.settings["warm_up"]
+        """Run the module on the shapes it will meet.
+
+        TorchScript specialises in its first runs, and the kernels for a number of tokens are made when it is first
+        seen: batches of every size, each of other texts than the last, meet most of them.
+        """
+        examples = [self.prepare(instance) for instance in self.settings["warm_up"]]
         full = context.system_properties.get("batch_size") or 1
-        for size in (1, 1, 1, full, full, full):
-            self.predict([self.prepare(instances[index % len(instances)]) for index in range(size)])
+        start = 0
+        for size in (1, 1, 1, full, full, *range(1, min(full, MOST_WARM_UP_SIZES) + 1)):
+            self.predict([examples[(start + index) % len(examples)] for index in range(size)])
+            start += size
         self._counts.clear()
         self._milliseconds.clear()
 

@@ -80,7 +80,7 @@ def test_a_batch_of_sixteen_with_one_bad_item_gives_one_400_and_fifteen_right_an
     goods = read_json(built.run.exported.golden)[:16]
     store = tmp_path / "model_store"
     store.mkdir()
-    _repack(built.archive, store / "goods.mar", {"maxBatchDelay": 2000})
+    _repack(built.archive, store / "goods.mar", {"maxBatchDelay": 2000, "minWorkers": 1, "maxWorkers": 1})
     bodies = [{"text": request["text"]} for request in goods]
     bodies[5] = {"text": 5}  # type: ignore[dict-item]
     with serving(store, PROPERTIES, state=tmp_path / "state", ports=Ports.free()) as own:

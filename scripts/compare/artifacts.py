@@ -63,7 +63,9 @@ class Artifacts:
             folder.mkdir(parents=True)
         for link, target in folders:
             link.symlink_to(target.absolute(), target_is_directory=True)
-        compress(CompressionConfig(gpu="none"), ExportConfig(), making.student, output=making.compressed.root)
+        compress(
+            CompressionConfig(gpu="none"), ExportConfig(), making.data, making.student, output=making.compressed.root
+        )
         export(
             ExportConfig(),
             making.data,

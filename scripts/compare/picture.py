@@ -46,7 +46,7 @@ def draw(rows: Sequence[Row], clients: Sequence[int], file: Path, title: str) ->
         axes.spines[["top", "right"]].set_visible(False)
         low, high = axes.get_xlim()
         axes.set_xlim(low, high * (1.6 if axes is right else 1.08))
-    left.legend(frameon=False, fontsize="small", loc="lower right")
+    left.legend(frameon=False, fontsize="small", loc="upper right")
     figure.suptitle(title, x=0.01, ha="left")
     with replacing(file) as partial:
         figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})

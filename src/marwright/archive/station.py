@@ -76,7 +76,7 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str) -> Cont
         "gpu_module": layout.GPU_MODULE if on_gpu else None,
         # The kernels for static int8 scales overflow on processors without VNNI instructions.
         "needs_vnni": read_json(run.compressed.plan)["cpu"].get("activations") == "static",
-        "warm_up": [{"text": request["text"]} for request in golden[: config.batch_size]],
+        "warm_up": [{"text": request["text"]} for request in golden],
     }
     contents.add(layout.SETUP, stable_json(setup))
     contents.add(layout.MODEL_CONFIG, model_config(config, on_gpu=on_gpu))

@@ -1,0 +1,61 @@
+// Classifies one text, given as token ids, with an archive's TorchScript module: no Python, no TorchServe.
+//
+//   unzip -d archive model_store/pt_classifier.mar
+//   scripts/cpp/build.sh classify
+//   ./classify archive 101 15315 5572 102
+//
+// prints the five best labels with their probabilities. Make the ids with the archive's tokenizer.json, for which
+// the library `tokenizers` has bindings in most languages. Build it with the PyTorch that made the archive.
+
+#include <torch/script.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <exception>
+#include <fstream>
+#include <iostream>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+// index_to_name.json has one label a line, as in  "3": "Dairy produce",  and everything else escaped.
+std::vector<std::string> read_labels(const std::string& file) {
+  std::ifstream lines(file);
+  std::vector<std::string> labels;
+  for (std::string line; std::getline(lines, line);) {
+    const auto separator = line.find("\": \"");
+    const auto end = line.rfind('"');
+    if (separator != std::string::npos) labels.push_back(line.substr(separator + 4, end - separator - 4));
+  }
+  if (labels.empty()) throw std::runtime_error(file + ": no labels; is this an unpacked archive of marwright?");
+  return labels;
+}
+
+void classify(const std::string& folder, const std::vector<int64_t>& ids) {
+  const c10::InferenceMode no_gradients;
+  torch::jit::Module module = torch::jit::load(folder + "/model.pt");
+  const auto labels = read_labels(folder + "/index_to_name.json");
+  const auto batch = torch::tensor(ids).unsqueeze(0);
+  const auto logits = module.forward({batch, torch::ones_like(batch)}).toTensor();
+  const auto best = torch::softmax(logits, 1).topk(std::min<int64_t>(5, labels.size()), 1);
+  const auto probabilities = std::get<0>(best).flatten();
+  const auto indices = std::get<1>(best).flatten();
+  for (int64_t rank = 0; rank < indices.numel(); ++rank) {
+    std::cout << probabilities[rank].item<float>() << "  " << labels.at(indices[rank].item<int64_t>()) << "\n";
+  }
+}
+
+int main(int argc, char** argv) {
+  if (argc < 3) {
+    std::cerr << "usage: classify UNPACKED_ARCHIVE ID...\n";
+    return 2;
+  }
+  try {
+    std::vector<int64_t> ids;
+    for (int at = 2; at < argc; ++at) ids.push_back(std::stoll(argv[at]));
+    classify(argv[1], ids);
+  } catch (const std::exception& error) {
+    std::cerr << "classify: " << error.what() << "\n";
+    return 2;
+  }
+}
