@@ -187,14 +187,6 @@ def test_the_shipped_configurations_have_no_finding(name: str) -> None:
     assert lint(PROJECT / "configs" / name, cores=1) == []
 
 
-@pytest.mark.parametrize("on_gpu", [True, False])
-def test_the_settings_written_into_archives_have_no_finding(tmp_path: Path, on_gpu: bool) -> None:
-    file = tmp_path / "model-config.yaml"
-    file.write_text(model_config(ArchiveConfig(), on_gpu=on_gpu), encoding="utf-8")
-
-    assert lint(file, cores=1) == []
-
-
 def archive_with(tmp_path: Path, config: str | None, setup: object) -> Path:
     file = tmp_path / "goods.mar"
     about: dict[str, object] = {"modelName": "goods", "handler": "h.py"}
@@ -205,6 +197,14 @@ def archive_with(tmp_path: Path, config: str | None, setup: object) -> Path:
         archive.writestr("MAR-INF/MANIFEST.json", json.dumps({"model": about}))
         archive.writestr("setup_config.json", json.dumps(setup))
     return file
+
+
+@pytest.mark.parametrize("on_gpu", [True, False])
+def test_the_settings_written_into_archives_have_no_finding(tmp_path: Path, on_gpu: bool) -> None:
+    config = ArchiveConfig()
+    file = archive_with(tmp_path, model_config(config, on_gpu=on_gpu), {"threads": config.threads})
+
+    assert lint(file, cores=1) == []
 
 
 def test_the_threads_of_an_archives_workers_count(tmp_path: Path) -> None:

@@ -233,7 +233,7 @@ def _is_ready(url: str, server: subprocess.Popen[bytes]) -> bool:
     deadline = time.monotonic() + 60
     while server.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(URLError), urlopen(url, timeout=5) as response:
-            if [worker["status"] for worker in json.loads(response.read())[0]["workers"]] == ["READY"]:
+            if {worker["status"] for worker in json.loads(response.read())[0]["workers"]} == {"READY"}:
                 return True
         time.sleep(0.1)
     return False
