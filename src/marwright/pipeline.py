@@ -278,7 +278,7 @@ STATIONS = (
     ),
     Station(
         "exported",
-        revision=5,
+        revision=4,
         needs=("data", "student", "compressed"),
         settings=lambda c: {"export": c.export, "max_length": c.teacher.max_length},
         work=_exported,

@@ -9,12 +9,13 @@ from torch.nn import functional
 from marwright.modules.packing import Rows
 
 
-def attend(projected: Tensor, rows: Rows, heads: int) -> Tensor:
-    """Attention within each text.
+def attend(projected: Tensor, rows: Rows, mask: Tensor, heads: int) -> Tensor:
+    """Attention within each text, in the precision of the mask.
 
     Args:
-        projected: (tokens + idle, 3 * hidden) float32 queries, scaled already, keys and values.
+        projected: (tokens + idle, 3 * hidden) queries, keys and values, in float32 or bfloat16.
         rows: how the texts lie in rows.
+        mask: ``rows.mask``; in bfloat16 repeated for each head.
         heads: attention heads.
 
     Returns:
@@ -25,12 +26,56 @@ def attend(projected: Tensor, rows: Rows, heads: int) -> Tensor:
     idle = projected.size(0) - places
     projected = projected.index_select(0, rows.gather) if moved else projected[:places]
     split = projected.view(rows.number, rows.width, 3, heads, -1).permute(2, 0, 3, 1, 4)
-    mask = rows.mask if moved else None
-    context = functional.scaled_dot_product_attention(split[0], split[1], split[2], mask, scale=1.0)
+    if mask.dtype == torch.bfloat16:
+        products = split.reshape(3, rows.number * heads, rows.width, -1)
+        if products.dtype == torch.bfloat16:
+            context = attend_in_bfloat16(products, mask)
+        else:
+            context = attend_as_in_bfloat16(products, mask)
+        context = context.view(rows.number, heads, rows.width, -1)
+    elif moved:
+        context = functional.scaled_dot_product_attention(split[0], split[1], split[2], mask, scale=1.0)
+    else:
+        context = functional.scaled_dot_product_attention(split[0], split[1], split[2], scale=1.0)
     context = context.transpose(1, 2).reshape(places, -1)
     if moved:
         return context.index_select(0, rows.places)
     return functional.pad(context, [0, 0, 0, idle]) if idle > 0 else context
+
+
+def attend_in_bfloat16(split: Tensor, mask: Tensor) -> Tensor:
+    """Attention by plain products in bfloat16, which beat the fused kernel on short rows.
+
+    Args:
+        split: (3, rows * heads, width, size) queries, keys and values in bfloat16.
+        mask: (rows * heads, width, width) bfloat16, or empty.
+
+    Returns:
+        (rows * heads, width, size) float32.
+    """
+    keys = split[1].transpose(1, 2)
+    scores = torch.baddbmm(mask, split[0], keys) if mask.numel() > 0 else torch.bmm(split[0], keys)
+    # Without the usual subtraction of the maximum: scores are far from where exp() overflows.
+    weights = scores.exp_()
+    return torch.bmm(weights, split[2]) / weights.sum(2, keepdim=True, dtype=torch.float32)
+
+
+def attend_as_in_bfloat16(split: Tensor, mask: Tensor) -> Tensor:
+    """The same numbers by products in float32, which cost less to call: for few tokens.
+
+    Args:
+        split: (3, rows * heads, width, size) queries, keys and values in float32.
+        mask: (rows * heads, width, width) bfloat16, or empty.
+
+    Returns:
+        (rows * heads, width, size) float32.
+    """
+    split = split.to(torch.bfloat16).to(torch.float32)
+    scores = torch.bmm(split[0], split[1].transpose(1, 2))
+    if mask.numel() > 0:
+        scores = scores.add_(mask)
+    weights = scores.to(torch.bfloat16).exp_().to(torch.float32)
+    return torch.bmm(weights, split[2]).to(torch.bfloat16) / weights.sum(2, keepdim=True)
 
 
 def attend_from_first(query: Tensor, key_value: Tensor, text: Tensor, heads: int) -> Tensor:

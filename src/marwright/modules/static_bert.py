@@ -5,7 +5,7 @@ operators of PyTorch allow: bias, GELU, residual and the next layer's quantizati
 each channel of an activation has a scale and a centre of its own. Those of attention's output are folded into the
 weights that make it.
 
-Many tokens take the fused kernels, few tokens the kernels that cost nothing to call.
+Many tokens take the fused kernels and attention in bfloat16, few tokens the kernels that cost nothing to call.
 """
 
 from __future__ import annotations
@@ -92,13 +92,14 @@ class StaticLayer(nn.Module):
         self.query_key_value = query_key_value
         self.rest = rest
 
-    def forward(self, states: Tensor, rows: Rows) -> Tensor:
-        """Return (tokens, hidden) for (tokens, hidden), which is overwritten."""
+    def forward(self, states: Tensor, rows: Rows, mask: Tensor) -> Tensor:
+        """Return (tokens, hidden) for (tokens, hidden), which is overwritten; the mask's type is attention's."""
         if are_many(states):
-            projected = self.query_key_value.product(self.input_range.to_bytes(states))
+            quantized = self.input_range.to_bytes(states)
+            projected = self.query_key_value.product(quantized, mask.dtype)  # type: ignore[arg-type]
         else:
             projected = self.query_key_value(self.input_range(states))
-        output: Tensor = self.rest(states, attend(projected, rows, self.heads))
+        output: Tensor = self.rest(states, attend(projected, rows, mask, self.heads))
         return output
 
 
@@ -123,7 +124,7 @@ class StaticLastLayer(nn.Module):
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
         """Return (texts, hidden) for (tokens, hidden) and (texts,) lengths."""
         if are_many(states):
-            key_value = self.key_value.product(self.input_range.to_bytes(states))
+            key_value = self.key_value.product(self.input_range.to_bytes(states), torch.float32)  # type: ignore[arg-type]
         else:
             key_value = self.key_value(self.input_range(states))
         if lengths.numel() == 1:
@@ -176,6 +177,7 @@ class StaticInt8Bert(nn.Module):
         self.tanh_head = tanh_head
         self.classifier = classifier
         self.token_budget = token_budget
+        self.heads = last_layer.heads
 
     def forward(self, ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Classify a padded batch.
@@ -189,13 +191,14 @@ class StaticInt8Bert(nn.Module):
         """
         packed = pack(ids, attention_mask)
         sizes: List[int] = packed.lengths.tolist()  # noqa: UP006
+        bfloat16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
         states: List[Tensor] = []  # noqa: UP006
         start = 0
         for first, after in within_budget(sizes, self.token_budget):
             lengths = packed.lengths[first:after]
             end = start + sum(sizes[first:after])
             tokens, positions = packed.tokens[start:end], packed.positions[start:end]
-            states.append(self.run(tokens, positions, lengths, sizes[first:after]))
+            states.append(self.run(tokens, positions, lengths, sizes[first:after], bfloat16))
             start = end
         sorted_states = torch.cat(states)
         head = self.head(self.head_range(sorted_states))
@@ -204,7 +207,7 @@ class StaticInt8Bert(nn.Module):
             return logits
         return torch.empty_like(logits).index_copy_(0, packed.order, logits)
 
-    def run(self, tokens: Tensor, positions: Tensor, lengths: Tensor, sizes: List[int]) -> Tensor:  # noqa: UP006
+    def run(self, tokens: Tensor, positions: Tensor, lengths: Tensor, sizes: List[int], bfloat16: bool) -> Tensor:  # noqa: UP006
         """The last hidden state of each text's first token, (texts, hidden), for packed texts."""
         idle = idle_tokens(tokens.numel()) if are_many(tokens) else 0
         if idle > 0:
@@ -213,8 +216,13 @@ class StaticInt8Bert(nn.Module):
             self.word_embeddings(tokens) + self.position_embeddings(positions + self.first_position)
         )
         rows = arrange(sizes, idle)
+        mask = rows.mask
+        if bfloat16:
+            mask = mask.to(torch.bfloat16)
+            if mask.numel() > 0:
+                mask = mask.expand(rows.number, self.heads, rows.width, rows.width).flatten(0, 1)
         for layer in self.layers:
-            states = layer(states, rows)
+            states = layer(states, rows, mask)
         output: Tensor = self.last_layer(states, lengths)
         return output
 

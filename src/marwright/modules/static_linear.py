@@ -84,9 +84,9 @@ class StaticInt8Linear(nn.Module):
         )
         return output
 
-    def product(self, quantized: Tensor) -> Tensor:
-        """Return (tokens, out) float32 for (tokens, in) uint8."""
-        return self._fused(quantized, "none", 1.0, 0, torch.float32)  # type: ignore[arg-type]
+    def product(self, quantized: Tensor, dtype: int) -> Tensor:
+        """Return (tokens, out) of a float type for (tokens, in) uint8."""
+        return self._fused(quantized, "none", 1.0, 0, dtype)
 
     def gelu_to_bytes(self, quantized: Tensor, scale: float, zero_point: int) -> Tensor:
         """Return GELU of the product as (tokens, out) uint8 with the given scale and zero point."""
