@@ -278,7 +278,7 @@ STATIONS = (
     ),
     Station(
         "exported",
-        revision=4,
+        revision=6,
         needs=("data", "student", "compressed"),
         settings=lambda c: {"export": c.export, "max_length": c.teacher.max_length},
         work=_exported,
