@@ -152,6 +152,20 @@ def test_token_numbers_are_rounded_up_to_few_different_ones() -> None:
     assert all(tokens <= tokens + idle_tokens(tokens) < 1.1 * tokens + 1 for tokens in range(64, 513))
 
 
+@pytest.mark.parametrize("size", [1e3, -1e3])
+def test_scores_beyond_all_bounds_give_finite_answers(size: float) -> None:
+    lengths = [5, 40]
+    projected = torch.randn(45, 3 * 24) + 1
+    projected[:, :48] *= abs(size)
+    projected[:, :24] *= size
+    rows = arrange(lengths)
+    mask = rows.mask.bfloat16().expand(rows.number, 3, rows.width, rows.width).flatten(0, 1)
+
+    for found in (attend(projected.bfloat16(), rows, mask, 3), attend(projected, rows, mask, 3)):
+        assert bool(torch.isfinite(found).all())
+        assert bool((found <= projected[:, 48:].amax() + 0.1).all())
+
+
 def test_runs_keep_the_budget_and_lose_no_text() -> None:
     assert within_budget([3, 4, 5, 6, 30], 12) == [(0, 3), (3, 4), (4, 5)]
     assert within_budget([40], 12) == [(0, 1)]

@@ -278,7 +278,7 @@ STATIONS = (
     ),
     Station(
         "exported",
-        revision=6,
+        revision=7,
         needs=("data", "student", "compressed"),
         settings=lambda c: {"export": c.export, "max_length": c.teacher.max_length},
         work=_exported,
