@@ -21,7 +21,7 @@ from marwright.modules.attention import attend, attend_from_first, attend_from_o
 from marwright.modules.packed_bert import EncoderShape, PackedBert
 from marwright.modules.packing import Rows, arrange, idle_tokens, pack, text_of_token, within_budget
 from marwright.modules.quantized import Int8Embedding, load_tensors
-from marwright.modules.static_linear import StaticInt8Linear, to_bytes
+from marwright.modules.static_linear import StaticInt8Linear, cut_to_bytes_, to_bytes
 
 
 class ChannelRange(nn.Module):
@@ -41,8 +41,7 @@ class ChannelRange(nn.Module):
 
     def to_bytes(self, states: Tensor) -> Tensor:
         """Return (tokens, channels) uint8."""
-        shifted = torch.addcmul(self.byte_offset, states, self.factor)  # type: ignore[arg-type]
-        return shifted.clamp_(0.0, 255.0).to(torch.int16).to(torch.uint8)
+        return cut_to_bytes_(torch.addcmul(self.byte_offset, states, self.factor))  # type: ignore[arg-type]
 
 
 class StaticFeedForward(nn.Module):

@@ -39,21 +39,9 @@ class StaticInt8Linear(nn.Module):
             input_zero_point: the byte that stands for 0.
         """
         super().__init__()
-        self._pack(rows, scales, bias, input_scale, input_zero_point)
-
-    def _pack(self, rows: Tensor, scales: Tensor, bias: Tensor, input_scale: float, input_zero_point: int) -> None:
-        self.scales = scales
-        self.bias = bias
-        self.input_scale = input_scale
-        self.input_zero_point = input_zero_point
-        self.zero_points = torch.zeros(rows.size(0), dtype=torch.int32)
-        self.onednn = torch.ops.onednn.qlinear_prepack(rows, None)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # quantized tensors are deprecated; their products are not replaced yet
-            self.fbgemm = torch.ops.quantized.linear_prepack(
-                torch._make_per_channel_quantized_tensor(rows, scales, torch.zeros(rows.size(0), dtype=torch.int64), 0),
-                bias,
-            )
+            self.__setstate__((rows, scales, bias, input_scale, input_zero_point, self.training))
 
     @torch.jit.export
     def __getstate__(self) -> Tuple[Tensor, Tensor, Tensor, float, int, bool]:  # noqa: UP006
@@ -63,7 +51,7 @@ class StaticInt8Linear(nn.Module):
 
     @torch.jit.export
     def __setstate__(self, state: Tuple[Tensor, Tensor, Tensor, float, int, bool]) -> None:  # noqa: UP006
-        """Pack the weights of a saved module."""
+        """Pack the weights of a new module, or of one that was saved."""
         rows = state[0]
         self.scales = state[1]
         self.bias = state[2]
@@ -136,11 +124,16 @@ class StaticInt8Linear(nn.Module):
 
 
 def to_bytes(units: Tensor) -> Tensor:
-    """Round float32 values in steps of 1 around 0 to uint8 around :data:`ZERO_POINT`.
+    """Round float32 values in steps of 1 around 0 to uint8 around :data:`ZERO_POINT`."""
+    return cut_to_bytes_(units.add(128.5))
+
+
+def cut_to_bytes_(shifted: Tensor) -> Tensor:
+    """Cut float32 values to whole numbers from 0 to 255, as uint8; they are overwritten.
 
     Through int16, since PyTorch converts float to uint8 one value at a time.
     """
-    return units.add(128.5).clamp_(0.0, 255.0).to(torch.int16).to(torch.uint8)
+    return shifted.clamp_(0.0, 255.0).to(torch.int16).to(torch.uint8)
 
 
 def _no_numbers() -> List[int | float | complex | None]:  # noqa: UP006
