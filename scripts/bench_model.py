@@ -215,8 +215,9 @@ def _write(
     sections = {
         "Milliseconds for a batch": _table(lines),
         "What the core can do": (
-            "The int8 matrix products of marwright's module alone, with the same shapes, layout and function "
-            f"(`torch._int_mm`), timed in the same turns: what is left of a call without all else.\n\n{_table(limits)}"
+            "The int8 matrix products of marwright's module alone, with the same shapes and by the same layers "
+            "(FBGEMM's below 64 tokens, oneDNN's from there on), timed in the same turns: what is left of a call "
+            f"without all else.\n\n{_table(limits)}"
         ),
     }
     write_text(output / "model.md", page("The model alone", paragraphs, sections))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ import torch
 
 from marwright.modules.packed_bert import EncoderShape
 from marwright.modules.packing import within_budget
+from marwright.modules.static_bert import are_many
+from marwright.modules.static_linear import StaticInt8Linear, to_bytes
 
 Array = npt.NDArray[Any]
 
@@ -30,19 +33,12 @@ class Product:
 
 
 class Products:
-    """The products of one batch, in their order, with operands of their shapes and layout, each layer with its own."""
+    """The products of one batch, in their order, by the module's own layers, each with weights of its own."""
 
     def __init__(self, shape: EncoderShape, mask: Array) -> None:
         """Find the products that an encoder's module computes for a batch with this attention mask."""
         self.found = products_of(shape, sorted(mask.sum(1).tolist()))
-        self._operands = [
-            (
-                torch.randint(-127, 128, (product.rows, product.inner), dtype=torch.int8),
-                # The weights lie as (out, in), as in the module.
-                torch.randint(-127, 128, (product.out, product.inner), dtype=torch.int8).t(),
-            )
-            for product in self.found
-        ]
+        self._calls = [_call(product) for product in self.found]
 
     @property
     def operations(self) -> int:
@@ -53,9 +49,20 @@ class Products:
         """Compute them all once, and nothing else."""
         started = time.perf_counter()
         with torch.inference_mode():
-            for left, right in self._operands:
-                torch._int_mm(left, right)
+            for call in self._calls:
+                call()
         return time.perf_counter() - started
+
+
+def _call(product: Product) -> Callable[[], torch.Tensor]:
+    """The product as the module computes it, from float32 for few tokens and from bytes for many."""
+    weights = torch.randint(-127, 128, (product.out, product.inner), dtype=torch.int8)
+    linear = StaticInt8Linear(weights, torch.rand(product.out), torch.rand(product.out))
+    states = torch.randn(product.rows, product.inner)
+    if are_many(states):
+        quantized = to_bytes(states)
+        return lambda: linear.product(quantized, torch.float32)  # type: ignore[arg-type]
+    return lambda: linear(states)
 
 
 def products_of(shape: EncoderShape, lengths: list[int], token_budget: int = 512) -> list[Product]:
