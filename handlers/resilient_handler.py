@@ -4,7 +4,8 @@ A child class says how one instance is read (`prepare`) and how many are answere
 is here: the module for the device, threads, warm-up, parsing, one answer per request whatever its neighbours are, and
 metrics. The text of a request is never logged.
 
-Files beside this one in the archive: the module(s), `setup_config.json` and what the child loads in `setup`.
+Files beside this one in the archive: the module(s) with their runtimes, `setup_config.json` and what the child loads in
+`setup`. TorchServe's base class would choose device and loader by rules of its own, so neither is left to it.
 """
 
 import json
@@ -15,6 +16,7 @@ import traceback
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,7 @@ class ResilientHandler(BaseHandler):
     """Loads the module, answers batches, and lets a bad request fail alone."""
 
     def setup(self) -> None:
-        """Load what the task needs from `self.folder`; the module is already in `self.model`."""
+        """Load what the task needs from `self.folder`; the module is already in `self.runtime`."""
 
     @abstractmethod
     def prepare(self, instance: dict[str, Any]) -> Any:
@@ -58,26 +60,26 @@ class ResilientHandler(BaseHandler):
         self._milliseconds: dict[str, float] = {}
         self._batches = 0
         self._next_report = 0.0
-        super().initialize(context)
+        self.device = _device(context.system_properties.get("gpu_id"))
+        self.manifest = context.manifest
+        self.mapping = _labels(self.folder)
+        self.runtime = self._load_runtime()
         self.setup()
         self._warm_up(context)
 
-    def _load_torchscript_model(self, model_pt_path: str) -> Any:
-        """Load the module made for this worker's device. TorchServe names the CPU's; the GPU's lies beside it."""
-        file = Path(model_pt_path)
-        if self.device.type != "cpu":
-            file = self.folder / self.settings["gpu_module"] if self.settings["gpu_module"] else file
-            if not self.settings["gpu_module"]:
-                raise RuntimeError(
-                    "This archive has no module for GPUs: rebuild it with compression.gpu: fp16, or set "
-                    "deviceType: cpu in its model-config.yaml."
-                )
-        elif self.settings.get("needs_vnni") and not torch.cpu._is_vnni_supported():
+    def _load_runtime(self) -> Any:
+        """Load the module made for this worker's device, with the runtime it was made for.
+
+        A runtime is a file with `load(file, settings, device)`; what it returns has `logits(ids, mask)`.
+        """
+        modules = self.settings["modules"]
+        if self.device.type not in modules:
             raise RuntimeError(
-                "This archive's module needs a processor with AVX-512 VNNI instructions: rebuild it with "
-                "compression.activations: dynamic."
+                f"This archive has no module for {self.device.type}: rebuild it with compression.gpu: fp16, or set "
+                "deviceType: cpu in its model-config.yaml."
             )
-        return torch.jit.load(str(file), map_location=self.device).eval()
+        module = modules[self.device.type]
+        return import_module(module["runtime"]).load(self.folder / module["file"], module, self.device)
 
     def _warm_up(self, context: Any) -> None:
         """Run the module on the shapes it will meet.
@@ -199,6 +201,17 @@ class ResilientHandler(BaseHandler):
         gauges += [(name, round(value / batches, 3), "ms") for name, value in milliseconds.items()]
         for name, value, unit in gauges:
             context.metrics.add_metric(f"Marwright{name}", value, unit, metric_type=MetricTypes.GAUGE)
+
+
+def _device(gpu_id: int | None) -> torch.device:
+    """The GPU that TorchServe gives this worker, or else the CPU."""
+    return torch.device("cpu") if gpu_id is None or not torch.cuda.is_available() else torch.device("cuda", int(gpu_id))
+
+
+def _labels(folder: Path) -> dict[str, str]:
+    """index_to_name.json, if the archive has one. TorchServe's base would read it in the locale's encoding."""
+    file = folder / "index_to_name.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def _content_type(context: Any, index: int) -> str:

@@ -13,7 +13,7 @@ class TextClassificationHandler(ResilientHandler):
     """`{"text": "herbal tea"}` to `{"Coffee, tea, mate and spices": 0.97, ...}`."""
 
     def setup(self) -> None:
-        """Load the tokenizer; TorchServe's base has read index_to_name.json into `self.mapping`."""
+        """Load the tokenizer; index_to_name.json is already in `self.mapping`."""
         self.encoder = TextEncoder(self.folder)
         self.labels = [self.mapping[str(index)] for index in range(len(self.mapping))]
 
@@ -33,7 +33,7 @@ class TextClassificationHandler(ResilientHandler):
         self.count("Tokens", int(mask.sum()))
         self.count("Slots", mask.numel())
         with self.phase("ModelTime"), torch.inference_mode():
-            logits = self.model(ids.to(self.device), mask.to(self.device))
+            logits = self.runtime.logits(ids, mask)
             best = torch.softmax(logits, dim=1).topk(max(top_k for _, top_k in examples))
             values, indices = best.values.tolist(), best.indices.tolist()
         return [

@@ -42,6 +42,7 @@ def test_the_archive_holds_what_it_needs_to_explain_and_prove_itself(built: Buil
         "resilient_handler.py",
         "request_parsing.py",
         "text_encoding.py",
+        "torchscript_runtime.py",
     }
     assert card["data"]["labels"] == 6
     assert card["archive"]["accuracy"] > card["data"]["majority_share"]["test"] + 0.2

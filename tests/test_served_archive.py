@@ -176,7 +176,8 @@ def vector_url(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     contents = Contents()
     contents.add(layout.CPU_MODULE, folder / "model.pt")
     contents.add(layout.TOKENIZER, built.run.student.tokenizer)
-    setup = {"threads": 1, "max_instances": 8, "max_characters": 1000, "gpu_module": None, "warm_up": [{"text": "tea"}]}
+    modules = {"cpu": {"file": layout.CPU_MODULE, "runtime": layout.TORCHSCRIPT}}
+    setup = {"threads": 1, "max_instances": 8, "max_characters": 1000, "modules": modules, "warm_up": [{"text": "tea"}]}
     contents.add(layout.SETUP, stable_json(setup))
     contents.add(layout.MODEL_CONFIG, model_config(ArchiveConfig(), on_gpu=False))
     for file in (handler, *handler_modules(handler)):

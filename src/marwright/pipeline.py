@@ -285,7 +285,7 @@ STATIONS = (
     ),
     Station(
         "archive",
-        revision=2,
+        revision=3,
         needs=("data", "teacher", "student", "compressed", "exported"),
         settings=lambda c: {"archive": c.archive, "name": c.name, "model_store": str(c.model_store)},
         work=_archive,

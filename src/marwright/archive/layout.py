@@ -4,6 +4,7 @@ from __future__ import annotations
 
 CPU_MODULE = "model.pt"
 GPU_MODULE = "model_gpu.pt"
+TORCHSCRIPT = "torchscript_runtime"
 TOKENIZER = "tokenizer.json"
 LABELS = "index_to_name.json"
 SETUP = "setup_config.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,15 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str) -> Cont
 
     contents = Contents()
     contents.add(layout.CPU_MODULE, run.exported.cpu)
+    # The kernels for static int8 scales overflow on processors without VNNI instructions.
+    needs_vnni = read_json(run.compressed.plan)["cpu"].get("activations") == "static"
+    modules: dict[str, Any] = {
+        "cpu": {"file": layout.CPU_MODULE, "runtime": layout.TORCHSCRIPT, "needs_vnni": needs_vnni}
+    }
     on_gpu = run.exported.gpu.is_file()
     if on_gpu:
         contents.add(layout.GPU_MODULE, run.exported.gpu)
+        modules["cuda"] = {"file": layout.GPU_MODULE, "runtime": layout.TORCHSCRIPT}
     contents.add(layout.TOKENIZER, run.student.tokenizer)
     labels = read_json(run.data.labels)
     # Plain ASCII: TorchServe reads this file in the locale's encoding. In the order of ids, not of their digits.
@@ -73,9 +80,7 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str) -> Cont
         "top_k": config.top_k,
         "max_instances": config.max_instances,
         "max_characters": config.max_characters,
-        "gpu_module": layout.GPU_MODULE if on_gpu else None,
-        # The kernels for static int8 scales overflow on processors without VNNI instructions.
-        "needs_vnni": read_json(run.compressed.plan)["cpu"].get("activations") == "static",
+        "modules": modules,
         "warm_up": [{"text": request["text"]} for request in golden],
     }
     contents.add(layout.SETUP, stable_json(setup))
@@ -83,19 +88,23 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str) -> Cont
     contents.add(layout.CARD, stable_json(_card(config, run, name)))
     contents.add(layout.SBOM, bill_of_materials(name, config.version, SERVING, source_date()))
     contents.add(handler.name, handler)
-    for source in handler_modules(handler):
+    for source in handler_modules(handler, {module["runtime"] for module in modules.values()}):
         contents.add(source.name, source)
     return contents
 
 
-def handler_modules(handler: Path) -> list[Path]:
-    """The modules beside a handler, or among the shipped handlers, that it imports, directly or not.
+def handler_modules(handler: Path, runtimes: Iterable[str] = (layout.TORCHSCRIPT,)) -> list[Path]:
+    """What a handler needs of the modules beside it and of the shipped ones.
+
+    Args:
+        handler: its imports are followed.
+        runtimes: modules that it loads by name.
 
     Raises:
         ArchiveError: the handler is missing or is not Python.
     """
-    found: dict[str, Path] = {}
-    waiting = [handler]
+    found = {name: shipped("handlers") / f"{name}.py" for name in runtimes}
+    waiting = [handler, *found.values()]
     while waiting:
         file = waiting.pop()
         try:

@@ -20,5 +20,5 @@ class ClsVectorHandler(ResilientHandler):
     def predict(self, examples: list[str]) -> list[dict[str, list[float]]]:
         ids, mask = self.encoder.encode(examples)
         with torch.inference_mode():
-            vectors = self.model(ids.to(self.device), mask.to(self.device))
+            vectors = self.runtime.logits(ids, mask)
         return [{"vector": vector} for vector in vectors.tolist()]

@@ -1,0 +1,38 @@
+"""Runs a TorchScript module, on a CPU or on a GPU."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+class TorchScriptRuntime:
+    """A module loaded with `torch.jit.load`."""
+
+    def __init__(self, module: torch.jit.ScriptModule, device: torch.device) -> None:
+        self.module = module
+        self.device = device
+
+    def logits(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Answer int64 ids and mask, (texts, longest) on the CPU; the result is on the device."""
+        logits: torch.Tensor = self.module(ids.to(self.device), mask.to(self.device))
+        return logits
+
+
+def load(file: Path, settings: dict[str, Any], device: torch.device) -> TorchScriptRuntime:
+    """Load a module.
+
+    Args:
+        file: the module.
+        settings: `needs_vnni` says that its int8 kernels overflow on processors without those instructions.
+        device: the worker's.
+
+    Raises:
+        RuntimeError: this processor cannot run it.
+    """
+    if settings.get("needs_vnni") and not torch.cpu._is_vnni_supported():
+        raise RuntimeError(
+            "This archive's module needs a processor with AVX-512 VNNI instructions: rebuild it with "
+            "compression.activations: dynamic."
+        )
+    return TorchScriptRuntime(torch.jit.load(str(file), map_location=device).eval(), device)
