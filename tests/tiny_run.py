@@ -48,13 +48,19 @@ def trained(root: Path) -> Run:
     return run
 
 
-def finish(run: Run, archive: Path, activations: Literal["dynamic", "static"] = "dynamic") -> None:
+def finish(
+    run: Run,
+    archive: Path,
+    activations: Literal["dynamic", "static"] = "dynamic",
+    runtime: Literal["torchscript", "onnxruntime"] = "torchscript",
+) -> None:
     """Run the stations that come after the student."""
     compression = CompressionConfig(activations=activations)
+    exporting = ExportConfig(runtime=runtime)
     for folder in (run.compressed.root, run.exported.root):
         folder.mkdir()
-    compress(compression, ExportConfig(), run.data, run.student, output=run.compressed.root)
-    export(ExportConfig(), run.data, run.student, run.compressed, max_length=LONGEST, output=run.exported.root)
+    compress(compression, exporting, run.data, run.student, output=run.compressed.root)
+    export(exporting, run.data, run.student, run.compressed, max_length=LONGEST, output=run.exported.root)
     build_archive(ArchiveConfig(), run, name="goods", file=archive)
 
 

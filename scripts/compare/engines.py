@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from compare.onnx_files import INPUTS, export_float, fuse, quantize
+from marwright.export.onnx_files import INPUTS, export_float, fuse, quantize
 from marwright.modules.packed_bert import EncoderShape
 from marwright.progress import say
 

@@ -220,9 +220,9 @@ def _checkpoint_input(checkpoint: str) -> dict[str, str]:
 
 def _archive_inputs(config: Config) -> dict[str, str]:
     from marwright.archive.packing import source_date
-    from marwright.archive.station import SERVING, handler_modules
+    from marwright.archive.station import RUNTIMES, SERVING, handler_modules
 
-    inputs = {package: _version_of(package) for package in SERVING}
+    inputs = {package: _version_of(package) for package in (*SERVING, *RUNTIMES[config.export.runtime].packages)}
     inputs |= {"date": str(source_date()), "handlers": digest_of(shipped("handlers"))}
     if config.archive.handler is not None:
         own = [config.archive.handler, *handler_modules(config.archive.handler)]
@@ -278,7 +278,7 @@ STATIONS = (
     ),
     Station(
         "exported",
-        revision=7,
+        revision=8,
         needs=("data", "student", "compressed"),
         settings=lambda c: {"export": c.export, "max_length": c.teacher.max_length},
         work=_exported,

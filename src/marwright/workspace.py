@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SPLITS = ("train", "validation", "test")
+# The CPU's module by the runtime that computes it; TorchServe's tools go by these endings.
+CPU_MODULES = {"torchscript": "model.pt", "onnxruntime": "model.onnx"}
 
 
 @dataclass(frozen=True)
@@ -93,14 +95,13 @@ class CompressedFolder:
 
 @dataclass(frozen=True)
 class ExportedFolder:
-    """TorchScript modules and the proof that they answer as the model they were made from."""
+    """The modules that are served and the proof that they answer as the model they were made from."""
 
     root: Path
 
-    @property
-    def cpu(self) -> Path:
-        """The module for CPUs."""
-        return self.root / "model.pt"
+    def cpu(self, runtime: str) -> Path:
+        """The module for CPUs; ``runtime`` is one of :data:`CPU_MODULES`."""
+        return self.root / CPU_MODULES[runtime]
 
     @property
     def gpu(self) -> Path:

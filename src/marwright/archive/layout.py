@@ -5,6 +5,7 @@ from __future__ import annotations
 CPU_MODULE = "model.pt"
 GPU_MODULE = "model_gpu.pt"
 TORCHSCRIPT = "torchscript_runtime"
+"""The handler's module for TorchScript files."""
 TOKENIZER = "tokenizer.json"
 LABELS = "index_to_name.json"
 SETUP = "setup_config.json"

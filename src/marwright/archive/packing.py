@@ -59,7 +59,9 @@ class Contents:
         return self._files
 
 
-def pack(contents: Contents, file: Path, *, name: str, version: str, handler: str) -> None:
+def pack(
+    contents: Contents, file: Path, *, name: str, version: str, handler: str, module: str = layout.CPU_MODULE
+) -> None:
     """Write an archive.
 
     Args:
@@ -68,15 +70,16 @@ def pack(contents: Contents, file: Path, *, name: str, version: str, handler: st
         name: of the model.
         version: of the model.
         handler: the name of the handler's file in ``contents``.
+        module: the name of the CPU's module in it.
 
     Raises:
         ArchiveError: the handler, the module or the model's configuration is not among the contents.
     """
-    for needed in (handler, layout.CPU_MODULE, layout.MODEL_CONFIG):
+    for needed in (handler, module, layout.MODEL_CONFIG):
         if needed not in contents:
             raise ArchiveError(f"{file}: the archive would lack {needed}")
     files = dict(contents.files)
-    files[layout.MANIFEST] = manifest(name=name, version=version, handler=handler).encode("utf-8")
+    files[layout.MANIFEST] = manifest(name=name, version=version, handler=handler, module=module).encode("utf-8")
     hashes = {entry: hashlib.sha256(data).hexdigest() for entry, data in files.items()}
     files[layout.HASHES] = stable_json(hashes).encode("utf-8")
     with replacing(file) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
@@ -88,7 +91,7 @@ def pack(contents: Contents, file: Path, *, name: str, version: str, handler: st
             archive.writestr(info, files[entry])
 
 
-def manifest(*, name: str, version: str, handler: str) -> str:
+def manifest(*, name: str, version: str, handler: str, module: str) -> str:
     """The manifest as torch-model-archiver writes it, with a fixed date in place of the local time."""
     from model_archiver.model_archiver_config import ModelArchiverConfig
     from model_archiver.model_packaging_utils import ModelExportUtils
@@ -97,7 +100,7 @@ def manifest(*, name: str, version: str, handler: str) -> str:
         model_name=name,
         handler=handler,
         version=version,
-        serialized_file=layout.CPU_MODULE,
+        serialized_file=module,
         config_file=layout.MODEL_CONFIG,
     )
     fields = json.loads(ModelExportUtils.generate_manifest_json(config))

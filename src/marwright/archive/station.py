@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,26 @@ from marwright.errors import ArchiveError
 from marwright.files import read_json, replacing, stable_json
 from marwright.progress import say
 from marwright.resources import shipped
-from marwright.workspace import Run
+from marwright.workspace import CPU_MODULES, Run
 
 SERVING = ("torch", "torchserve", "tokenizers")
-"""What a worker imports besides the standard library and the archive."""
+"""What a worker imports besides the standard library and the archive, whatever its runtime."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What computes a module in the worker."""
+
+    handler_module: str
+    """Among the shipped handlers."""
+    packages: tuple[str, ...] = ()
+    """That it imports besides :data:`SERVING`."""
+
+
+RUNTIMES = {
+    "torchscript": Runtime(layout.TORCHSCRIPT),
+    "onnxruntime": Runtime("onnx_runtime", ("onnxruntime",)),
+}
 
 
 def build_archive(config: ArchiveConfig, run: Run, *, name: str, file: Path) -> None:
@@ -45,7 +62,8 @@ def build_archive(config: ArchiveConfig, run: Run, *, name: str, file: Path) -> 
         stale.unlink()  # left by a build that was killed just here
     with replacing(file) as partial:
         try:
-            pack(contents, partial, name=name, version=config.version, handler=handler.name)
+            module = CPU_MODULES[read_json(run.exported.card)["runtime"]]
+            pack(contents, partial, name=name, version=config.version, handler=handler.name, module=module)
             if config.handler is None:
                 _prove(partial, read_json(run.exported.golden))
         except ArchiveError as error:
@@ -57,11 +75,13 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str) -> Cont
     from marwright.archive.sbom import bill_of_materials
 
     contents = Contents()
-    contents.add(layout.CPU_MODULE, run.exported.cpu)
+    runtime = read_json(run.exported.card)["runtime"]
+    cpu = run.exported.cpu(runtime)
+    contents.add(cpu.name, cpu)
     # The kernels for static int8 scales overflow on processors without VNNI instructions.
-    needs_vnni = read_json(run.compressed.plan)["cpu"].get("activations") == "static"
+    needs_vnni = runtime == "torchscript" and read_json(run.compressed.plan)["cpu"].get("activations") == "static"
     modules: dict[str, Any] = {
-        "cpu": {"file": layout.CPU_MODULE, "runtime": layout.TORCHSCRIPT, "needs_vnni": needs_vnni}
+        "cpu": {"file": cpu.name, "runtime": RUNTIMES[runtime].handler_module, "needs_vnni": needs_vnni}
     }
     on_gpu = run.exported.gpu.is_file()
     if on_gpu:
@@ -84,9 +104,10 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str) -> Cont
         "warm_up": [{"text": request["text"]} for request in golden],
     }
     contents.add(layout.SETUP, stable_json(setup))
+    packages = (*SERVING, *RUNTIMES[runtime].packages)
     contents.add(layout.MODEL_CONFIG, model_config(config, on_gpu=on_gpu))
     contents.add(layout.CARD, stable_json(_card(config, run, name)))
-    contents.add(layout.SBOM, bill_of_materials(name, config.version, SERVING, source_date()))
+    contents.add(layout.SBOM, bill_of_materials(name, config.version, packages, source_date()))
     contents.add(handler.name, handler)
     for source in handler_modules(handler, {module["runtime"] for module in modules.values()}):
         contents.add(source.name, source)
@@ -163,7 +184,7 @@ def _card(config: ArchiveConfig, run: Run, name: str) -> dict[str, Any]:
         "archive": exported["test"],
         "compression": _without_times(read_json(run.compressed.plan)),
         "parity": exported["parity"],
-        "module": {"class": exported["module"], "method": exported["method"]},
+        "module": {"class": exported["module"], "method": exported["method"], "runtime": exported["runtime"]},
     }
 
 

@@ -143,6 +143,9 @@ class CompressionConfig(Section):
 class ExportConfig(Section):
     """How the module becomes TorchScript, and how exactly it must answer as before."""
 
+    runtime: Literal["torchscript", "onnxruntime"] = Field(
+        default="torchscript", description="what computes the CPU's module in the worker"
+    )
     method: Literal["script", "trace"] = Field(default="script", description="script marwright's own encoder, or trace")
     tolerance: float = Field(default=1e-4, gt=0, description="largest difference of a logit before quantization")
 

@@ -9,24 +9,29 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor
 
 from marwright.config import ExportConfig
 from marwright.export import measuring, torchscript
+from marwright.export.exporting import Exporter, Source
+from marwright.export.onnx_module import export_onnx
 from marwright.export.parity import Difference, check, compare, shape_table
+from marwright.export.torchscript_module import export_torchscript, is_scripted
 from marwright.files import read_json, stable_json, write_text
 from marwright.metrics import scores
 from marwright.modules.packed_bert import PackedBert
 from marwright.modules.pretrained import HuggingFaceClassifier, load_module
-from marwright.modules.static_bert import StaticInt8Bert, compressed_module
+from marwright.modules.static_bert import compressed_module
 from marwright.progress import say
 from marwright.threads import one_thread
 from marwright.tokenization import pad_id, padded, token_ids
 from marwright.workspace import CompressedFolder, DataFolder, ExportedFolder, ModelFolder
 
 GOLDEN_REQUESTS = 32
+CALIBRATION_ROWS = 256
 GPU_TOKEN_BUDGET = 1 << 16
-METHODS = {"script": "scripted", "trace": "traced"}
+METHODS = {"script": "scripted", "trace": "traced", "onnx": "for ONNX Runtime"}
+EXPORTERS: dict[str, Exporter] = {"torchscript": export_torchscript, "onnxruntime": export_onnx}
 
 
 # The number of threads decides in which order floats are added, and with it the last digits of what is recorded.
@@ -42,8 +47,9 @@ def export(
 ) -> None:
     """Write an :class:`ExportedFolder`.
 
-    Two comparisons must hold within ``config.tolerance``. Before quantization, the scripted or traced module answers as
-    the Hugging Face model. After it, the TorchScript file, loaded again, answers as the eager int8 module.
+    Two comparisons must hold within ``config.tolerance``. Before quantization, the exported module answers as the
+    Hugging Face model. After it, the TorchScript file, loaded again, answers as the eager int8 module; other runtimes
+    have no eager form of their int8.
 
     Everything but the latency is the same, byte for byte, whenever it is written from the same inputs on a machine of
     the same kind; so the latency has a file of its own, which stays in the run.
@@ -51,7 +57,6 @@ def export(
     Raises:
         ExportError: one of them does not; the message has the table of shapes.
     """
-    from safetensors.torch import load_file
     from tokenizers import Tokenizer
 
     folder = ExportedFolder(output)
@@ -61,32 +66,28 @@ def export(
     rows = token_ids(tokenizer, texts)
     table = shape_table(rows, max_length)
     example = padded(table[5], filler)
-
-    def compiled(module: nn.Module) -> torch.jit.ScriptModule:
-        return torchscript.to_torchscript(module, example, script=_is_scripted(module))
-
-    module = load_module(student.checkpoint, config.method)
-    unquantized = compiled(module)
+    precision = read_json(compressed.plan)["cpu"]["precision"]
+    source = Source(
+        student.checkpoint, compressed.cpu, precision, config.method, example, _calibration(data, tokenizer)
+    )
+    made = EXPORTERS[config.runtime](source, folder.cpu(config.runtime))
     reference = HuggingFaceClassifier(student.checkpoint)
-    before = compare(unquantized, reference, table, filler)
+    before = compare(made.unquantized, reference, table, filler)
     check(before, config.tolerance, "before quantization")
     # And on every test row, against what the student itself answered when it was trained.
     student_logits = np.load(student.logits("test"))
-    logits = measuring.logits_of(unquantized, rows, filler, "test answers before quantization")
+    logits = measuring.logits_of(made.unquantized, rows, filler, "test answers before quantization")
     every_row = Difference(
         len(rows), min(map(len, rows)), max(map(len, rows)), float(abs(logits - student_logits).max())
     )
     check([every_row], config.tolerance, "before quantization, on every test row")
-
-    eager = compressed_module(module, load_file(compressed.cpu), torch.float32)
-    torchscript.save(compiled(eager), folder.cpu)
-    exported = torchscript.load(folder.cpu)
-    after = compare(exported, eager, table, filler)
+    after = [] if made.eager is None else compare(made.written, made.eager, table, filler)
     check(after, config.tolerance, "after compression, exported against eager")
 
     card: dict[str, Any] = {
-        "module": type(eager).__name__,
-        "method": "script" if _is_scripted(eager) else "trace",
+        "runtime": config.runtime,
+        "module": made.module,
+        "method": made.method,
         "parity": {
             "tolerance": config.tolerance,
             "before": _shapes(before),
@@ -95,9 +96,9 @@ def export(
         },
     }
     if compressed.gpu.is_file():
-        card["gpu"] = _export_gpu(config, student, compressed, folder, table, filler, compiled)
+        card["gpu"] = _export_gpu(config, student, compressed, folder, table, filler, example)
 
-    logits = measuring.logits_of(exported, rows, filler, "test answers of the exported module")
+    logits = measuring.logits_of(made.written, rows, filler, "test answers of the exported module")
     card["test"] = scores(logits, labels) | {
         "rows": len(rows),
         "same_label_as_student": float((logits.argmax(1) == student_logits.argmax(1)).mean()),
@@ -106,18 +107,13 @@ def export(
     latency = {
         "threads": 1,
         "machine": platform.machine(),
-        "exported": [measuring.latency_ms(exported, rows, filler, batch) for batch in (1, 16)],
+        "exported": [measuring.latency_ms(made.written, rows, filler, batch) for batch in (1, 16)],
         "eager_fp32": [measuring.latency_ms(reference, rows, filler, batch, runs=20) for batch in (1, 16)],
     }
     write_text(folder.card, stable_json(card))
     write_text(folder.latency, stable_json(latency))
     write_text(folder.golden, stable_json(_golden(texts, logits, read_json(data.labels))))
     _tell(card, latency)
-
-
-def _is_scripted(module: nn.Module) -> bool:
-    """Whether it is written for TorchScript; a module of transformers is traced."""
-    return isinstance(module, PackedBert | StaticInt8Bert)
 
 
 def _export_gpu(
@@ -127,7 +123,7 @@ def _export_gpu(
     folder: ExportedFolder,
     table: list[list[list[int]]],
     filler: int,
-    compiled: Any,
+    example: tuple[Tensor, Tensor],
 ) -> dict[str, Any]:
     """Export the half-precision module; it is compared on the CPU, which computes float16 slowly but rightly."""
     from safetensors.torch import load_file
@@ -135,10 +131,20 @@ def _export_gpu(
     module = compressed_module(load_module(student.checkpoint, config.method), load_file(compressed.gpu), torch.float16)
     if isinstance(module, PackedBert):
         module.token_budget = GPU_TOKEN_BUDGET
-    torchscript.save(compiled(module), folder.gpu)
+    torchscript.save(torchscript.to_torchscript(module, example, script=is_scripted(module)), folder.gpu)
     differences = compare(torchscript.load(folder.gpu), module, table, filler)
     check(differences, config.tolerance, "fp16, exported against eager")
     return {"precision": "fp16", "parity": _shapes(differences), "bytes": folder.gpu.stat().st_size}
+
+
+def _calibration(data: DataFolder, tokenizer: Any) -> list[tuple[Tensor, Tensor]]:
+    """Train rows, spread evenly over the split and padded to one length."""
+    from datasets import load_from_disk
+
+    train = load_from_disk(str(data.splits))["train"]
+    chosen = train.select(range(0, len(train), max(1, len(train) // CALIBRATION_ROWS)))
+    ids, mask = padded(token_ids(tokenizer, list(chosen["text"])), pad_id(tokenizer))
+    return [(ids[at : at + 1], mask[at : at + 1]) for at in range(len(ids))]
 
 
 def _test_split(data: DataFolder) -> tuple[list[str], npt.NDArray[np.int64]]:
