@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from marwright.logits import logits_of
 from marwright.modules.packed_bert import PackedBert
 from marwright.modules.quantized import rows_and_scales
 from marwright.modules.static_bert import assemble
-from marwright.progress import track
-from marwright.tokenization import batches_by_length, padded
 
 CALIBRATION_ROWS = 1000
 # Other texts reach a little further than those that were looked at.
@@ -50,12 +50,12 @@ def static_tensors(
     rows = evenly(rows, CALIBRATION_ROWS)
     ranges = ranges_of(module, rows, filler)
     compared = evenly(rows, COMPARED_ROWS)
-    wanted = _logits(module, compared, filler)
+    wanted = logits_of(module, compared, filler)
     best: tuple[float, float, dict[str, Tensor]] | None = None
     for cut in CUTS:
         tensors = quantize(module, ranges, cut, precise_embeddings)
-        found = _logits(assemble(module.shape, tensors), compared, filler)
-        error = float((found - wanted).square().mean())
+        found = logits_of(assemble(module.shape, tensors), compared, filler)
+        error = float(np.square(found - wanted).mean())
         if best is None or error < best[0]:
             best = (error, cut, tensors)
     assert best is not None
@@ -79,7 +79,7 @@ def ranges_of(module: PackedBert, rows: Sequence[Sequence[int]], filler: int) ->
         if isinstance(child, nn.Linear)
     ]
     try:
-        _logits(module, rows, filler, "calibration")
+        logits_of(module, rows, filler, "calibration")
     finally:
         for hook in hooks:
             hook.remove()
@@ -153,10 +153,3 @@ def _weight_and_bias(module: nn.Module, name: str) -> tuple[Tensor, Tensor]:
     linear = module.get_submodule(name)
     assert isinstance(linear, nn.Linear)
     return linear.weight.detach().float(), linear.bias.detach().float()
-
-
-def _logits(module: nn.Module, rows: Sequence[Sequence[int]], filler: int, what: str | None = None) -> Tensor:
-    batches = batches_by_length(rows, 32)
-    with torch.inference_mode():
-        shown = batches if what is None else track(batches, what, total=len(batches))
-        return torch.cat([module(*padded([rows[index] for index in batch], filler)) for batch in shown])

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from marwright.logits import logits_of
 from marwright.threads import one_thread
-from marwright.tokenization import batches_by_length, padded
+from marwright.tokenization import padded
 
 # Rows that are classified to see whether a candidate answers as the float module does.
 COMPARED_ROWS = 1000
@@ -41,7 +42,8 @@ def measure(
         rows: token ids of validation texts.
         filler: the padding id.
     """
-    labels = _labels(reference, rows[:COMPARED_ROWS], filler)
+    compared = rows[:COMPARED_ROWS]
+    labels = logits_of(reference, compared, filler).argmax(1)
     batch = padded([rows[index % len(rows)] for index in range(TIMED_TEXTS)], filler)
     times: dict[str, list[float]] = {name: [] for name in candidates}
     with one_thread(), torch.inference_mode():
@@ -53,7 +55,7 @@ def measure(
                     times[name].append(1000 * (time.perf_counter() - started))
     return {
         name: Measured(
-            same_label=float((_labels(module, rows[:COMPARED_ROWS], filler) == labels).float().mean()),
+            same_label=float((logits_of(module, compared, filler).argmax(1) == labels).mean()),
             ms=sorted(times[name])[TIMED_ROUNDS // 2],
         )
         for name, module in candidates.items()
@@ -65,12 +67,3 @@ def choose(found: Mapping[str, Measured]) -> str:
     best = max(each.same_label for each in found.values())
     good = {name: each for name, each in found.items() if each.same_label >= best - TOLERATED}
     return min(good, key=lambda name: good[name].ms)
-
-
-def _labels(module: nn.Module, rows: Sequence[Sequence[int]], filler: int) -> torch.Tensor:
-    batches = batches_by_length(rows, 16)
-    labels = torch.zeros(len(rows), dtype=torch.int64)
-    with torch.inference_mode():
-        for batch in batches:
-            labels[torch.tensor(batch)] = module(*padded([rows[index] for index in batch], filler)).argmax(1)
-    return labels

@@ -1,4 +1,4 @@
-"""Measures an exported module alone: its answers on a split and its latency on one thread."""
+"""Measures the latency of an exported module alone, on one thread."""
 
 from __future__ import annotations
 
@@ -7,24 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from marwright.export.parity import Module
-from marwright.progress import track
+from marwright.logits import Module
 from marwright.threads import one_thread
-from marwright.tokenization import batches_by_length, padded
-
-
-def logits_of(module: Module, rows: Sequence[Sequence[int]], filler: int, what: str) -> npt.NDArray[np.float32]:
-    """Logits of every row, in order, shape (rows, labels)."""
-    found: dict[int, npt.NDArray[np.float32]] = {}
-    batches = batches_by_length(rows, 16)
-    with torch.inference_mode():
-        for indices in track(batches, what, total=len(batches)):
-            logits = module(*padded([rows[index] for index in indices], filler)).float().numpy()
-            found.update(zip(indices, logits, strict=True))
-    return np.stack([found[index] for index in range(len(rows))])
+from marwright.tokenization import padded
 
 
 def latency_ms(

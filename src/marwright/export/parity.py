@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from marwright.errors import ExportError
+from marwright.logits import Module
 from marwright.tokenization import padded
-
-Module = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)

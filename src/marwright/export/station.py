@@ -18,6 +18,7 @@ from marwright.export.onnx_module import export_onnx
 from marwright.export.parity import Difference, check, compare, shape_table
 from marwright.export.torchscript_module import export_torchscript, is_scripted
 from marwright.files import read_json, stable_json, write_text
+from marwright.logits import logits_of
 from marwright.metrics import scores
 from marwright.modules.packed_bert import PackedBert
 from marwright.modules.pretrained import HuggingFaceClassifier, load_module
@@ -76,7 +77,7 @@ def export(
     check(before, config.tolerance, "before quantization")
     # And on every test row, against what the student itself answered when it was trained.
     student_logits = np.load(student.logits("test"))
-    logits = measuring.logits_of(made.unquantized, rows, filler, "test answers before quantization")
+    logits = logits_of(made.unquantized, rows, filler, "test answers before quantization")
     every_row = Difference(
         len(rows), min(map(len, rows)), max(map(len, rows)), float(abs(logits - student_logits).max())
     )
@@ -98,7 +99,7 @@ def export(
     if compressed.gpu.is_file():
         card["gpu"] = _export_gpu(config, student, compressed, folder, table, filler, example)
 
-    logits = measuring.logits_of(made.written, rows, filler, "test answers of the exported module")
+    logits = logits_of(made.written, rows, filler, "test answers of the exported module")
     card["test"] = scores(logits, labels) | {
         "rows": len(rows),
         "same_label_as_student": float((logits.argmax(1) == student_logits.argmax(1)).mean()),
