@@ -271,7 +271,7 @@ STATIONS = (
     ),
     Station(
         "compressed",
-        revision=3,
+        revision=4,
         needs=("data", "student"),
         settings=lambda c: {"compression": c.compression, "method": c.export.method},
         work=_compressed,
