@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import stat
 import tempfile
@@ -15,31 +17,61 @@ from typing import Any
 import yaml
 
 from marwright.archive import layout
+from marwright.archive.local_headers import differently_read
 from marwright.errors import ArchiveError
 
 # More than any classifier needs, less than a disk.
 LARGEST_UNPACKED = 8 << 30
 # Weights hardly shrink when they are packed; what unpacks to so many times its size was made to fill a disk.
 LARGEST_RATIO = 100
+MOST_FILES = 10_000
 
-# What zipfile raises for bytes that are no longer those that were written, encrypted or compressed in another way.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError)
+# What zipfile raises for bytes that are no longer those that were written, and for what it does not support.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError)
+# All that TorchServe can unpack.
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 @contextmanager
-def unpacked(file: Path) -> Iterator[Path]:
+def unpacked(file: Path, data: bytes | None = None) -> Iterator[Path]:
     """Unpack an archive into a private folder, which is removed afterwards.
 
+    Args:
+        file: the archive.
+        data: its bytes, where they have been looked at already: the file may have changed since.
+
     Raises:
-        ArchiveError: it is no zip file or damaged, has links or names that would leave the folder, a name twice, or an
-            absurd size.
+        ArchiveError: it is no zip file or damaged, has links or names that would leave the folder, a name twice, an
+            absurd size, or files that TorchServe would find and others not; or there is no room for it.
     """
-    with _opened(file) as archive, tempfile.TemporaryDirectory(prefix="marwright-") as folder:
+    with _opened(file, data) as archive, tempfile.TemporaryDirectory(prefix="marwright-") as folder:
         try:
             archive.extractall(folder)
         except _DAMAGE as error:
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise ArchiveError(f"{file}: no room to unpack it in {folder}. Set TMPDIR to a larger disk.") from error
             raise ArchiveError(f"{file}: damaged: {error}. Build it again.") from error
         yield Path(folder)
+
+
+def manifest_in(folder: Path, file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The manifest's model of an unpacked archive, and the settings that it names; none are an empty mapping.
+
+    Args:
+        folder: where it is.
+        file: named in errors.
+
+    Raises:
+        ArchiveError: the manifest does not name a model and its handler, or the settings cannot be read.
+    """
+    with _description_of(file):
+        model = _model_in(json.loads((folder / layout.MANIFEST).read_bytes()))
+        config = model.get("configFile")
+        if not config:
+            return model, {}
+        if not (folder / config).resolve().is_relative_to(folder.resolve()):
+            raise KeyError(f"{config} is not in the archive")
+        return model, _settings_in((folder / config).read_bytes()) or {}
 
 
 def describe(file: Path) -> dict[str, Any]:
@@ -48,28 +80,33 @@ def describe(file: Path) -> dict[str, Any]:
     Raises:
         ArchiveError: it cannot be read, or its manifest does not name a model and its handler.
     """
-    with _opened(file) as archive:
+    with _opened(file) as archive, _description_of(file):
 
         def parsed(name: str) -> Any:
             return json.loads(archive.read(name)) if name in archive.namelist() else None
 
-        try:
-            manifest = parsed(layout.MANIFEST)
-            setup, card, labels = parsed(layout.SETUP), parsed(layout.CARD), parsed(layout.LABELS)
-            config = _model_in(manifest).get("configFile")
-            return {
-                "file": str(file),
-                "bytes": file.stat().st_size,
-                "manifest": manifest,
-                "model_config": _settings_in(archive.read(config)) if config else None,
-                "setup": setup,
-                "labels": len(labels) if labels else None,
-                "card": card,
-                "files": {info.filename: info.file_size for info in archive.infolist()},
-            }
-        except (ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError, *_DAMAGE) as error:
-            reason = " ".join(str(error).split())
-            raise ArchiveError(f"{file}: {type(error).__name__} while reading its description: {reason}") from error
+        manifest = parsed(layout.MANIFEST)
+        setup, card, labels = parsed(layout.SETUP), parsed(layout.CARD), parsed(layout.LABELS)
+        config = _model_in(manifest).get("configFile")
+        return {
+            "file": str(file),
+            "bytes": file.stat().st_size,
+            "manifest": manifest,
+            "model_config": _settings_in(archive.read(config)) if config else None,
+            "setup": setup,
+            "labels": len(labels) if labels else None,
+            "card": card,
+            "files": {info.filename: info.file_size for info in archive.infolist()},
+        }
+
+
+@contextmanager
+def _description_of(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, RecursionError, yaml.YAMLError, *_DAMAGE) as error:
+        reason = " ".join(str(error).split())
+        raise ArchiveError(f"{file}: {type(error).__name__} while reading its description: {reason}") from error
 
 
 def _model_in(manifest: Any) -> dict[str, Any]:
@@ -87,26 +124,42 @@ def _settings_in(text: bytes) -> dict[str, Any] | None:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
-    if not file.is_file():
+def _opened(file: Path, data: bytes | None = None) -> Iterator[zipfile.ZipFile]:
+    if data is None and not file.is_file():
         raise ArchiveError(f"{file}: no such archive. Build one with `marwright build`.")
     try:
-        archive = zipfile.ZipFile(file)
-    except (ValueError, *_DAMAGE) as error:
+        archive = zipfile.ZipFile(file if data is None else io.BytesIO(data))
+    except _DAMAGE as error:
         raise ArchiveError(f"{file}: not a .mar archive (a zip file): {error}") from error
     with archive:
-        names = archive.namelist()
-        if len(names) != len({PurePosixPath(name) for name in names}):
-            raise ArchiveError(f"{file}: a name stands twice in it")
-        for info in archive.infolist():
-            path = PurePosixPath(info.filename.replace("\\", "/"))
-            if path.is_absolute() or ".." in path.parts or stat.S_ISLNK(info.external_attr >> 16):
-                raise ArchiveError(f"{file}: {info.filename!r} would leave the folder it is unpacked to")
-        unpacked_size = sum(info.file_size for info in archive.infolist())
-        if unpacked_size > LARGEST_UNPACKED:
-            raise ArchiveError(f"{file}: it would unpack to more than {LARGEST_UNPACKED >> 30} GiB")
-        if unpacked_size > LARGEST_RATIO * max(file.stat().st_size, 1 << 20):
-            raise ArchiveError(f"{file}: it would unpack to more than {LARGEST_RATIO} times its size")
-        if layout.MANIFEST not in names:
-            raise ArchiveError(f"{file}: it has no {layout.MANIFEST}; TorchServe would refuse it")
+        try:
+            refusal = next(_refusals(archive, file.stat().st_size if data is None else len(data)), None)
+        except _DAMAGE as error:
+            raise ArchiveError(f"{file}: damaged: {error}. Build it again.") from error
+        if refusal is not None:
+            raise ArchiveError(f"{file}: {refusal}")
         yield archive
+
+
+def _refusals(archive: zipfile.ZipFile, size: int) -> Iterator[str]:
+    """Why an archive must not be unpacked; ``size`` is its own, in bytes."""
+    names, infos = archive.namelist(), archive.infolist()
+    if len(names) > MOST_FILES:
+        yield f"it has more than {MOST_FILES:,} files"
+    if len(names) != len({PurePosixPath(name) for name in names}):
+        yield "a name stands twice in it"
+    for info in infos:
+        path = PurePosixPath(info.filename.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or stat.S_ISLNK(info.external_attr >> 16):
+            yield f"{info.filename!r} would leave the folder it is unpacked to"
+        if info.compress_type not in _METHODS or info.flag_bits & 1:
+            yield f"{info.filename!r} is encrypted, or compressed in a way that TorchServe cannot read"
+    unpacked_size = sum(info.file_size for info in infos)
+    if unpacked_size > LARGEST_UNPACKED:
+        yield f"it would unpack to more than {LARGEST_UNPACKED >> 30} GiB"
+    if unpacked_size > LARGEST_RATIO * max(size, 1 << 20):
+        yield f"it would unpack to more than {LARGEST_RATIO} times its size"
+    if layout.MANIFEST not in names:
+        yield f"it has no {layout.MANIFEST}; TorchServe would refuse it"
+    if (different := differently_read(archive)) is not None:
+        yield f"TorchServe would unpack it otherwise: {different}. Pack it again."

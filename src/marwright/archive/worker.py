@@ -16,7 +16,7 @@ from pathlib import Path
 
 from marwright.archive import protocol
 from marwright.archive.protocol import Answer, Body
-from marwright.archive.reading import describe, unpacked
+from marwright.archive.reading import manifest_in, unpacked
 from marwright.errors import ArchiveError
 from marwright.resources import shipped
 
@@ -83,15 +83,28 @@ class ArchiveWorker:
 
 @contextmanager
 def running(file: Path) -> Iterator[ArchiveWorker]:
-    """Unpack an archive, start a worker with only it on its path, and load it; all is cleaned up afterwards.
+    """Unpack an archive, and start a worker that has loaded it; all is cleaned up afterwards.
 
     Raises:
         ArchiveError: the archive cannot be read, or its worker does not start.
     """
-    about = describe(file)
-    model = about["manifest"]["model"]
-    settings = about["model_config"] or {}
-    with unpacked(file) as folder, tempfile.TemporaryDirectory(prefix="marwright-") as private:
+    with unpacked(file) as folder, started(file, folder) as worker:
+        yield worker
+
+
+@contextmanager
+def started(file: Path, folder: Path) -> Iterator[ArchiveWorker]:
+    """Start a worker with only an unpacked archive on its path, and load it.
+
+    Args:
+        file: the archive, named in errors.
+        folder: where it is unpacked.
+
+    Raises:
+        ArchiveError: its manifest or settings cannot be read, or its worker does not start.
+    """
+    model, settings = manifest_in(folder, file)
+    with tempfile.TemporaryDirectory(prefix="marwright-") as private:
         log = Path(private) / "worker.log"
         address = Path(private) / ".ts.sock.9000"
         with log.open("wb") as output:
