@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import pickle
 import stat
+import time
 import warnings
 import zipfile
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from conftest import PROJECT, marwright
 from foreign_archives import GOOD_HANDLER, archived, changed
 
 from marwright.archive import layout
-from marwright.archive.signing import new_key, sign, signature_of
+from marwright.archive.signing import new_key, sign, signature_holds, signature_of
 from marwright.archive.station import build_archive
+from marwright.archive.worker import TIMEOUT_S, running
 from marwright.config import ArchiveConfig
 from marwright.errors import ArchiveError
 from marwright.verification import Check, Report, verify
@@ -109,6 +114,18 @@ BAD_HANDLERS = {
         "handler.py:1: ZeroDivisionError: division by zero",
     ),
     "an exit while it is imported": ("import os\nos._exit(3)\n", "handler imports", "the process ended with 3"),
+    "an exit as if all were well": ("import os\nos._exit(0)\n", "handler imports", "the process ended with 0"),
+    "an error of many lines": (
+        "raise ValueError('one\\n✓ worker')\n",
+        "handler imports",
+        "ValueError: one ✓ worker",
+    ),
+    "an exit at the start": (
+        "import os\n\n\nclass H:\n    def initialize(self, context):\n        os._exit(0)\n"
+        "    def handle(self, data, context): ...\n",
+        "worker",
+        "its worker died",
+    ),
     "two classes": (GOOD_HANDLER + "\nclass Other: ...\n", "handler contract", "2 classes (Adder, Other)"),
     "no class": ("import json\n", "handler contract", "0 classes (none)"),
     "no handle": (
@@ -146,6 +163,27 @@ def test_a_handler_that_is_not_in_the_archive_is_named(tmp_path: Path) -> None:
     assert (
         "neither a file in the archive nor a handler of TorchServe's own" in failures(verify(file))["handler imports"]
     )
+
+
+def test_what_a_handler_starts_neither_holds_verify_up_nor_outlives_it(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    handler = (
+        "import subprocess, sys, threading, time\n"
+        "print('x' * 3_000_000, flush=True)\n"
+        "threading.Thread(target=time.sleep, args=(600,)).start()\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        f"open({str(pids)!r}, 'a').write(f'{{child.pid}}\\n')\n" + GOOD_HANDLER
+    )
+    begun = time.monotonic()
+    assert not failures(verify(archived(tmp_path / "a", handler, config=CONFIG)))
+
+    assert time.monotonic() - begun < TIMEOUT_S
+    started = [int(line) for line in pids.read_text().splitlines()]
+    assert len(started) == 2, "once to look at it, once to serve"
+    for pid in started:
+        # Whoever inherits an orphan may be slow to bury it.
+        with suppress(psutil.NoSuchProcess):
+            assert psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 # --- answers ---------------------------------------------------------------------------------------------------------
@@ -192,6 +230,15 @@ BAD_METHODS = {
         "golden requests",
         "within inf",
     ),
+    "its reason phrase is not ASCII": (
+        "    def handle(self, data, context):\n"
+        "        bodies = super().handle(data, context)\n"
+        "        for at in range(len(bodies)):\n"
+        "            context.set_response_status(200, 'Geprüft und für gut befunden', at)\n"
+        "        return bodies\n",
+        "golden requests",
+        "TorchServe cannot read what its worker sends. A reason phrase that is not ASCII",
+    ),
     "it dies": (
         "    def handle(self, data, context):\n        import os\n        os._exit(1)\n",
         "golden requests",
@@ -206,6 +253,15 @@ def test_wrong_answers_are_found(tiny_archive: Path, tmp_path: Path, methods: st
 
     found = failures(report)
     assert detail in found[name], found
+
+
+def test_a_handler_that_gives_no_labels_has_a_sentence(tmp_path: Path) -> None:
+    handler = "def handle(data, context):\n    return ['tea' for _ in data or []]\n"
+    with (
+        running(archived(tmp_path, handler, config=CONFIG)) as worker,
+        pytest.raises(ArchiveError, match=r"adder\.mar: its handler answers b'tea', which is not a probability"),
+    ):
+        worker.classify(["of"])
 
 
 def test_another_answer_on_record_is_found(tiny_archive: Path, tmp_path: Path) -> None:
@@ -457,6 +513,28 @@ def test_nothing_of_an_archive_is_run_unless_its_signature_is_right(
     assert trace.exists()
 
 
+def test_what_is_run_is_what_was_signed(
+    leaves_a_trace: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evil, trace = leaves_a_trace
+    file, public = archived(tmp_path / "b", GOOD_HANDLER, config=CONFIG), new_key(tmp_path / "release.key")
+    sign(file, tmp_path / "release.key")
+
+    def and_then_it_is_replaced(*arguments: Any) -> bool:
+        holds = signature_holds(*arguments)
+        evil.replace(file)
+        return holds
+
+    # The package has a function of the same name as this module.
+    module = import_module("marwright.verification.verify")
+    monkeypatch.setattr(module, "signature_holds", and_then_it_is_replaced)
+    report = verify(file, public_key=public)
+
+    assert not failures(report)
+    assert check(report, "worker").state == "passed"
+    assert not trace.exists()
+
+
 def test_with_no_run_nothing_of_it_is_run(leaves_a_trace: tuple[Path, Path]) -> None:
     file, trace = leaves_a_trace
     report = verify(file, run=False)
@@ -487,6 +565,16 @@ def test_the_verb_prints_a_line_per_check_and_exits_by_what_it_found(tiny_archiv
     missing = marwright("verify", tmp_path / "missing.mar")
     assert missing.returncode == 2
     assert "no such archive" in missing.stderr
+
+
+def test_an_archive_cannot_write_its_own_checklist(tiny_archive: Path, tmp_path: Path) -> None:
+    bad = changed(tiny_archive, tmp_path / "bad.mar", {"\x1b[2Jall is well.py": b"", layout.HASHES: None})
+
+    for verb in (("verify", "--no-run"), ("inspect",)):
+        done = marwright(*verb, bad)
+        assert done.returncode == 0, done.stderr
+        assert "\x1b" not in done.stdout
+        assert "\\x1b[2Jall is well.py" in done.stdout
 
 
 def test_a_key_that_is_not_there_is_bad_input(tiny_archive: Path, tmp_path: Path) -> None:

@@ -11,6 +11,12 @@ from dataclasses import dataclass, field
 
 Read = Callable[[int], bytes]
 END = struct.pack("!i", -1)
+# More than a worker may send. Where a reader is out of step, letters are taken for a length, which is then larger.
+LARGEST = 1 << 28
+
+
+class OutOfStep(Exception):
+    """What a worker sends is not what the protocol has at this place."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +71,19 @@ def read_load_answer(read: Read) -> tuple[int, str]:
 
 
 def read_answers(read: Read) -> list[Answer]:
-    """The answers of a batch, in its order."""
+    """The answers of a batch, in its order.
+
+    Raises:
+        OutOfStep: a length is none. A reason phrase of a status that is not ASCII has this effect: the worker counts
+            its letters and sends its bytes.
+    """
     batch_code, message = _int(read), _read_string(read)
     answers = []
     while (length := _int(read)) != -1:
-        read(length)
+        read(_checked(length))
         content_type, status, phrase = _read_string(read), _int(read), _read_string(read)
-        headers = {_read_string(read): _read_string(read) for _ in range(_int(read))}
-        body = read(_int(read))
+        headers = {_read_string(read): _read_string(read) for _ in range(_length(read))}
+        body = read(_length(read))
         failed = batch_code != 200
         answers.append(
             Answer(
@@ -95,5 +106,18 @@ def _int(read: Read) -> int:
     return value
 
 
+def _length(read: Read) -> int:
+    return _checked(_int(read))
+
+
+def _checked(length: int) -> int:
+    if not 0 <= length <= LARGEST:
+        raise OutOfStep
+    return length
+
+
 def _read_string(read: Read) -> str:
-    return read(_int(read)).decode("utf-8")
+    try:
+        return read(_length(read)).decode("utf-8")
+    except UnicodeDecodeError:
+        raise OutOfStep from None

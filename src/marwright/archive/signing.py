@@ -66,8 +66,13 @@ def sign(archive: Path, key: Path) -> Path:
     return signature_of(archive)
 
 
-def signature_holds(archive: Path, public_key: Path) -> bool:
+def signature_holds(archive: Path, public_key: Path, data: bytes | None = None) -> bool:
     """Whether the signature beside an archive is that of this key over these bytes.
+
+    Args:
+        archive: the signature is beside it.
+        public_key: of whoever should have signed it.
+        data: the archive's bytes, where they have been read already: the file may have changed since.
 
     Raises:
         SigningError: the archive, its signature or the key cannot be read.
@@ -76,7 +81,7 @@ def signature_holds(archive: Path, public_key: Path) -> bool:
     from cryptography.exceptions import InvalidSignature
 
     try:
-        public.verify(_bytes_of(signature_of(archive)), _bytes_of(archive))
+        public.verify(_bytes_of(signature_of(archive)), _bytes_of(archive) if data is None else data)
     except InvalidSignature:
         return False
     return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -63,22 +64,42 @@ class ArchiveWorker:
             raise ArchiveError(f"{self._file}: its handler cannot be loaded: {message}\n{_last_lines(self.log)}")
 
     def answer(self, bodies: Sequence[Body]) -> list[Answer]:
-        """Answer one batch."""
+        """Answer one batch.
+
+        Raises:
+            ArchiveError: the worker died, was silent for too long, or does not speak the protocol.
+        """
         self._send(protocol.predict_message(bodies))
-        return protocol.read_answers(self._read)
+        try:
+            answers = protocol.read_answers(self._read)
+        except protocol.OutOfStep:
+            cause = "A reason phrase that is not ASCII does this: context.set_response_status(code, phrase, idx)."
+            raise ArchiveError(f"{self._file}: TorchServe cannot read what its worker sends. {cause}") from None
+        if len(answers) != len(bodies):
+            raise ArchiveError(f"{self._file}: its worker gave {len(answers)} answers to {len(bodies)} requests.")
+        return answers
 
     def classify(self, texts: Sequence[str], top_k: int | None = None) -> list[dict[str, float]]:
         """Send texts as one batch of JSON requests; label: probability for each, best first.
 
         Raises:
-            ArchiveError: a text was not answered; the message has the handler's own.
+            ArchiveError: a text was not answered, the message then has the handler's own; or with something else.
         """
         extra = {} if top_k is None else {"top_k": top_k}
         answers = self.answer([Body(json.dumps({"text": text, **extra}).encode()) for text in texts])
         for text, answer in zip(texts, answers, strict=True):
             if answer.status != 200:
                 raise ArchiveError(f"{text[:60]!r} was answered with {answer.status}: {_message(answer.body)}")
-        return [json.loads(answer.body) for answer in answers]
+        return [self._labels_in(answer.body) for answer in answers]
+
+    def _labels_in(self, body: bytes) -> dict[str, float]:
+        with suppress(ValueError, RecursionError):
+            labels = json.loads(body)
+            if isinstance(labels, dict) and all(isinstance(value, int | float) for value in labels.values()):
+                return labels
+        raise ArchiveError(
+            f"{self._file}: its handler answers {body[:60]!r}, which is not a probability for each label."
+        )
 
 
 @contextmanager
@@ -115,6 +136,8 @@ def started(file: Path, folder: Path) -> Iterator[ArchiveWorker]:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                # What the handler starts belongs to the same group, and ends with it.
+                start_new_session=True,
             )
         try:
             connection = _connect(process, address, file, log)
@@ -128,9 +151,14 @@ def started(file: Path, folder: Path) -> Iterator[ArchiveWorker]:
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(5)
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+            end_group(process)
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process that leads a session, and all that it has started there."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _command(address: Path) -> list[str]:
@@ -170,8 +198,15 @@ def _connect(process: subprocess.Popen[bytes], address: Path, file: Path, log: P
 
 
 def _last_lines(log: Path, count: int = 12) -> str:
-    lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
+    lines = tail_of(log).splitlines() if log.is_file() else []
     return "\n".join(f"  {line}" for line in lines[-count:])
+
+
+def tail_of(log: Path, length: int = 1 << 16) -> str:
+    """The end of a log, which may be larger than the memory."""
+    with log.open("rb") as opened:
+        opened.seek(max(0, log.stat().st_size - length))
+        return opened.read(length).decode(errors="replace")
 
 
 def _message(body: bytes) -> str:

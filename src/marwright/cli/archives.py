@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from marwright.cli.options import ArchiveArgument, ConfigArgument, JsonOption, SetOption, print_json
+from marwright.cli.options import ArchiveArgument, ConfigArgument, JsonOption, SetOption, print_json, visible
 
 
 def predict(
@@ -108,5 +109,5 @@ def _card_rows(card: dict[str, Any]) -> list[tuple[str, str]]:
 def _print_rows(rows: list[tuple[str, str]]) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(visible(cell)) for cell in row))
     Console(highlight=False).print(table)

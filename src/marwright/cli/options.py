@@ -19,6 +19,11 @@ ArchiveArgument = Annotated[Path, typer.Argument(metavar="ARCHIVE", help="A .mar
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
+def visible(text: str) -> str:
+    """Text of somebody else's as it is safe on a terminal, which would obey control characters in it."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
 def print_json(value: Any) -> None:
     """Print a result for a script."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from marwright.cli.options import ArchiveArgument, JsonOption, print_json
+from marwright.cli.options import ArchiveArgument, JsonOption, print_json, visible
 from marwright.progress import console, say
 
 if TYPE_CHECKING:
@@ -48,12 +48,12 @@ def _print(report: Report) -> None:
     out = Console(highlight=False, soft_wrap=True)
     width = max(len(check.name) for check in report.checks)
     for check in report.checks:
-        out.print(f"{MARKS[check.state]} {check.name:{width}}  {check.detail}", markup=False)
+        out.print(f"{MARKS[check.state]} {check.name:{width}}  {visible(check.detail)}", markup=False)
         if check.cure:
-            out.print(f"  {'':{width}}  {check.cure}", markup=False)
+            out.print(f"  {'':{width}}  {visible(check.cure)}", markup=False)
     if report.could_execute:
         out.print("What in it could execute code:", markup=False)
     for name, how in report.could_execute.items():
-        out.print(f"  {name}: {how}", markup=False)
+        out.print(visible(f"  {name}: {how}"), markup=False)
     failed = [check.name for check in report.checks if check.state == "failed"]
     say(f"{report.archive}: {'fails: ' + ', '.join(failed) if failed else 'all that was checked holds'}")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import zipfile
 from contextlib import suppress
 from pathlib import Path
 
 from marwright.archive import layout
-from marwright.archive.reading import describe
+from marwright.archive.reading import manifest_in, unpacked
 from marwright.errors import LintError
+from marwright.files import read_json
 from marwright.linting.findings import Finding, findings
 from marwright.linting.model_rules import MODEL_ERRORS, MODEL_WARNINGS
 from marwright.linting.model_settings import read_model_settings
@@ -36,7 +35,8 @@ def lint(file: Path, cores: int | None = None) -> list[Finding]:
     cores = cores or os.cpu_count() or 1
     match file.suffix.lower():
         case ".mar":
-            return lint_archive(file, cores)
+            with unpacked(file) as folder:
+                return lint_archive(file, folder, cores)
         case ".yaml" | ".yml":
             settings = read_model_settings(str(file), _text(_bytes(file), str(file)), cores=cores)
             return findings(str(file), settings, MODEL_ERRORS, MODEL_WARNINGS)
@@ -46,26 +46,28 @@ def lint(file: Path, cores: int | None = None) -> list[Finding]:
     raise LintError(f"{file}: give a model-config .yaml, a config.properties or a .mar file.")
 
 
-def lint_archive(file: Path, cores: int | None = None) -> list[Finding]:
-    """Find the traps in the model's configuration inside an archive; arguments and errors as for :func:`lint`."""
-    name = describe(file)["manifest"]["model"].get("configFile")
+def lint_archive(file: Path, folder: Path, cores: int | None = None) -> list[Finding]:
+    """Find the traps in the model's configuration inside an archive.
+
+    Args:
+        file: the archive, shown with each finding.
+        folder: where it is unpacked.
+        cores: as for :func:`lint`, and so are the errors.
+    """
+    name = manifest_in(folder, file)[0].get("configFile")
     if not name:
         reason = "no model-config.yaml: one request at a time, 100 ms of waiting, and one worker per core"
         return [Finding(str(file), None, "warning", "no-model-config", reason, "pack one with --config-file")]
     shown = f"{file}!{name}"
-    with zipfile.ZipFile(file) as archive:
-        text = _text(archive.read(name), shown)
-        threads = _threads(archive)
-    settings = read_model_settings(shown, text, cores=cores or os.cpu_count() or 1, threads=threads)
+    text = _text(_bytes(folder / name), shown)
+    settings = read_model_settings(shown, text, cores=cores or os.cpu_count() or 1, threads=_threads(folder))
     return findings(shown, settings, MODEL_ERRORS, MODEL_WARNINGS)
 
 
-def _threads(archive: zipfile.ZipFile) -> int | None:
+def _threads(folder: Path) -> int | None:
     """Compute threads of a worker, which only archives of marwright say."""
-    if layout.SETUP not in archive.namelist():
-        return None
-    with suppress(ValueError):
-        setup = json.loads(archive.read(layout.SETUP))
+    with suppress(OSError, ValueError, RecursionError):
+        setup = read_json(folder / layout.SETUP)
         if isinstance(setup, dict) and isinstance(threads := setup.get("threads"), int):
             return threads
     return None

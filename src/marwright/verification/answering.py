@@ -16,7 +16,7 @@ import numpy as np
 from marwright.archive import layout
 from marwright.archive.golden import TOLERANCE, difference
 from marwright.archive.protocol import Answer, Body
-from marwright.archive.worker import ArchiveWorker, running
+from marwright.archive.worker import ArchiveWorker, started
 from marwright.errors import ArchiveError
 from marwright.files import read_json
 from marwright.verification.report import Check, Report, failed, passed, skipped
@@ -33,21 +33,21 @@ def check_answers(file: Path, folder: Path, report: Report) -> None:
     """Start a worker as TorchServe does, and add what it answers, and how fast, to a report.
 
     Args:
-        file: the archive.
-        folder: the same, unpacked.
+        file: the archive, for messages.
+        folder: where it is unpacked.
         report: gets four checks and the latencies.
     """
     golden = _golden(folder)
     with ExitStack() as stack:
-        started = time.monotonic()
+        begun = time.monotonic()
         try:
-            worker = stack.enter_context(running(file))
+            worker = stack.enter_context(started(file, folder))
         except ArchiveError as error:
-            cure = "The whole log: `marwright predict ARCHIVE TEXT`."
+            cure = "More of the worker's log: `marwright predict ARCHIVE TEXT`."
             report.checks.append(failed(WORKER, _gist(error, file), cure))
             report.checks += [skipped(name, "no worker") for name in (GOLDEN, NEIGHBOURS, LATENCY)]
             return
-        report.checks.append(passed(WORKER, f"TorchServe's own is ready in {time.monotonic() - started:.1f} s"))
+        report.checks.append(passed(WORKER, f"TorchServe's own is ready in {time.monotonic() - begun:.1f} s"))
         before = len(report.checks)
         try:
             _ask(worker, golden, report)
@@ -152,9 +152,9 @@ def _latency(worker: ArchiveWorker, golden: Golden, report: Report) -> Check:
         until = time.monotonic() + LONGEST_S
         for turn in range(TIMED + 10):
             bodies = [_plain(golden[(turn * size + at) % len(golden)]) for at in range(size)]
-            started = time.perf_counter()
+            begun = time.perf_counter()
             answers = worker.answer(bodies)
-            times.append(1000 * (time.perf_counter() - started))
+            times.append(1000 * (time.perf_counter() - begun))
             if any(answer.status != 200 for answer in answers):
                 return skipped(LATENCY, "the recorded texts are no requests for its handler")
             if time.monotonic() > until:

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from marwright.archive.worker import TIMEOUT_S, environment_for
+from marwright.archive.worker import TIMEOUT_S, end_group, environment_for, tail_of
 from marwright.verification.report import Check, failed, passed, skipped
 
 IMPORT, CONTRACT = "handler imports", "handler contract"
@@ -33,22 +33,29 @@ def _probed(folder: Path, handler: str, findings: Path) -> dict[str, Any]:
     program = Path(__file__).with_name("probe.py")
     # -P: the folder of the probe must not be on the path.
     command = [sys.executable, "-P", "-B", str(program), handler, str(findings)]
-    try:
-        done = subprocess.run(
+    # Into a file: a pipe stays open as long as anything that the handler has started.
+    errors = findings.with_name("errors.log")
+    with errors.open("wb") as output:
+        process = subprocess.Popen(
             command,
             cwd=folder,
             env=environment_for(folder),
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=TIMEOUT_S,
-            check=False,
+            stdout=subprocess.DEVNULL,
+            stderr=output,
+            start_new_session=True,
         )
+    try:
+        ended = process.wait(TIMEOUT_S)
     except subprocess.TimeoutExpired:
         return {"error": f"still importing after {TIMEOUT_S} s"}
-    if not findings.is_file():
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        return {"error": f"the process ended with {done.returncode} {' '.join(last)}".strip()}
-    found: dict[str, Any] = json.loads(findings.read_text(encoding="utf-8"))
+    finally:
+        end_group(process)
+    try:
+        found: dict[str, Any] = json.loads(findings.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        last = tail_of(errors).strip().splitlines()[-1:]
+        return {"error": f"the process ended with {ended} {' '.join(last)}".strip()}
     return found
 
 
@@ -64,7 +71,9 @@ def _import_failure(found: dict[str, Any], handler: str) -> Check:
         cure = f"Install {module} in TorchServe's environment, or pack it with --extra-files if it is yours."
         return failed(IMPORT, detail, cure)
     return failed(
-        IMPORT, where + found["error"], f"Make `python -c 'import {Path(handler).stem}'` work beside its files."
+        IMPORT,
+        where + " ".join(found["error"].split()),
+        f"Make `python -c 'import {Path(handler).stem}'` work beside its files.",
     )
 
 

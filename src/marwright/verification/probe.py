@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -47,3 +48,5 @@ def _probed(handler: str) -> dict[str, Any]:
 
 if __name__ == "__main__":
     main(sys.argv[1], Path(sys.argv[2]))
+    # A thread that the handler has started would keep this process alive, as it may in a worker.
+    os._exit(0)

@@ -28,21 +28,24 @@ def verify(file: Path, *, public_key: Path | None = None, run: bool = True) -> R
         run: import the handler and start a worker; both run the archive's code.
 
     Raises:
-        ArchiveError: there is no such file.
+        ArchiveError: there is no such file, or it cannot be read.
         SigningError: the public key cannot be read.
     """
     if not file.is_file():
         raise ArchiveError(f"{file}: no such archive. Build one with `marwright build`.")
-    report = Report(file, [_check_signature(file, public_key)])
+    # What is signed is what is run, even if somebody replaces the file meanwhile.
+    data = None if public_key is None else _bytes(file)
+    report = Report(file, [_check_signature(file, data, public_key)])
     running = [IMPORT, CONTRACT, WORKER, GOLDEN, NEIGHBOURS, LATENCY]
     try:
-        with unpacked(file) as folder:
+        with unpacked(file, data) as folder:
+            del data
             names = files_in(folder)
             size = sum((folder / name).stat().st_size for name in names)
             report.checks.append(passed("unpacks", f"{len(names)} files, {size / 1e6:.1f} MB, none outside its folder"))
             report.checks.append(check_hashes(folder))
             manifest, model = check_manifest(folder)
-            report.checks += [manifest, _check_settings(file) if model else skipped(SETTINGS, "no manifest")]
+            report.checks += [manifest, _check_settings(file, folder) if model else skipped(SETTINGS, "no manifest")]
             code, report.could_execute = code_in(folder)
             report.checks.append(code)
             why_not = _why_not_to_run(report, run, bool(model))
@@ -60,6 +63,13 @@ def verify(file: Path, *, public_key: Path | None = None, run: bool = True) -> R
     return report
 
 
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ArchiveError(f"{file}: cannot be read: {error.strerror or error}.") from error
+
+
 def _why_not_to_run(report: Report, run: bool, has_model: bool) -> str:
     if not run:
         return "--no-run: nothing of it is run"
@@ -68,7 +78,7 @@ def _why_not_to_run(report: Report, run: bool, has_model: bool) -> str:
     return "" if report.checks[0].state != "failed" else "its signature is wrong: nothing of it is run"
 
 
-def _check_signature(file: Path, public_key: Path | None) -> Check:
+def _check_signature(file: Path, data: bytes | None, public_key: Path | None) -> Check:
     name = "signature"
     signature = signature_of(file)
     if public_key is None:
@@ -77,14 +87,14 @@ def _check_signature(file: Path, public_key: Path | None) -> Check:
     cure = "Take neither the archive nor its signature from where these came; ask its maker."
     if not signature.is_file():
         return failed(name, f"there is no {signature.name} beside it", "Sign it: `marwright sign ARCHIVE --key KEY`.")
-    if not signature_holds(file, public_key):
+    if not signature_holds(file, public_key, data):
         return failed(name, f"{signature.name} is not the signature of this archive by {public_key.name}", cure)
     return passed(name, f"every byte is as the owner of {public_key.name} signed it")
 
 
-def _check_settings(file: Path) -> Check:
+def _check_settings(file: Path, folder: Path) -> Check:
     try:
-        found = lint_archive(file)
+        found = lint_archive(file, folder)
     except (LintError, ArchiveError) as error:
         return failed(SETTINGS, str(error).removeprefix(f"{file}: "), "Mend its model-config.yaml and pack it again.")
     errors = [finding for finding in found if finding.severity == "error"]
