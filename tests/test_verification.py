@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 import stat
 import time
 import warnings
 import zipfile
+import zlib
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -310,6 +312,13 @@ def test_changed_missing_and_added_files_are_named(tiny_archive: Path, tmp_path:
     )
 
 
+@pytest.mark.parametrize("hashes", [b"[]", b'[[1, 2], ["a", 3]]', b"{", b"7"])
+def test_a_list_of_hashes_that_is_none_fails(tiny_archive: Path, tmp_path: Path, hashes: bytes) -> None:
+    report = verify(changed(tiny_archive, tmp_path / "goods.mar", {layout.HASHES: hashes}), run=False)
+
+    assert failures(report).keys() == {"hashes"}
+
+
 def entry(name: str, mode: int = 0o100644) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(name)
     info.create_system = 3
@@ -441,6 +450,61 @@ def test_a_pickle_cannot_hide_what_it_imports(tmp_path: Path) -> None:
     assert extra.keys() <= report.could_execute.keys()
 
 
+def test_a_zip_file_cannot_hide_a_pickle(tmp_path: Path) -> None:
+    class Runs:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return eval, ("1",)
+
+    def of(entries: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w", method) as archive:
+            for name, data in entries.items():
+                archive.writestr(name, data)
+        return stream.getvalue()
+
+    evil = pickle.dumps(Runs(), 2)
+    broken = bytearray(of({"archive/data.pkl": b"\x80\x02N." * 50}, zipfile.ZIP_DEFLATED))
+    broken[45:50] = b"\xff" * 5
+    bomb = of({"archive/data.pkl": bytes(300 << 20)}, zipfile.ZIP_DEFLATED)
+    extra = {
+        # To PyTorch only the constants in the folder of the first file make it TorchScript.
+        "elsewhere.pt": of({"archive/data.pkl": evil, "other/constants.pkl": b"N."}),
+        "deeper.pt": of({"archive/data.pkl": evil, "archive/deeper/constants.pkl": b"N."}),
+        "both.pt": of({"archive/data.pkl": evil, "archive/constants.pkl": b"N."}),
+        "broken.pt": bytes(broken),
+        "bomb.pt": bomb,
+        # Readable to unpicklers that are told another encoding, and compressed as joblib does it.
+        "accent.pkl": b"S'\xc3\xa9'\n0cposix\nsystem\n.",
+        "compressed.joblib": zlib.compress(evil),
+    }
+    report = verify(archived(tmp_path, GOOD_HANDLER, extra=extra, config=CONFIG), run=False)
+
+    assert failures(report).keys() == {"no pickles"}
+    for name in extra:
+        assert f"{name} imports " in check(report, "no pickles").detail
+        assert name in report.could_execute
+
+
+def test_code_of_any_name_is_listed(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("helper.py", "print(1)")
+        archive.writestr("fast.so", b"x")
+    extra = {"deps.zip": stream.getvalue(), "libfast.so.1": b"\x7fELF" + b"\0" * 60, "deps.in": b"requests\n"}
+    whole = archived(tmp_path, GOOD_HANDLER, extra=extra, config=CONFIG)
+    with zipfile.ZipFile(whole) as own:
+        manifest = json.loads(own.read(layout.MANIFEST))
+    manifest["model"]["requirementsFile"] = "deps.in"
+    file = changed(whole, tmp_path / "b.mar", {layout.MANIFEST: json.dumps(manifest).encode()})
+    report = verify(file, run=False)
+
+    assert not failures(report)
+    assert "a zip file of Python" in report.could_execute["deps.zip"]
+    assert "a zip file of machine code" in report.could_execute["deps.zip"]
+    assert report.could_execute["libfast.so.1"].startswith("machine code")
+    assert report.could_execute["deps.in"].startswith("packages")
+
+
 def test_saved_tensors_are_told_apart_from_saved_objects(tmp_path: Path) -> None:
     import torch
 
@@ -472,10 +536,15 @@ def test_torchscript_that_writes_files_is_named(tmp_path: Path) -> None:
             return x
 
     torch.jit.script(Writes()).save(str(tmp_path / "writes.pt"))
-    extra = {"writes.pt": (tmp_path / "writes.pt").read_bytes()}
+    # TorchScript's own parser allows blanks and comments inside a name.
+    with zipfile.ZipFile(tmp_path / "writes.pt") as old, zipfile.ZipFile(tmp_path / "spaced.pt", "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(b"torch.save(", b"torch . # save\n  save ("))
+    extra = {name: (tmp_path / name).read_bytes() for name in ("writes.pt", "spaced.pt")}
     report = verify(archived(tmp_path / "a", GOOD_HANDLER, extra=extra, config=CONFIG), run=False)
 
-    assert "calls torch.save" in report.could_execute["writes.pt"]
+    for name in extra:
+        assert "calls torch.save" in report.could_execute[name]
     assert "calls nothing" in report.could_execute["adder.pt"]
 
 

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 from marwright.verification.integrity import files_in
-from marwright.verification.pickles import UNREADABLE, begins_as_pickle, begins_as_zip, names_beyond_tensors
+from marwright.verification.pickles import UNREADABLE, begins_as_pickle, begins_as_zip, names_beyond_tensors, start_of
 from marwright.verification.report import Check, failed, passed
 
 PYTHON = "Python: the worker imports it"
@@ -24,14 +24,26 @@ _BY_SUFFIX = {
     ".dylib": LIBRARY,
     ".pyd": LIBRARY,
 }
-_PICKLE_SUFFIXES = (".pkl", ".pickle", ".pth", ".pt", ".bin", ".joblib", ".ckpt")
+# Linux and macOS; a library may have any name.
+_MACHINE_CODE = (b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
+_PICKLE_SUFFIXES = (".pkl", ".pickle", ".pth", ".pt", ".joblib", ".ckpt")
+# Pickles to PyTorch, plain numbers to many others.
+_PERHAPS_PICKLE_SUFFIXES = (".bin",)
+# What PyTorch's own reader makes of a TorchScript file: its classes, and lists of plain values.
+_OF_TORCHSCRIPT = ("__torch__.", "torch.jit._pickle.")
+# More than any code or pickle in a zip file that is not made to fill the memory.
+_LARGEST_READ = 1 << 28
 # Built into PyTorch; operators of any other kind come with a library of somebody's own.
 _OWN_OPERATORS = re.compile(r"\bops\.(?!(?:aten|prim|prims|quantized|onednn|mkldnn|_quantized|inductor)\b)(\w+\.\w+)")
-_FILE_OPERATORS = re.compile(r"\b(torch\.(?:save|from_file)|ops\.aten\.(?:save|from_file))\(")
+_FILE_OPERATORS = re.compile(r"\b(torch\.(?:save|from_file)|ops\.aten\.(?:save|from_file))\b")
 
 
-def code_in(folder: Path) -> tuple[Check, dict[str, str]]:
+def code_in(folder: Path, requirements: str | None = None) -> tuple[Check, dict[str, str]]:
     """Look through an unpacked archive.
+
+    Args:
+        folder: where it is.
+        requirements: the file of packages that its manifest names.
 
     Returns:
         whether it has no pickle that could run anything, and every file that could execute code with how.
@@ -40,19 +52,22 @@ def code_in(folder: Path) -> tuple[Check, dict[str, str]]:
     pickles: dict[str, list[str]] = {}
     for name in files_in(folder):
         file = folder / name
-        if (how := _BY_SUFFIX.get(file.suffix.lower())) is not None:
+        how, in_zip = _in_zip(file) if zipfile.is_zipfile(file) else ("", [])
+        if how := how or _by_name(file, name == requirements):
             could_execute[name] = how
-        elif file.name.startswith("requirements") and file.suffix == ".txt":
-            could_execute[name] = REQUIREMENTS
-        else:
-            how, in_zip = _in_zip(file) if zipfile.is_zipfile(file) else ("", [])
-            if how:
-                could_execute[name] = how
-            # A zip file may begin with a pickle: it is one to those who read from the start.
-            if imported := sorted({*in_zip, *_pickle_imports(file)}):
-                pickles[name] = imported
+        # A zip file may begin with a pickle: it is one to those who read from the start.
+        if imported := sorted({*in_zip, *_pickle_imports(file)}):
+            pickles[name] = imported
     could_execute |= {name: f"a pickle that imports {', '.join(imported)}" for name, imported in pickles.items()}
     return _verdict(pickles), dict(sorted(could_execute.items()))
+
+
+def _by_name(file: Path, named_in_manifest: bool) -> str:
+    if (how := _BY_SUFFIX.get(file.suffix.lower())) is not None:
+        return how
+    if named_in_manifest or (file.name.startswith("requirements") and file.suffix == ".txt"):
+        return REQUIREMENTS
+    return LIBRARY if start_of(file) in _MACHINE_CODE else ""
 
 
 def _verdict(pickles: dict[str, list[str]]) -> Check:
@@ -73,16 +88,29 @@ def _in_zip(file: Path) -> tuple[str, list[str]]:
     try:
         with zipfile.ZipFile(file) as archive:
             names = archive.namelist()
-            if any(name.endswith("/constants.pkl") for name in names):
-                code = [archive.read(name).decode(errors="replace") for name in names if name.endswith(".py")]
-                return _torchscript("\n".join(code)), []
-            pickles = [name for name in names if name.endswith(".pkl")]
-            return "", sorted({found for name in pickles for found in names_beyond_tensors(archive.read(name))})
-    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError) as error:
-        return f"a zip file that cannot be read: {error}", []
+            # PyTorch takes the folder of the first file for the one that counts.
+            is_torchscript = names[:1] and f"{names[0].partition('/')[0]}/constants.pkl" in names
+            found = {
+                one for name in names if name.endswith(".pkl") for one in names_beyond_tensors(_read(archive, name))
+            }
+            if is_torchscript:
+                code = [_read(archive, name).decode(errors="replace") for name in names if name.endswith(".py")]
+                return _torchscript("\n".join(code)), [one for one in found if not one.startswith(_OF_TORCHSCRIPT)]
+            kinds = {_BY_SUFFIX.get(Path(name).suffix.lower(), "") for name in names} - {""}
+            return "; ".join(f"a zip file of {how}" for how in sorted(kinds)), sorted(found)
+    except Exception:  # whatever a malformed zip file raises
+        return "", [UNREADABLE]
+
+
+def _read(archive: zipfile.ZipFile, name: str) -> bytes:
+    if archive.getinfo(name).file_size > _LARGEST_READ:
+        raise ValueError(name)
+    return archive.read(name)
 
 
 def _torchscript(code: str) -> str:
+    # Blanks and comments may stand between the parts of a name.
+    code = "\n".join(re.sub(r"\s*\.\s*", ".", text) for text in (code, re.sub("#.*", "", code)))
     files = sorted(set(_FILE_OPERATORS.findall(code)))
     own = sorted(set(_OWN_OPERATORS.findall(code)))
     if files:
@@ -92,7 +120,8 @@ def _torchscript(code: str) -> str:
 
 def _pickle_imports(file: Path) -> list[str]:
     """What a file imports if it is a pickle; those of the oldest protocols have no mark, only a customary name."""
-    marked = begins_as_pickle(file)
-    if begins_as_zip(file) or (not marked and file.suffix.lower() not in _PICKLE_SUFFIXES):
+    suffix = file.suffix.lower()
+    certain = begins_as_pickle(file) or suffix in _PICKLE_SUFFIXES
+    if begins_as_zip(file) or not (certain or suffix in _PERHAPS_PICKLE_SUFFIXES):
         return []
-    return [name for name in names_beyond_tensors(file.read_bytes()) if marked or name != UNREADABLE]
+    return [name for name in names_beyond_tensors(file.read_bytes()) if certain or name != UNREADABLE]

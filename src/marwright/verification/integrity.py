@@ -24,9 +24,11 @@ def check_hashes(folder: Path) -> Check:
     if not (folder / layout.HASHES).is_file():
         return skipped(name, f"it has no {layout.HASHES}; archives of marwright carry one")
     try:
-        hashes = dict(read_json(folder / layout.HASHES))
-    except (ValueError, TypeError, RecursionError) as error:
+        hashes = read_json(folder / layout.HASHES)
+    except (ValueError, RecursionError) as error:
         return failed(name, f"{layout.HASHES} cannot be read: {error}", REBUILD)
+    if not isinstance(hashes, dict):
+        return failed(name, f"{layout.HASHES} is no list of hashes by file", REBUILD)
     own = set(files_in(folder)) - {layout.HASHES}
     wrong = [f"{file} has changed" for file in sorted(own & hashes.keys()) if sha256_of(folder / file) != hashes[file]]
     wrong += [f"{file} is missing" for file in sorted(hashes.keys() - own)]

@@ -32,7 +32,7 @@ _HARMLESS = frozenset(
     }
 )
 _HARMLESS_KINDS = re.compile(r"torch\.(\w+Storage|u?int\d+|b?float\d+\w*|double|half|bfloat16|bool|long|complex\d+)")
-UNREADABLE = "a part that is no pickle"
+UNREADABLE = "a part that cannot be read"
 HIDDEN = "a name that does not stand in it"
 
 
@@ -62,16 +62,17 @@ def names_beyond_tensors(data: bytes) -> list[str]:
 
 def begins_as_pickle(file: Path) -> bool:
     """Whether a file begins as a pickle of protocol 2 or later does."""
-    start = _start(file)
+    start = start_of(file)
     return len(start) > 1 and start[0] == 0x80 and 2 <= start[1] <= 5
 
 
 def begins_as_zip(file: Path) -> bool:
     """Whether a file begins as a zip file does: nothing that reads pickles gets beyond that."""
-    return _start(file) == b"PK\x03\x04"
+    return start_of(file) == b"PK\x03\x04"
 
 
-def _start(file: Path) -> bytes:
+def start_of(file: Path) -> bytes:
+    """The first four bytes of a file, or fewer."""
     with file.open("rb") as opened:
         return opened.read(4)
 

@@ -46,7 +46,7 @@ def verify(file: Path, *, public_key: Path | None = None, run: bool = True) -> R
             report.checks.append(check_hashes(folder))
             manifest, model = check_manifest(folder)
             report.checks += [manifest, _check_settings(file, folder) if model else skipped(SETTINGS, "no manifest")]
-            code, report.could_execute = code_in(folder)
+            code, report.could_execute = code_in(folder, model.get("requirementsFile"))
             report.checks.append(code)
             why_not = _why_not_to_run(report, run, bool(model))
             if why_not:
