@@ -64,7 +64,9 @@ MODEL_TRAPS = [
     ("not-a-whole-number", {"responseTimeout": "30s"}),
     ("not-a-whole-number", {"responseTimeout": "true"}),
     ("not-a-whole-number", {"jobQueueSize": ""}),
+    ("not-a-whole-number", {"responseTimeout": "3000000000"}),
     ("number-too-small", {"batchSize": "0"}),
+    ("number-too-small", {"minWorkers": "0", "maxWorkers": "4"}),
     ("number-too-small", {"maxBatchDelay": "-1"}),
     ("not-true-or-false", {"useJobTicket": '"true"'}),
     ("unknown-choice", {"deviceType": "cuda"}),
@@ -91,6 +93,7 @@ SERVER_TRAPS = [
     ("not-a-whole-number", {"job_queue_size": "100 # requests"}),
     ("not-a-whole-number", {"job_queue_size": "100 "}),
     ("not-a-whole-number", {"default_response_timeout": "30s"}),
+    ("not-a-whole-number", {"max_request_size": "3000000000"}),
     ("not-true-or-false", {"prefer_direct_buffer": "yes"}),
     ("not-true-or-false", {"enable_metrics_api": "true "}),
     ("unknown-key", {"batch_size": "8"}),
@@ -99,6 +102,8 @@ SERVER_TRAPS = [
     ("models-not-json", {"models": "{a: 1"}),
     ("models-not-json", {"models": '{"a": 1}'}),
     ("settings-under-another-name", {"models": MODELS, "load_models": "b=a.mar"}),
+    ("settings-under-another-name", {"models": MODELS, "load_models": "b=a.mar,d.mar"}),
+    ("settings-under-another-name", {"models": MODELS, "load_models": "b=c.mar"}),
     ("more-workers-than-cores", {"default_workers_per_model": "5"}),
     ("asynchronous-logging-too-late", {"async_logging": "true"}),
     ("a-log-line-per-request", {"vmargs": None}),
@@ -112,6 +117,7 @@ SERVER_TRAPS = [
     ("management-open-to-the-network", {"management_address": "https://10.0.0.3:8081"}),
     ("metrics-open-to-the-network", {"metrics_address": "http://0.0.0.0:8082"}),
     ("tokens-in-clear-text", {"inference_address": "http://0.0.0.0:8080"}),
+    ("tokens-in-clear-text", {"grpc_inference_address": "0.0.0.0"}),
     ("packages-installed-by-archives", {"install_py_dep_per_model": "true"}),
     ("any-web-page", {"cors_allowed_origin": "*"}),
 ]
@@ -156,6 +162,14 @@ def test_what_is_well_written_has_no_finding(tmp_path: Path) -> None:
     assert model(tmp_path, {"deviceType": "GPU", "deviceIds": "[0, 1]", "useJobTicket": "true"}, section) == []
     assert server(tmp_path, {"load_models": "a.mar,c=d.mar", "models": MODELS}) == []
     assert server(tmp_path, {"load_models": "all", "models": MODELS, "inference_address": "http://[::1]:8080"}) == []
+    # The name in the manifest of pt_v2.mar may be a, whatever its file is called.
+    assert server(tmp_path, {"load_models": "pt_v2.mar", "models": MODELS}) == []
+    assert (
+        server(tmp_path, {"inference_address": "unix:/tmp/inference.sock", "management_address": "http://127.0.0.2"})
+        == []
+    )
+    assert server(tmp_path, {"grpc_inference_address": "0.0.0.0", "enable_grpc_ssl": "true"}) == []
+    assert server(tmp_path, {"job_queue_size": "+100"}) == []
     assert server(tmp_path, MODEL_API | {"allowed_urls": r"https://store\.internal/.*"})[0].rule == "model-api"
 
 
@@ -177,6 +191,24 @@ def test_the_line_of_a_setting_is_shown_after_one_that_goes_over_several(tmp_pat
 )
 def test_the_nearest_known_key_is_named(tmp_path: Path, key: str, meant: str) -> None:
     assert [f.cure for f in model(tmp_path, {key: "8"})] == [f"you probably mean {meant}"]
+
+
+def test_a_file_that_java_has_written_is_read_as_java_reads_it(tmp_path: Path) -> None:
+    escaped = (
+        "inference_address=http\\://127.0.0.1\\:8080\n"
+        'models={\\n  "a"\\: {"1.0"\\: {"batchSize"\\: 4}}\\n}\n'
+        "load_models=a.mar\n"
+        "cors_allowed_origin=\\u002a\n"
+    )
+    (finding,) = server(tmp_path, {"inference_address": None}, escaped)
+
+    assert finding.rule == "any-web-page"
+
+
+def test_no_workers_at_least_are_one(tmp_path: Path) -> None:
+    (finding,) = model(tmp_path, {"minWorkers": "0", "maxWorkers": "4"})
+
+    assert (finding.rule, finding.cure) == ("number-too-small", "write 1 or more")
 
 
 # --- what we ship and make ---------------------------------------------------------------------------------------
@@ -276,6 +308,8 @@ def test_the_server_keys_are_those_of_the_installed_torchserve() -> None:
         ("a.yaml", "a: [", "not YAML"),
         ("a.yaml", "- 1", "settings as `key: value`"),
         ("a.yaml", "1: 2", "settings as `key: value`"),
+        ("a.yaml", "batchSize: 2024-99-99", "not YAML"),
+        ("a.yaml", "!!set {batchSize, maxWorkers}", "settings as `key: value`"),
         ("a.yaml", "name: x\ndata: {}", "a configuration for `marwright build`"),
         ("a.yml", "mode: prometheus", "not a model's configuration"),
         ("a.properties", "a=\0", "null bytes"),

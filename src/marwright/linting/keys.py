@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 # ModelConfig: whole numbers with the least one that is not ignored.
 MODEL_INTEGERS = {
-    "minWorkers": 0,
+    "minWorkers": 1,
     "maxWorkers": 0,
     "batchSize": 1,
     "maxBatchDelay": 0,

@@ -14,7 +14,7 @@ from marwright.linting.keys import (
     SERVER_KEYS,
     nearest,
 )
-from marwright.linting.model_settings import ModelSettings
+from marwright.linting.model_settings import ModelSettings, is_java_integer
 
 Problems = Iterator[Problem]
 
@@ -32,16 +32,18 @@ def not_a_whole_number(settings: ModelSettings) -> Problems:
     """TorchServe takes a number that YAML reads as anything else for missing."""
     for key in MODEL_INTEGERS:
         value = settings.values.get(key)
-        if key in settings.values and (not isinstance(value, int) or isinstance(value, bool)):
-            reason = f"{key}: {value!r} is not a whole number to YAML, so TorchServe drops it with one line in its log"
+        if key in settings.values and not is_java_integer(value):
+            reason = (
+                f"{key}: {value!r} is no whole number of 32 bits to YAML: TorchServe drops it, with a line in its log"
+            )
             yield Problem(key, reason, f"write {key}: 16, without quotes, point or unit")
 
 
 def number_too_small(settings: ModelSettings) -> Problems:
-    """TorchServe drops numbers below the least."""
+    """TorchServe drops numbers below the least with a line in its log, or raises them to it and says nothing."""
     for key, least in MODEL_INTEGERS.items():
         if (value := settings.integer(key, least)) < least:
-            yield Problem(key, f"{key}: {value} is dropped with one line in the log", f"write {least} or more")
+            yield Problem(key, f"{key}: {value} is too small, and does not count", f"write {least} or more")
 
 
 def not_true_or_false(settings: ModelSettings) -> Problems:
@@ -87,6 +89,8 @@ def key_twice(settings: ModelSettings) -> Problems:
 def min_workers_without_max(settings: ModelSettings) -> Problems:
     """The two only count together."""
     least, most = settings.integer("minWorkers", 0), settings.integer("maxWorkers", 0)
+    if "minWorkers" in settings.values and least <= 0:
+        return  # number_too_small says it: TorchServe takes one worker
     if least > 0 and most < least:
         reason = f"minWorkers: {least} is dropped unless maxWorkers is at least as large"
         yield Problem("minWorkers", reason, f"add maxWorkers: {least}")

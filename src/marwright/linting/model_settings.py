@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import yaml
 
@@ -28,7 +28,12 @@ class ModelSettings:
     def integer(self, key: str, default: int) -> int:
         """A number as TorchServe has it after reading: anything but a whole number counts as missing."""
         value = self.values.get(key)
-        return value if isinstance(value, int) and not isinstance(value, bool) else default
+        return value if is_java_integer(value) else default
+
+
+def is_java_integer(value: object) -> TypeGuard[int]:
+    """Whether YAML gives Java a whole number of 32 bits, the only kind that TorchServe takes."""
+    return isinstance(value, int) and not isinstance(value, bool) and -(1 << 31) <= value < 1 << 31
 
 
 def read_model_settings(file: str, text: str, *, cores: int, threads: int | None = None) -> ModelSettings:
@@ -46,11 +51,13 @@ def read_model_settings(file: str, text: str, *, cores: int, threads: int | None
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         values = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise LintError(f"{file}: not YAML: {' '.join(str(error).split())}") from error
     if node is None:
         return ModelSettings({}, cores=cores, threads=threads)
-    if not isinstance(node, yaml.MappingNode) or not all(isinstance(key, str) for key in values):
+    if not (
+        isinstance(node, yaml.MappingNode) and isinstance(values, dict) and all(isinstance(k, str) for k in values)
+    ):
         raise LintError(f"{file}: a model's configuration is settings as `key: value`, such as `batchSize: 16`.")
     if {"data", "name"} <= values.keys():
         raise LintError(f"{file}: a configuration for `marwright build`, which checks it; lint the archive it gives.")

@@ -65,12 +65,13 @@ def metrics_open_to_the_network(settings: ServerSettings) -> Problems:
 
 
 def tokens_in_clear_text(settings: ServerSettings) -> Problems:
-    """A token over plain HTTP is anybody's."""
+    """A token without TLS is anybody's."""
     if settings.asks_for_tokens:
         for key, scheme in settings.open_addresses():
-            if scheme == "http" and key != "metrics_address":
-                reason = f"{key} takes tokens over plain HTTP from other machines: whoever listens has them"
-                yield Problem(key, reason, "bind it to 127.0.0.1 behind a proxy that speaks TLS, or use https://")
+            plain = not settings.true("enable_grpc_ssl") if key.startswith("grpc_") else scheme != "https"
+            if plain and key != "metrics_address":
+                reason = f"{key} takes tokens from other machines without TLS: whoever listens has them"
+                yield Problem(key, reason, "bind it to 127.0.0.1 behind a proxy that speaks TLS, or use TLS here")
 
 
 def packages_installed_by_archives(settings: ServerSettings) -> Problems:

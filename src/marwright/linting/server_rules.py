@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
@@ -16,8 +17,10 @@ def not_a_whole_number(settings: ServerSettings) -> Problems:
     """Java parses the value as it stands, with blanks and comments at its end."""
     for key in sorted(SERVER_INTEGERS & settings.values.keys()):
         value = settings.values[key]
-        if not value.removeprefix("-").isdecimal():
-            reason = f"{key}={value!r} is not a number to Java, and TorchServe ends with a NumberFormatException"
+        if not _is_java_integer(value):
+            reason = (
+                f"{key}={value!r} is no number of 32 bits to Java, and TorchServe ends with a NumberFormatException"
+            )
             yield Problem(key, reason, "digits alone: no blank, unit or comment after them")
 
 
@@ -59,12 +62,18 @@ def models_not_json(settings: ServerSettings) -> Problems:
 
 
 def settings_under_another_name(settings: ServerSettings) -> Problems:
-    """Settings are looked up by the name and version that a model is loaded under, which may not be its file's."""
+    """Settings are looked up by the name that a model is loaded under: ``NAME=FILE`` takes those of NAME.
+
+    A file without a name is loaded under the name in its manifest, so then any settings may be the right ones, but for
+    those of a file that was given another name.
+    """
     loaded = settings.loaded()
-    if not loaded or any(file.lower() == "all" for _, file in loaded):
-        return
-    names = {name or PurePosixPath(file).name.partition(".")[0] for name, file in loaded}
+    names = {name for name, _ in loaded if name}
+    renamed = {PurePosixPath(file).name.removesuffix(".mar") for name, file in loaded if name}
+    all_named = loaded and len(names) == len(loaded)
     for name in sorted(_models_or_none(settings).keys() - names):
+        if not all_named and name not in renamed:
+            continue
         reason = f"load_models loads {', '.join(sorted(names))}: the settings that models has for {name} are ignored"
         cure = "write them into the archive's model-config.yaml, or give both the same name; GET /models/NAME shows it"
         yield Problem("models", reason, cure)
@@ -92,6 +101,10 @@ def a_log_line_per_request(settings: ServerSettings) -> Problems:
         reason = "TorchServe's own log configuration writes lines for every request, a sixth of the throughput"
         cure = "name a quieter one: vmargs=-Dlog4j.configurationFile=configs/log4j2.xml (`marwright serve` brings one)"
         yield Problem("vmargs", reason, cure)
+
+
+def _is_java_integer(value: str) -> bool:
+    return re.fullmatch(r"[+-]?\d{1,10}", value) is not None and -(1 << 31) <= int(value) < 1 << 31
 
 
 def _models_or_none(settings: ServerSettings) -> dict[str, dict[str, dict[str, object]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -10,10 +11,14 @@ from typing import Any
 
 from marwright.errors import LintError
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]", "::1"})
 HTTP_ADDRESSES = ("inference_address", "management_address", "metrics_address")
 GRPC_ADDRESSES = ("grpc_inference_address", "grpc_management_address")
-_SEPARATOR = re.compile(r"\s*[=:]\s*|\s+")
+# Java's line ends and blanks, which are fewer than Python's.
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_BLANKS = " \t\f"
+_KEY = re.compile(r"(?:\\.|[^\\=: \t\f])*")
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))")
+_ESCAPED = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 _HOST = re.compile(r"(?:(?P<scheme>\w+)://)?(?P<host>\[[^]]*]|[^:/]*)")
 
 
@@ -38,8 +43,9 @@ class ServerSettings:
     def open_addresses(self) -> Iterator[tuple[str, str]]:
         """The key and scheme of every address that other machines can reach."""
         for key in (*HTTP_ADDRESSES, *GRPC_ADDRESSES):
-            match = _HOST.match(self.values.get(key, "127.0.0.1").strip())
-            if match and match["host"].lower() not in LOOPBACK:
+            value = self.values.get(key, "127.0.0.1").strip()
+            match = _HOST.match(value)
+            if match and not value.startswith("unix:") and not _is_loopback(match["host"]):
                 yield key, (match["scheme"] or "").lower()
 
     def models(self) -> dict[str, dict[str, dict[str, Any]]]:
@@ -88,8 +94,8 @@ def read_server_settings(file: str, data: bytes, *, cores: int) -> ServerSetting
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
     """Lines that say something, without blanks at their start; a backslash at the end goes on in the next one."""
     first, gathered = 0, ""
-    for number, line in enumerate(text.splitlines(), 1):
-        rest = line.lstrip()
+    for number, line in enumerate(_LINE_END.split(text), 1):
+        rest = line.lstrip(_BLANKS)
         if not gathered and (not rest or rest[0] in "#!"):
             continue
         first = first if gathered else number
@@ -104,5 +110,26 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _divided(line: str) -> tuple[str, str]:
-    match = _SEPARATOR.search(line)
-    return (line, "") if match is None else (line[: match.start()], line[match.end() :])
+    match = _KEY.match(line)
+    end = match.end() if match else 0
+    rest = line[end:].lstrip(_BLANKS)
+    if rest.startswith(("=", ":")):
+        rest = rest[1:].lstrip(_BLANKS)
+    return _unescaped(line[:end]), _unescaped(rest)
+
+
+def _unescaped(text: str) -> str:
+    """Without backslashes, which stand before any character in files that Java has written."""
+
+    def plain(match: re.Match[str]) -> str:
+        return chr(int(match[1], 16)) if match[1] else _ESCAPED.get(match[2], match[2])
+
+    # Characters beyond 16 bits are written as two escapes.
+    return _ESCAPE.sub(plain, text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
