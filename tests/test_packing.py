@@ -116,7 +116,7 @@ def test_a_date_before_zip_files_becomes_the_first_they_can_hold(
         assert {info.date_time[0] for info in archive.infolist()} == {shown}
 
 
-@pytest.mark.parametrize("date", ["yesterday", "-5", "1.5", "4354819200"])
+@pytest.mark.parametrize("date", ["yesterday", "-5", "1.5", "4354819200", "9" * 5000])
 def test_a_date_that_is_none_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, date: str) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", date)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import random
 import shutil
@@ -99,26 +100,62 @@ def test_a_private_key_is_its_owners_alone_and_never_overwritten(keys: tuple[Pat
     assert keys[0].read_bytes() == before
 
 
+def private_pem_of(algorithm: bytes) -> bytes:
+    """A private key of 32 bytes under any algorithm's number (RFC 8410)."""
+    inner = b"\x02\x01\x00\x30" + bytes([len(algorithm)]) + algorithm + b"\x04\x22\x04\x20" + bytes(range(32))
+    encoded = base64.encodebytes(b"\x30" + bytes([len(inner)]) + inner)
+    return b"-----BEGIN PRIVATE KEY-----\n" + encoded + b"-----END PRIVATE KEY-----\n"
+
+
+def test_a_place_that_cannot_be_written_has_a_sentence(archive: Path, keys: tuple[Path, Path], tmp_path: Path) -> None:
+    signature_of(archive).mkdir()
+    with pytest.raises(SigningError, match=f"^{signature_of(archive)}: cannot be written: "):
+        sign(archive, keys[0])
+    assert {path.name for path in tmp_path.iterdir()} == {"keys", "goods.mar", "goods.mar.sig"}
+
+    (tmp_path / "new.key.pub").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SigningError, match="exists already"):
+        new_key(tmp_path / "new.key")
+    assert not (tmp_path / "elsewhere").exists()
+    assert not (tmp_path / "new.key").exists()
+
+
 def test_each_unusable_key_has_a_sentence(archive: Path, keys: tuple[Path, Path], tmp_path: Path) -> None:
     from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
+    from cryptography.hazmat.primitives.serialization import (
+        BestAvailableEncryption,
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+        PublicFormat,
+    )
 
     private = ec.generate_private_key(ec.SECP256R1())
     secret = BestAvailableEncryption(b"secret")
-    encrypted, garbage = tmp_path / "encrypted.key", tmp_path / "garbage.key"
+    encrypted, garbage, curve = (tmp_path / f"{name}.key" for name in ("encrypted", "garbage", "curve"))
+    curve.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    # An algorithm that nobody knows: the number of Ed25519 with another last digit.
+    unknown = tmp_path / "unknown.key"
+    pem = private_pem_of(b"\x06\x03\x2b\x65\x7f")
+    unknown.write_bytes(pem)
     encrypted.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, secret))
     garbage.write_bytes(b"not a key")
     for key, sentence in (
         (tmp_path / "missing.key", "cannot be read"),
         (encrypted, "encrypted"),
         (garbage, "no private key"),
+        (curve, "not an Ed25519 key"),
+        (unknown, "no private key"),
         (keys[1], "no private key"),
     ):
         with pytest.raises(SigningError, match=f"^{key}: .*{sentence}"):
             sign(archive, key)
     sign(archive, keys[0])
-    with pytest.raises(SigningError, match="no public key"):
-        signature_holds(archive, keys[0])
+    public_curve = tmp_path / "curve.pub"
+    public_curve.write_bytes(private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    for key, sentence in ((keys[0], "no public key"), (public_curve, "not an Ed25519 key"), (archive, "no public key")):
+        with pytest.raises(SigningError, match=f"^{key}: .*{sentence}"):
+            signature_holds(archive, key)
     assert not signature_of(archive.with_name("other.mar")).exists()
 
 

@@ -115,6 +115,6 @@ def source_date() -> int:
         ArchiveError: SOURCE_DATE_EPOCH is no such number.
     """
     given = os.environ.get("SOURCE_DATE_EPOCH") or str(ZIP_EPOCH)
-    if not given.isdecimal() or int(given) > ZIP_END:
+    if not (given.isascii() and given.isdecimal()) or len(given) > 20 or int(given) > ZIP_END:
         raise ArchiveError(f"SOURCE_DATE_EPOCH={given}: give seconds since 1970, before the year 2108")
     return max(ZIP_EPOCH, int(given))

@@ -37,14 +37,16 @@ def new_key(file: Path) -> Path:
 
     key = Ed25519PrivateKey.generate()
     public = file.with_name(f"{file.name}.pub")
-    if file.exists() or public.exists():
-        raise SigningError(f"{file if file.exists() else public} exists already; a key is never overwritten.")
+    # A link that leads nowhere exists too: the key would be written where it points to.
+    if there := [one for one in (file, public) if one.exists() or one.is_symlink()]:
+        raise SigningError(f"{there[0]} exists already; a key is never overwritten.")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         # Private from its first moment on; and never through a link or over a file that has come in between.
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
             opened.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+        with replacing(public) as partial:
+            partial.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     except OSError as error:
         raise SigningError(f"{file}: no key can be written there: {error.strerror or error}.") from error
     return public
@@ -57,13 +59,17 @@ def sign(archive: Path, key: Path) -> Path:
         the signature's file.
 
     Raises:
-        SigningError: the archive or the key cannot be read.
+        SigningError: the archive or the key cannot be read, or the signature cannot be written.
     """
     private = _private_key(key)
     signature = private.sign(_bytes_of(archive))
-    with replacing(signature_of(archive)) as partial:
-        partial.write_bytes(signature)
-    return signature_of(archive)
+    file = signature_of(archive)
+    try:
+        with replacing(file) as partial:
+            partial.write_bytes(signature)
+    except OSError as error:
+        raise SigningError(f"{file}: cannot be written: {error.strerror or error}.") from error
+    return file
 
 
 def signature_holds(archive: Path, public_key: Path, data: bytes | None = None) -> bool:
@@ -89,6 +95,7 @@ def signature_holds(archive: Path, public_key: Path, data: bytes | None = None) 
 
 def _private_key(file: Path) -> Ed25519PrivateKey:
     _need_cryptography()
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -96,7 +103,7 @@ def _private_key(file: Path) -> Ed25519PrivateKey:
         key = load_pem_private_key(_bytes_of(file), password=None)
     except TypeError as error:
         raise SigningError(f"{file}: encrypted; decrypt it with `openssl pkey -in {file} -out KEY`.") from error
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise SigningError(f"{file}: no private key. Make one with `marwright keygen KEY`.") from error
     if isinstance(key, Ed25519PrivateKey):
         return key
@@ -105,12 +112,13 @@ def _private_key(file: Path) -> Ed25519PrivateKey:
 
 def _public_key(file: Path) -> Ed25519PublicKey:
     _need_cryptography()
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     try:
         key = load_pem_public_key(_bytes_of(file))
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise SigningError(f"{file}: no public key. `marwright keygen KEY` writes one as KEY.pub.") from error
     if isinstance(key, Ed25519PublicKey):
         return key
