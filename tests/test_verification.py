@@ -21,6 +21,7 @@ from conftest import PROJECT, marwright
 from foreign_archives import GOOD_HANDLER, archived, changed
 
 from marwright.archive import layout
+from marwright.archive.golden import difference
 from marwright.archive.signing import new_key, sign, signature_holds, signature_of
 from marwright.archive.station import build_archive
 from marwright.archive.worker import TIMEOUT_S, running
@@ -94,6 +95,17 @@ def test_an_archive_of_torch_model_archiver_holds_and_says_what_was_not_checked(
 )
 def test_every_kind_of_handler_that_torchserve_takes_holds(tmp_path: Path, handler: str) -> None:
     assert not failures(verify(archived(tmp_path, handler, config=CONFIG)))
+
+
+def test_a_handler_that_is_a_package_holds(tmp_path: Path) -> None:
+    whole = archived(tmp_path / "a", GOOD_HANDLER, config=CONFIG)
+    with zipfile.ZipFile(whole) as own:
+        manifest = json.loads(own.read(layout.MANIFEST))
+    manifest["model"]["handler"] = "adding"
+    changes = {"handler.py": None, "adding/__init__.py": GOOD_HANDLER.encode()}
+    file = changed(whole, tmp_path / "b.mar", changes | {layout.MANIFEST: json.dumps(manifest).encode()})
+
+    assert not failures(verify(file))
 
 
 # --- handlers that TorchServe would not take ---------------------------------------------------------------------
@@ -255,6 +267,19 @@ def test_wrong_answers_are_found(tiny_archive: Path, tmp_path: Path, methods: st
 
     found = failures(report)
     assert detail in found[name], found
+
+
+@pytest.mark.parametrize(
+    ("answer", "off"),
+    [({"tea": 0.9}, 0.07), ({"rice": 0.95}, 0.92), ({}, 0.97), ({"tea": 0.97, "rice": 0.02}, 0.0)],
+    ids=str,
+)
+def test_another_label_is_not_taken_for_the_recorded_one(answer: dict[str, float], off: float) -> None:
+    assert difference([{"label": "tea", "probability": 0.97}], answer) == pytest.approx(off)
+
+
+def test_either_of_two_labels_that_are_as_likely_may_be_the_last() -> None:
+    assert difference([{"label": "tea", "probability": 0.501}], {"rice": 0.5}) == pytest.approx(0.001)
 
 
 def test_a_handler_that_gives_no_labels_has_a_sentence(tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ def difference(recorded: Sequence[Mapping[str, Any]], answer: Mapping[str, float
     Args:
         recorded: ``{"label": …, "probability": …}``, best first.
         answer: label to probability, as many labels as are recorded. Of two labels that are nearly as likely either
-            may be the last one, so a label that is missing is taken to have the probability of the last one.
+            may be the last one, so a label that is missing is taken to be as likely as it can be: no more than the
+            last one, and no more than what the others leave of 1.
     """
-    least = min(answer.values(), default=0.0)
+    least = min([*answer.values(), 1 - sum(answer.values())]) if answer else 0.0
     differences = [abs(one["probability"] - answer.get(one["label"], least)) for one in recorded]
     return max(value if math.isfinite(value) else math.inf for value in differences)

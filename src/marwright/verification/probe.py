@@ -5,7 +5,7 @@ Arguments: the handler as the manifest names it, and the file for the findings.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import json
 import os
 import sys
@@ -26,8 +26,8 @@ def _probed(handler: str) -> dict[str, Any]:
     name = Path(file).name.removesuffix(".py")
     try:
         # TorchServe hides an import that fails inside the handler: it then looks for a handler of its own.
-        own = Path(f"{name}.py").is_file()
-        module = importlib.import_module(name if own else f"ts.torch_handler.{name}")
+        there = importlib.util.find_spec(name) is not None
+        module = importlib.import_module(name if there else f"ts.torch_handler.{name}")
     except BaseException as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
