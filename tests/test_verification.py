@@ -402,6 +402,8 @@ def test_a_small_archive_that_would_fill_the_disk_is_not_unpacked(tmp_path: Path
             {"model": {"modelName": "a", "modelVersion": "1", "handler": "h.py", "modelFile": "../../etc/passwd"}},
             "modelFile '../../etc/passwd'",
         ),
+        ({"model": {"modelName": "a", "modelVersion": "1", "handler": "a\0b"}}, "does not say handler"),
+        ({"model": {"modelName": "\ud800", "modelVersion": "1", "handler": "a"}}, "does not say modelName"),
         ([], "describes no model"),
     ],
 )

@@ -111,8 +111,9 @@ def _description_of(file: Path) -> Iterator[None]:
 
 def _model_in(manifest: Any) -> dict[str, Any]:
     model: dict[str, Any] = manifest["model"]
-    if not all(isinstance(model[key], str) for key in ("modelName", "handler")):
-        raise TypeError("the manifest must name a model and its handler")
+    # Neither a null byte nor half a character gets as far as a worker.
+    if not all(isinstance(model[key], str) and model[key].isprintable() for key in ("modelName", "handler")):
+        raise TypeError("the manifest must name a model and its handler, in printable characters")
     return model
 
 

@@ -66,4 +66,4 @@ def check_manifest(folder: Path) -> tuple[Check, dict[str, Any]]:
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value != ""
+    return isinstance(value, str) and value != "" and value.isprintable()
