@@ -10,7 +10,6 @@ import time
 import warnings
 import zipfile
 import zlib
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any

@@ -42,7 +42,7 @@ def reference_of(
     """
     from tokenizers import Tokenizer
 
-    from marwright.export.measuring import logits_of
+    from marwright.logits import logits_of
     from marwright.modules.pretrained import HuggingFaceClassifier
     from marwright.tokenization import pad_id, token_ids
 

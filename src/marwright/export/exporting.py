@@ -9,7 +9,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from marwright.export.parity import Module
+from marwright.logits import Module
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from marwright.errors import ExportError
 from marwright.export.exporting import Exported, Source
-from marwright.export.parity import Module
 from marwright.files import replacing
+from marwright.logits import Module
 
 
 def export_onnx(source: Source, file: Path) -> Exported:
