@@ -15,7 +15,7 @@ from marwright.config import ExportConfig
 from marwright.export import measuring, torchscript
 from marwright.export.parity import Difference, check, compare, shape_table
 from marwright.files import read_json, stable_json, write_text
-from marwright.metrics import scores
+from marwright.metrics import expected_calibration_error, reliability, scores, softmax
 from marwright.modules.packed_bert import PackedBert
 from marwright.modules.pretrained import HuggingFaceClassifier, load_module
 from marwright.modules.static_bert import StaticInt8Bert, compressed_module
@@ -100,6 +100,7 @@ def export(
     logits = measuring.logits_of(exported, rows, filler, "test answers of the exported module")
     card["test"] = scores(logits, labels) | {
         "rows": len(rows),
+        "calibration_error": expected_calibration_error(reliability(softmax(logits), labels)),
         "same_label_as_student": float((logits.argmax(1) == student_logits.argmax(1)).mean()),
         "student_accuracy": float((student_logits.argmax(1) == labels).mean()),
     }
