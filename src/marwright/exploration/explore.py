@@ -17,6 +17,7 @@ from marwright.exploration.selecting import Verdict, select
 from marwright.files import write_text
 from marwright.locking import locked
 from marwright.pipeline import build
+from marwright.processes import are_many
 from marwright.progress import say
 from marwright.workspace import CandidatesFolder, Findings, Run
 
@@ -55,8 +56,13 @@ def explore(config: Config) -> Exploration:
     A candidate that fails does not stop the others; its row has the reason.
 
     Raises:
-        MarwrightError: the teacher cannot be built, or another exploration of this configuration is at work.
+        MarwrightError: the teacher cannot be built, another exploration of this configuration is at work, or this is
+            one of several processes.
     """
+    if are_many():
+        raise MarwrightError(
+            "Candidates are explored by one process; with accelerate launch, build --until teacher first."
+        )
     main = Run(config.runs / config.name)
     folder = main.candidates
     folder.root.mkdir(parents=True, exist_ok=True)
