@@ -94,9 +94,8 @@ def test_every_figure_is_measured(explored: subprocess.CompletedProcess[str], co
         assert row["validation"]["interval"][0] <= -row["validation"]["drop"] <= row["validation"]["interval"][1]
         assert 0 < row["latency"]["p50_1"] <= row["latency"]["p99_1"]
         assert row["latency"]["p50_1"] < row["latency"]["p50_16"]
+        assert 10e6 < row["peak_memory_bytes"] < 2e9
     assert as_built["module_bytes"] < 0.4 * precise["module_bytes"]
-    # The weights of the one are about 70 MB, those of the other 18 MB.
-    assert precise["peak_memory_bytes"] > as_built["peak_memory_bytes"] > 10e6
 
 
 def test_a_second_exploration_does_nothing(explored: subprocess.CompletedProcess[str], config: Path) -> None:
