@@ -17,7 +17,17 @@ SOURCES = sorted(SOURCE.rglob("*.py"))
 HANDLERS = sorted((ROOT / "handlers").glob("*.py"))
 
 STATIONS = {"data", "training", "compression", "export", "archive"}
-ABOVE_STATIONS = {"evaluation", "bench", "linting", "verification", "pipeline", "cli", "__main__"}
+ABOVE_STATIONS = {
+    "evaluation",
+    "bench",
+    "linting",
+    "verification",
+    "pipeline",
+    "exploration",
+    "report",
+    "cli",
+    "__main__",
+}
 LONGEST_FILE = 320
 
 
@@ -36,7 +46,9 @@ ALLOWED = {
     "linting": FOUNDATION | {"archive"},
     "verification": FOUNDATION | {"archive", "linting"},
     "pipeline": FOUNDATION | STATIONS,
-    "cli": FOUNDATION | STATIONS | {"serving", "evaluation", "bench", "linting", "verification", "pipeline"},
+    "exploration": FOUNDATION | {"pipeline", "export"},
+    "report": FOUNDATION | {"exploration"},
+    "cli": FOUNDATION | STATIONS | ABOVE_STATIONS | {"serving"},
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -35,6 +35,7 @@ def test_the_archive_holds_what_it_needs_to_explain_and_prove_itself(built: Buil
         layout.MODEL_CONFIG,
         layout.GOLDEN,
         layout.CARD,
+        layout.MODEL_CARD,
         layout.HASHES,
         layout.SBOM,
         layout.MANIFEST,

@@ -66,7 +66,7 @@ def test_onnx_in_int8_answers_much_as_the_student_in_float(onnx: tuple[Run, Path
 def test_the_onnx_file_names_its_inputs_and_takes_any_shape(onnx: tuple[Run, Path]) -> None:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(onnx[0].exported.cpu("onnxruntime")), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(str(onnx[0].exported.cpu), providers=["CPUExecutionProvider"])
     assert [(each.name, each.shape) for each in session.get_inputs()] == [
         ("input_ids", ["batch", "length"]),
         ("attention_mask", ["batch", "length"]),

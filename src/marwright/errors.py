@@ -47,3 +47,9 @@ class SigningError(MarwrightError):
 
 class LintError(MarwrightError):
     """A file is none that can be linted."""
+
+
+class PromiseError(MarwrightError):
+    """What was asked of a model was measured, and is not kept."""
+
+    exit_code = 1

@@ -52,6 +52,21 @@ def write_text(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
+def link_folder(source: Path, target: Path) -> None:
+    """Fill ``target`` with the files of ``source``, as hard links where the file system has them, else as copies.
+
+    Safe because nothing here changes a file: it is written beside its place and moved there.
+    """
+    shutil.copytree(source, target, copy_function=_link, dirs_exist_ok=True)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
 def move_folder_into_place(partial: Path, final: Path) -> None:
     """Replace the folder ``final`` by ``partial``; between the two steps only the old folder is missing."""
     if final.exists():

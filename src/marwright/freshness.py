@@ -58,6 +58,16 @@ def digest_if_fresh(stamp: Path, made_from: str, result: Path) -> str | None:
     return digest
 
 
+def recorded_digest(stamp: Path) -> str:
+    """The digest of a result whose stamp a build has just found or written.
+
+    Raises:
+        OSError, ValueError, KeyError: there is no such stamp, or it is damaged.
+    """
+    digest: str = read_json(stamp)["digest"]
+    return digest
+
+
 def _sizes(path: Path) -> dict[str, int]:
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     return {str(file.relative_to(path.parent)): file.stat().st_size for file in files}

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Rows whose best label has about the same probability."""
+
+    rows: int
+    confidence: float
+    """Mean probability of the best label."""
+    accuracy: float
+    """Share of rows where it is the right one."""
 
 
 def scores(logits: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.integer[Any]]) -> dict[str, float]:
@@ -28,3 +42,67 @@ def scores(logits: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.integer
         "weighted_f1": float(f1_score(labels, predicted, labels=present, average="weighted", zero_division=0)),
         "top5_accuracy": float((top5 == labels[:, None]).any(axis=1).mean()),
     }
+
+
+def reliability(
+    probabilities: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.integer[Any]], bins: int = 15
+) -> list[Bin]:
+    """Rows grouped by the probability of their best label, in equal steps (Guo et al. 2017); empty groups are left out.
+
+    Args:
+        probabilities: shape (rows, labels).
+        labels: shape (rows,), the right label ids.
+        bins: groups between 0 and 1.
+    """
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    group = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    return [
+        Bin(int(inside.sum()), float(confidence[inside].mean()), float(right[inside].mean()))
+        for inside in (group == index for index in range(bins))
+        if inside.any()
+    ]
+
+
+def expected_calibration_error(bins: Sequence[Bin]) -> float:
+    """Mean distance between confidence and accuracy, over the rows of all groups (Naeini, Cooper, Hauskrecht 2015)."""
+    rows = sum(each.rows for each in bins)
+    return sum(each.rows * abs(each.accuracy - each.confidence) for each in bins) / rows
+
+
+def softmax(logits: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+    """Probabilities of shape (rows, labels)."""
+    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    probabilities: npt.NDArray[np.float64] = shifted / shifted.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def paired_interval(
+    ours: npt.NDArray[np.bool_], theirs: npt.NDArray[np.bool_], resamples: int = 10_000, seed: int = 0
+) -> tuple[float, float]:
+    """95 % interval of the difference of two accuracies on the same rows, by the bootstrap (Efron 1979).
+
+    Each row gives +1, 0 or -1, so drawing rows with replacement is drawing the three counts from a multinomial
+    distribution; the interval holds the middle 95 % of the differences drawn.
+
+    Args:
+        ours: shape (rows,), which rows the one classifier gets right.
+        theirs: shape (rows,), which rows the other one does.
+        resamples: draws.
+        seed: of the draws; the same rows give the same interval.
+    """
+    gained, lost = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
+    rows = len(ours)
+    drawn = np.random.default_rng(seed).multinomial(
+        rows, [gained / rows, lost / rows, (rows - gained - lost) / rows], size=resamples
+    )
+    low, high = np.percentile((drawn[:, 0] - drawn[:, 1]) / rows, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def accuracy_interval(accuracy: float, rows: int) -> tuple[float, float]:
+    """95 % interval of an accuracy measured on so many rows (Wilson 1927)."""
+    z = 1.959964
+    centre = (accuracy + z * z / (2 * rows)) / (1 + z * z / rows)
+    half = z / (1 + z * z / rows) * math.sqrt(accuracy * (1 - accuracy) / rows + z * z / (4 * rows * rows))
+    return max(0.0, centre - half), min(1.0, centre + half)

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from marwright.config import Config, CustomsSource, StudentConfig, TableSource
-from marwright.errors import ConfigError, MarwrightError
-from marwright.files import move_folder_into_place
+from marwright.errors import ConfigError
+from marwright.files import link_folder, move_folder_into_place
 from marwright.freshness import digest_if_fresh, digest_of, fingerprint, write_stamp
+from marwright.locking import locked
 from marwright.processes import is_main, wait_for_all
 from marwright.progress import say
 from marwright.resources import shipped
@@ -45,19 +45,29 @@ class Station:
 
 @dataclass(frozen=True)
 class Step:
-    """What happened at a station."""
+    """What happened at a station; ``fresh`` if there was nothing to compute."""
 
     station: str
     fresh: bool
     seconds: float
 
 
-def build(config: Config, until: str | None = None) -> list[Step]:
+def build(
+    config: Config,
+    until: str | None = None,
+    *,
+    run: Run | None = None,
+    lenders: Sequence[Run] = (),
+    brief: bool = False,
+) -> list[Step]:
     """Run every station that is not fresh, in order.
 
     Args:
         config: the model to build.
         until: the last station to run; all if none is given.
+        run: where to build; the run of the configuration's name if none is given.
+        lenders: runs whose folders are taken over, by hard links, where they were made from the same things.
+        brief: say nothing of stations that have nothing to do.
 
     Raises:
         MarwrightError: a station cannot do its work; stations before it are done and stay fresh.
@@ -65,13 +75,13 @@ def build(config: Config, until: str | None = None) -> list[Step]:
     names = [station.name for station in STATIONS]
     if until is not None and until not in names:
         raise ConfigError(f"--until {until}: no such station; there are {', '.join(names)}")
-    run = Run(config.runs / config.name)
+    run = run or Run(config.runs / config.name)
     run.root.mkdir(parents=True, exist_ok=True)
     steps = []
     digests: dict[str, str] = {}
-    with _locked(run):
+    with locked(run.lock, f"{run.root}: another build is working on this run; wait for it to end."):
         for station in STATIONS:
-            steps.append(_visit(station, config, run, digests))
+            steps.append(_visit(station, config, run, digests, lenders, brief))
             if station.name == until:
                 break
     return steps
@@ -82,40 +92,57 @@ def archive_path(config: Config) -> Path:
     return config.model_store / f"{config.name}.mar"
 
 
-def _visit(station: Station, config: Config, run: Run, digests: dict[str, str]) -> Step:
+def _visit(
+    station: Station, config: Config, run: Run, digests: dict[str, str], lenders: Sequence[Run], brief: bool
+) -> Step:
     started = time.monotonic()
     inputs = {name: digests[name] for name in station.needs}
     inputs |= station.outside(config)
     made_from = fingerprint(station.revision, station.settings(config), inputs)
     result = station.result(config, run, station.name)
     digest = digest_if_fresh(run.stamp(station.name), made_from, result)
+    own = result == run.folder(station.name)
+    lender = _lender(station.name, made_from, lenders) if own and digest is None else None
     # Every process must have looked before one of them changes what they look at.
     wait_for_all()
     if digest is not None:
         digests[station.name] = digest
-        say(f"{station.name}: fresh, nothing to do ({result})")
+        if not brief:
+            say(f"{station.name}: fresh, nothing to do ({result})")
         return Step(station.name, fresh=True, seconds=0.0)
 
-    say(f"{station.name}:")
+    if lender is None:
+        say(f"{station.name}:")
+    elif not brief:
+        say(f"{station.name}: taken from {lender.root}, made from the same")
     scratch = run.partial(station.name, made_from)
     output = scratch / "output"
     if is_main():
         _clear(run, station.name, scratch)
         output.mkdir(parents=True)
     wait_for_all()
-    if is_main() or station.parallel:
+    if lender is not None:
+        if is_main():
+            link_folder(lender.folder(station.name), output)
+    elif is_main() or station.parallel:
         station.work(config, run, output, scratch / "work")
     wait_for_all()
     if is_main():
-        if result == run.folder(station.name):
+        if own:
             move_folder_into_place(output, result)
         write_stamp(run.stamp(station.name), made_from, result)
         shutil.rmtree(scratch)
     wait_for_all()
     digests[station.name] = digest_of(result)
     seconds = time.monotonic() - started
-    say(f"  done in {seconds:.0f} s")
-    return Step(station.name, fresh=False, seconds=round(seconds, 1))
+    if lender is None:
+        say(f"  done in {seconds:.0f} s")
+    return Step(station.name, fresh=lender is not None, seconds=round(seconds, 1))
+
+
+def _lender(station: str, made_from: str, lenders: Sequence[Run]) -> Run | None:
+    """A run that has this station's result already, made from the same settings and inputs."""
+    return next((run for run in lenders if digest_if_fresh(run.stamp(station), made_from, run.folder(station))), None)
 
 
 def _clear(run: Run, station: str, scratch: Path) -> None:
@@ -125,23 +152,6 @@ def _clear(run: Run, station: str, scratch: Path) -> None:
             shutil.rmtree(stale)
     shutil.rmtree(scratch / "output", ignore_errors=True)
     run.stamp(station).unlink(missing_ok=True)
-
-
-@contextmanager
-def _locked(run: Run) -> Iterator[None]:
-    """Two builds of one run would write into the same folders."""
-    import fcntl
-
-    if not is_main():
-        yield
-        return
-
-    with run.lock.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise MarwrightError(f"{run.root}: another build is working on this run; wait for it to end.") from None
-        yield
 
 
 # --- the stations ------------------------------------------------------------------------------------------------
@@ -278,14 +288,14 @@ STATIONS = (
     ),
     Station(
         "exported",
-        revision=8,
+        revision=9,
         needs=("data", "student", "compressed"),
         settings=lambda c: {"export": c.export, "max_length": c.teacher.max_length},
         work=_exported,
     ),
     Station(
         "archive",
-        revision=3,
+        revision=4,
         needs=("data", "teacher", "student", "compressed", "exported"),
         settings=lambda c: {"archive": c.archive, "name": c.name, "model_store": str(c.model_store)},
         work=_archive,

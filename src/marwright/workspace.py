@@ -99,9 +99,15 @@ class ExportedFolder:
 
     root: Path
 
-    def cpu(self, runtime: str) -> Path:
-        """The module for CPUs; ``runtime`` is one of :data:`CPU_MODULES`."""
+    def module(self, runtime: str) -> Path:
+        """The module for CPUs that a runtime computes, one of :data:`CPU_MODULES`; a folder has one of them."""
         return self.root / CPU_MODULES[runtime]
+
+    @property
+    def cpu(self) -> Path:
+        """The module for CPUs that is there."""
+        there = (self.module(runtime) for runtime in CPU_MODULES)
+        return next((file for file in there if file.is_file()), self.module("torchscript"))
 
     @property
     def gpu(self) -> Path:
@@ -122,6 +128,22 @@ class ExportedFolder:
     def latency(self) -> Path:
         """Milliseconds of the exported module on this machine, which are others every time they are measured."""
         return self.root / "latency.json"
+
+
+@dataclass(frozen=True)
+class MeasuredFolder:
+    """What the exported module alone answers, and the memory it needs."""
+
+    root: Path
+
+    def logits(self, split: str) -> Path:
+        """Float32 logits of the exported module, one row per text of the split, in the split's order."""
+        return self.root / f"logits_{split}.npy"
+
+    @property
+    def memory(self) -> Path:
+        """Peak memory of a fresh process that loads the module and runs it."""
+        return self.root / "memory.json"
 
 
 @dataclass(frozen=True)
@@ -166,3 +188,67 @@ class Run:
     @property
     def exported(self) -> ExportedFolder:
         return ExportedFolder(self.folder("exported"))
+
+    @property
+    def measured(self) -> MeasuredFolder:
+        return MeasuredFolder(self.folder("measured"))
+
+    @property
+    def findings(self) -> Findings:
+        """The report on this run alone."""
+        return Findings(self.root)
+
+    @property
+    def candidates(self) -> CandidatesFolder:
+        return CandidatesFolder(self.root / "candidates")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is told about a run, or about several that were measured together."""
+
+    root: Path
+
+    @property
+    def timings(self) -> Path:
+        """Milliseconds of the exported modules, measured in turns."""
+        return self.root / "timings.json"
+
+    @property
+    def report(self) -> Path:
+        """One page for people."""
+        return self.root / "report.html"
+
+    @property
+    def numbers(self) -> Path:
+        """The same for programs."""
+        return self.root / "report.json"
+
+
+@dataclass(frozen=True)
+class CandidatesFolder:
+    """The runs of an exploration, one for each candidate, and what was found."""
+
+    root: Path
+
+    def run(self, candidate: str) -> Run:
+        """The run of a candidate."""
+        return Run(self.root / candidate)
+
+    def existing(self) -> list[Run]:
+        """The runs of candidates that were explored."""
+        return [Run(folder) for folder in sorted(self.root.glob("[!.]*")) if folder.is_dir()]
+
+    def failure(self, candidate: str) -> Path:
+        """Where the traceback of an unforeseen failure is kept."""
+        return self.root / f"{candidate}.traceback.txt"
+
+    @property
+    def lock(self) -> Path:
+        """Held while an exploration works."""
+        return self.root / ".lock"
+
+    @property
+    def findings(self) -> Findings:
+        """The report on all candidates."""
+        return Findings(self.root)

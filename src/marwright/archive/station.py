@@ -14,6 +14,7 @@ import yaml
 from marwright import __version__
 from marwright.archive import layout
 from marwright.archive.golden import TOLERANCE, difference
+from marwright.archive.model_card import model_card
 from marwright.archive.packing import Contents, pack, source_date
 from marwright.archive.worker import running
 from marwright.config import ArchiveConfig
@@ -76,7 +77,7 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str) -> Cont
 
     contents = Contents()
     runtime = read_json(run.exported.card)["runtime"]
-    cpu = run.exported.cpu(runtime)
+    cpu = run.exported.module(runtime)
     contents.add(cpu.name, cpu)
     # The kernels for static int8 scales overflow on processors without VNNI instructions.
     needs_vnni = runtime == "torchscript" and read_json(run.compressed.plan)["cpu"].get("activations") == "static"
@@ -106,12 +107,19 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str) -> Cont
     contents.add(layout.SETUP, stable_json(setup))
     packages = (*SERVING, *RUNTIMES[runtime].packages)
     contents.add(layout.MODEL_CONFIG, model_config(config, on_gpu=on_gpu))
-    contents.add(layout.CARD, stable_json(_card(config, run, name)))
+    card = _card(config, run, name)
+    contents.add(layout.CARD, stable_json(card))
+    contents.add(layout.MODEL_CARD, model_card(card, labels, config, sizes=_module_sizes(run)))
     contents.add(layout.SBOM, bill_of_materials(name, config.version, packages, source_date()))
     contents.add(handler.name, handler)
     for source in handler_modules(handler, {module["runtime"] for module in modules.values()}):
         contents.add(source.name, source)
     return contents
+
+
+def _module_sizes(run: Run) -> dict[str, int]:
+    modules = {"CPUs": run.exported.cpu, "GPUs": run.exported.gpu}
+    return {device: file.stat().st_size for device, file in modules.items() if file.is_file()}
 
 
 def handler_modules(handler: Path, runtimes: Iterable[str] = (layout.TORCHSCRIPT,)) -> list[Path]:

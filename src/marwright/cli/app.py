@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from marwright import __version__
-from marwright.cli import archives, bench, building, linting, server, signing, verification
+from marwright.cli import archives, bench, building, exploring, linting, server, signing, verification
 from marwright.errors import MarwrightError
 from marwright.progress import say
 
@@ -21,6 +21,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(building.build)
+app.command()(exploring.explore)
+app.command()(exploring.report)
 app.command()(archives.predict)
 app.command()(archives.evaluate)
 app.command()(archives.inspect)

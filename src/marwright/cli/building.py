@@ -12,6 +12,7 @@ from marwright.config import load_config
 from marwright.pipeline import STATIONS, archive_path
 from marwright.pipeline import build as build_archive
 from marwright.progress import say
+from marwright.workspace import Run
 
 STATION_NAMES = ", ".join(station.name for station in STATIONS)
 
@@ -26,16 +27,28 @@ def build(
 ) -> None:
     """Build an archive: rows → teacher → student → int8 → TorchScript → .mar.
 
-    Stations whose settings and inputs have not changed are skipped. A killed build goes on where it was.
+    Stations whose settings and inputs have not changed are skipped. A killed build goes on where it was. With a section
+    ``select`` the candidates are explored first, and the one that is picked is shipped.
 
     Example: marwright build configs/customs.yaml --until teacher --set teacher.epochs=3
     """
     loaded = load_config(config, settings or ())
-    steps = build_archive(loaded, until)
+    picked = None
+    if loaded.select is not None and until in (None, "archive"):
+        from marwright.cli.exploring import explored
+        from marwright.exploration.explore import chosen
+
+        exploration = explored(loaded)
+        picked = chosen(exploration)
+        say(exploration.verdict.sentence)
+        # The run takes over what the winner is made of, so that run and archive go on belonging together.
+        steps = build_archive(picked.config, until, lenders=[each.run for each in exploration.candidates])
+    else:
+        folder = Run(loaded.runs / loaded.name).candidates
+        steps = build_archive(loaded, until, lenders=folder.existing())
     archive = archive_path(loaded)
     if as_json:
-        print_json(
-            {"archive": str(archive) if archive.is_file() else None, "stations": [asdict(step) for step in steps]}
-        )
+        result = {"archive": str(archive) if archive.is_file() else None, "stations": [asdict(step) for step in steps]}
+        print_json(result if picked is None else result | {"candidate": picked.name})
     elif until in (None, "archive"):
         say(f"{archive} is ready: marwright serve, or marwright predict {archive} 'some text'")

@@ -10,6 +10,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from marwright.config.overriding import set_value, variant
 from marwright.config.schema import Config
 from marwright.errors import ConfigError
 from marwright.resources import shipped
@@ -48,9 +49,28 @@ def load_config(name: str | Path, overrides: Sequence[str] = ()) -> Config:
         places = {at: place for at, place in places.items() if at[: len(location)] != location}
         places[location] = f"--set {override}"
     try:
-        return Config.model_validate(settings)
+        config = Config.model_validate(settings)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(problem, path, places) for problem in error.errors())) from None
+        raise ConfigError("\n".join(_explain(problem, str(path), places) for problem in error.errors())) from None
+    if problems := list(_wrong_candidates(config, str(path), places)):
+        raise ConfigError("\n".join(problems))
+    return config
+
+
+def _wrong_candidates(config: Config, path: str, places: dict[Location, str]) -> Iterator[str]:
+    """Say what is wrong with candidates now, and not after hours of training the first ones."""
+    for name, overrides in (config.explore.candidates if config.explore else {}).items():
+        here: Location = ("explore", "candidates", name)
+        where = places.get(here, path)
+        own: dict[Location, str] = {tuple(key.split(".")): places.get((*here, key), where) for key in overrides}
+        try:
+            variant(config, overrides)
+        except ConfigError as error:
+            yield f"{where}: explore.candidates.{name}: {error}"
+        except ValidationError as error:
+            for problem in error.errors():
+                place, _, rest = _explain(problem, where, own).partition(": ")
+                yield f"{place}: explore.candidates.{name}: {rest}"
 
 
 def _find(name: str | Path) -> Path:
@@ -69,17 +89,14 @@ def _override(settings: dict[str, Any], override: str) -> Location:
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"--set {override}: write it as dotted.key=value, for example --set teacher.epochs=3")
-    *parents, last = key.split(".")
-    section = settings
-    for parent in parents:
-        if not isinstance(section.setdefault(parent, {}), dict):
-            raise ConfigError(f"--set {override}: {parent} is a value, not a section")
-        section = section[parent]
     try:
-        section[last] = yaml.safe_load(value)
+        parsed = yaml.safe_load(value)
     except yaml.YAMLError:
-        section[last] = value
-    return (*parents, last)
+        parsed = value
+    try:
+        return set_value(settings, key, parsed)
+    except ConfigError as error:
+        raise ConfigError(f"--set {override}: {error}") from None
 
 
 def _lines(node: yaml.Node | None, location: Location = ()) -> Iterator[tuple[Location, int]]:
@@ -95,14 +112,14 @@ def _lines(node: yaml.Node | None, location: Location = ()) -> Iterator[tuple[Lo
             yield from _lines(value, (*location, index))
 
 
-def _explain(problem: Any, path: Path, places: dict[Location, str]) -> str:
+def _explain(problem: Any, path: str, places: dict[Location, str]) -> str:
     location: Location = problem["loc"]
     # After the key of a union pydantic puts the branch it chose; the file has no such key.
     for union in (("data", "source"), ("student",)):
         if location[: len(union)] == union:
             location = union + location[len(union) + 1 :]
     known = (location[:end] for end in range(len(location), 0, -1))
-    where = next((places[at] for at in known if at in places), str(path))
+    where = next((places[at] for at in known if at in places), path)
     key = ".".join(map(str, location))
     if problem["type"] == "extra_forbidden":
         nearest = difflib.get_close_matches(str(location[-1]), _keys_at(Config, location[:-1]), n=1)

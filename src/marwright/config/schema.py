@@ -155,6 +155,7 @@ class ArchiveConfig(Section):
 
     version: str = Field(default="1.0", pattern=r"^\d+(\.\d+)*$")
     handler: Path | None = Field(default=None, description="your own handler file instead of the text classifier")
+    licenses: tuple[str, ...] = Field(default=(), description="lines for the model card: of the data, of the encoder")
     top_k: int = Field(default=5, ge=1)
     max_instances: int = Field(default=64, ge=1, description="texts in one request")
     max_characters: int = Field(default=20_000, ge=1, description="characters of a text that are read; the rest is cut")
@@ -167,6 +168,31 @@ class ArchiveConfig(Section):
     batch_size: int = Field(default=16, ge=1, le=1024)
     max_batch_delay_ms: int = Field(default=1, ge=1, description="longest wait for a batch to fill; 0 would mean 100")
     response_timeout_s: int = Field(default=30, ge=1)
+
+
+CandidateName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+
+
+class ExploreConfig(Section):
+    """Variants of a model that are built and measured side by side."""
+
+    candidates: dict[CandidateName, dict[str, Any]] = Field(
+        min_length=1, description="by name, the settings in which each differs: dotted.key: value"
+    )
+
+
+class SelectConfig(Section):
+    """What a candidate must keep to be shipped, and which of those that keep it is the best."""
+
+    sla_ms: float | None = Field(
+        default=None, gt=0, description="milliseconds that 99 of 100 calls with 16 texts must keep, on one thread"
+    )
+    max_accuracy_drop: float = Field(
+        default=0.01, ge=0, lt=1, description="validation accuracy it may lose against the teacher; 0.01 is one point"
+    )
+    objective: Literal["latency", "throughput", "size"] = Field(
+        default="latency", description="median of one text, texts a second in calls of 16, or bytes of the module"
+    )
 
 
 class Config(Section):
@@ -182,6 +208,8 @@ class Config(Section):
     compression: CompressionConfig = CompressionConfig()
     export: ExportConfig = ExportConfig()
     archive: ArchiveConfig = ArchiveConfig()
+    explore: ExploreConfig | None = Field(default=None, description="what `marwright explore` builds and measures")
+    select: SelectConfig | None = Field(default=None, description="`marwright build` then ships the candidate it picks")
 
     @field_validator("student", mode="before")
     @classmethod

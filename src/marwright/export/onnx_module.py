@@ -33,7 +33,7 @@ def export_onnx(source: Source, file: Path) -> Exported:
     with tempfile.TemporaryDirectory(prefix="marwright-") as folder:
         full = Path(folder) / "float.onnx"
         export_float(source.checkpoint, full)
-        unquantized = _loaded(full)
+        unquantized = load(full)
         with replacing(file) as partial:
             if source.precision == "int8":
                 quantize_with_fixed_scales(full, partial, source.calibration)
@@ -43,11 +43,11 @@ def export_onnx(source: Source, file: Path) -> Exported:
                 onnx.checker.check_model(str(partial), full_check=True)
             except onnx.checker.ValidationError as error:
                 raise ExportError(f"{file}: not valid ONNX: {str(error).splitlines()[0]}") from error
-    return Exported(unquantized, _loaded(file), None, module="OnnxModel", method="onnx")
+    return Exported(unquantized, load(file), None, module="OnnxModel", method="onnx")
 
 
-def _loaded(file: Path) -> Module:
-    """A session on as many threads as torch has now, called with tensors."""
+def load(file: Path) -> Module:
+    """Read an ONNX file into a session on as many threads as torch has now, called with tensors."""
     from onnxruntime import InferenceSession, SessionOptions
 
     from marwright.export.onnx_files import INPUTS

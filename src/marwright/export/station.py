@@ -19,7 +19,7 @@ from marwright.export.parity import Difference, check, compare, shape_table
 from marwright.export.torchscript_module import export_torchscript, is_scripted
 from marwright.files import read_json, stable_json, write_text
 from marwright.logits import logits_of
-from marwright.metrics import scores
+from marwright.metrics import expected_calibration_error, reliability, scores, softmax
 from marwright.modules.packed_bert import PackedBert
 from marwright.modules.pretrained import HuggingFaceClassifier, load_module
 from marwright.modules.static_bert import compressed_module
@@ -71,7 +71,7 @@ def export(
     source = Source(
         student.checkpoint, compressed.cpu, precision, config.method, example, _calibration(data, tokenizer)
     )
-    made = EXPORTERS[config.runtime](source, folder.cpu(config.runtime))
+    made = EXPORTERS[config.runtime](source, folder.module(config.runtime))
     reference = HuggingFaceClassifier(student.checkpoint)
     before = compare(made.unquantized, reference, table, filler)
     check(before, config.tolerance, "before quantization")
@@ -102,6 +102,7 @@ def export(
     logits = logits_of(made.written, rows, filler, "test answers of the exported module")
     card["test"] = scores(logits, labels) | {
         "rows": len(rows),
+        "calibration_error": expected_calibration_error(reliability(softmax(logits), labels)),
         "same_label_as_student": float((logits.argmax(1) == student_logits.argmax(1)).mean()),
         "student_accuracy": float((student_logits.argmax(1) == labels).mean()),
     }

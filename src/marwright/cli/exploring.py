@@ -1,0 +1,114 @@
+"""``marwright explore`` and ``marwright report``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from marwright.cli.options import ConfigArgument, JsonOption, SetOption, print_json
+from marwright.config import Config, load_config
+from marwright.progress import say
+
+if TYPE_CHECKING:
+    from marwright.exploration.explore import Exploration
+    from marwright.exploration.rows import Row
+
+EXIT_FAILED = 1
+WIDTH = 130
+
+
+def explore(config: ConfigArgument = "customs", settings: SetOption = None, as_json: JsonOption = False) -> None:
+    """Build the candidates of a configuration, measure each through its exported module, and pick one.
+
+    Writes the table, pictures and numbers to runs/NAME/candidates/report.html and report.json. What is fresh is not
+    done again. Exit code 1 if a candidate failed or none keeps the promise of the section select.
+
+    Example: marwright explore configs/banking77.yaml --set select.sla_ms=20
+    """
+    loaded = load_config(config, settings or ())
+    exploration = explored(loaded)
+    if as_json:
+        from marwright.exploration.explore import as_json as numbers
+
+        print_json(numbers(exploration))
+    else:
+        _print(exploration)
+    say(f"{exploration.findings.report} shows it in full.")
+    kept = exploration.verdict.winner is not None or loaded.select is None
+    if not kept or any(row.failure for row in exploration.rows):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def report(config: ConfigArgument = "customs", settings: SetOption = None, as_json: JsonOption = False) -> None:
+    """Show one run on a page: figures, pictures, mistakes. Stations up to the exported module are run if not fresh.
+
+    Writes runs/NAME/report.html, which needs no network, and the numbers to report.json. With a section select it is
+    the run of the candidate that is picked.
+
+    Example: marwright report configs/customs.yaml
+    """
+    from marwright.exploration.explore import as_json as numbers
+    from marwright.exploration.explore import chosen, examine
+    from marwright.report.writing import write_report
+
+    loaded = load_config(config, settings or ())
+    if loaded.select is not None:
+        loaded = chosen(explored(loaded)).config.model_copy(update={"select": loaded.select})
+    exploration = examine(loaded)
+    write_report(exploration)
+    if as_json:
+        print_json(numbers(exploration))
+    else:
+        _print(exploration)
+    say(f"{exploration.findings.report} is ready.")
+
+
+def explored(config: Config) -> Exploration:
+    """Explore and write the report."""
+    from marwright.exploration.explore import explore as run_exploration
+    from marwright.report.writing import write_report
+
+    exploration = run_exploration(config)
+    write_report(exploration)
+    return exploration
+
+
+def _print(exploration: Exploration) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("candidate", no_wrap=True)
+    for name in ("accuracy", "vs teacher (95 %)", "macro-F1", "ECE", "1 text", "16 texts", "texts/s", "MB", "memory"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in exploration.rows:
+        table.add_row(*_cells(row))
+    out = Console(highlight=False)
+    # A figure that is cut off to fit a narrow window is none.
+    out.width = max(out.width, WIDTH)
+    out.print(table)
+    say("Accuracy, F1 and calibration error (ECE) on test; milliseconds are p50 / p99 on one thread.")
+    say(exploration.verdict.sentence)
+    for row in exploration.rows:
+        if row.failure:
+            say(f"{row.name} failed: {row.failure}")
+
+
+def _cells(row: Row) -> list[str]:
+    test, latency = row.test, row.latency
+    if test is None or latency is None:
+        return [row.name, "failed", *["–"] * 8]
+    low, high = test.interval
+    memory = row.peak_memory_bytes
+    return [
+        row.name,
+        f"{test.accuracy:.2%}",
+        f"{-100 * test.drop:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})",
+        f"{test.macro_f1:.2%}",
+        f"{test.calibration_error:.2%}",
+        f"{latency.p50_1:.2f} / {latency.p99_1:.2f}",
+        f"{latency.p50_16:.1f} / {latency.p99_16:.1f}",
+        f"{latency.texts_per_second:,.0f}",
+        "–" if row.module_bytes is None else f"{row.module_bytes / 1e6:.1f}",
+        "–" if memory is None else f"{memory / 1e6:.0f} MB",
+    ]

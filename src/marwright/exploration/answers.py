@@ -1,0 +1,61 @@
+"""What a run's exported module answers on validation and test, and the memory it takes: measured once, then kept."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+from datasets import load_from_disk
+from tokenizers import Tokenizer
+
+from marwright.exploration.memory import peak_memory_bytes
+from marwright.export import loading
+from marwright.files import move_folder_into_place, stable_json, write_text
+from marwright.freshness import digest_if_fresh, fingerprint, recorded_digest, write_stamp
+from marwright.logits import logits_of
+from marwright.threads import one_thread
+from marwright.tokenization import pad_id, token_ids
+from marwright.workspace import MeasuredFolder, Run
+
+REVISION = 1
+SPLITS = ("validation", "test")
+
+
+def measure_answers(run: Run) -> bool:
+    """Fill a run's :class:`MeasuredFolder`, unless it is fresh.
+
+    Args:
+        run: built up to its exported module.
+
+    Returns:
+        whether there was anything to do.
+    """
+    inputs = {name: recorded_digest(run.stamp(name)) for name in ("data", "student", "exported")}
+    made_from = fingerprint(REVISION, {}, inputs)
+    stamp = run.stamp("measured")
+    if digest_if_fresh(stamp, made_from, run.measured.root) is not None:
+        return False
+    stamp.unlink(missing_ok=True)
+    partial = run.partial("measured", made_from)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    output = MeasuredFolder(partial)
+    module = loading.load(run.exported.cpu)
+    filler = pad_id(Tokenizer.from_file(str(run.student.tokenizer)))
+    # On one thread, as in a worker; more of them would add floats in another order.
+    with one_thread():
+        for split in SPLITS:
+            rows = token_rows(run, split)
+            np.save(output.logits(split), logits_of(module, rows, filler, f"{split} answers of the exported module"))
+    del module
+    memory = peak_memory_bytes(run.exported.cpu, token_rows(run, "validation"), filler)
+    write_text(output.memory, stable_json({"peak_bytes_above_baseline": memory}))
+    move_folder_into_place(partial, run.measured.root)
+    write_stamp(stamp, made_from, run.measured.root)
+    return True
+
+
+def token_rows(run: Run, split: str) -> list[list[int]]:
+    """Token ids of a split's texts, as the run's own tokenizer cuts them."""
+    texts = load_from_disk(str(run.data.splits))[split]["text"]
+    return token_ids(Tokenizer.from_file(str(run.student.tokenizer)), texts)

@@ -1,0 +1,170 @@
+"""What a report shows in detail of one candidate: where it errs, how sure it is, how it was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from marwright.exploration.candidates import Candidate
+from marwright.exploration.explore import Exploration
+from marwright.files import read_json
+from marwright.metrics import Bin, expected_calibration_error, reliability, softmax
+from marwright.workspace import SPLITS
+
+WORST_PAIRS = 10
+EXAMPLES = 12
+
+
+@dataclass(frozen=True)
+class LabelFigures:
+    """How one label fares on the test split."""
+
+    label: str
+    f1: float
+    precision: float
+    recall: float
+    rows: int
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Test rows of one label that were given another."""
+
+    right: str
+    answered: str
+    rows: int
+    of: int
+    """All test rows of the right label."""
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """A test row to which candidate and teacher give different labels."""
+
+    text: str
+    right: str
+    candidate: str
+    probability: float
+    teacher: str
+    teacher_probability: float
+
+
+@dataclass(frozen=True)
+class Details:
+    """The candidate that a report shows, on the test split."""
+
+    candidate: Candidate
+    labels: list[str]
+    confusion: npt.NDArray[np.int64]
+    """Shape (labels, labels): right label by answered label."""
+    per_label: list[LabelFigures]
+    """The worst first; labels without a test row are left out."""
+    worst_pairs: list[Pair]
+    reliability: list[Bin]
+    histories: dict[str, list[dict[str, float]]]
+    token_lengths: list[int]
+    """Of every text of all splits, before it is cut."""
+    max_length: int
+    disagreeing: int
+    examples: list[Disagreement]
+    """Those of the disagreements in which the candidate is surest."""
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        lengths = np.asarray(self.token_lengths)
+        return {
+            "candidate": self.candidate.name,
+            "labels": self.labels,
+            "confusion": self.confusion.tolist(),
+            "per_label": [asdict(each) for each in self.per_label],
+            "worst_pairs": [asdict(each) for each in self.worst_pairs],
+            "reliability": [asdict(each) for each in self.reliability],
+            "calibration_error": expected_calibration_error(self.reliability),
+            "training": self.histories,
+            "tokens": {
+                "max_length": self.max_length,
+                "cut_share": float((lengths > self.max_length).mean()),
+                "texts_by_length": np.bincount(lengths).tolist(),
+            },
+            "disagreeing_with_teacher": self.disagreeing,
+            "disagreements": [asdict(each) for each in self.examples],
+        }
+
+
+def details_of(candidate: Candidate, exploration: Exploration) -> Details:
+    """Gather what a report shows of a candidate from its run."""
+    from datasets import load_from_disk
+    from tokenizers import Tokenizer
+
+    run = candidate.run
+    labels: list[str] = read_json(run.data.labels)
+    splits = load_from_disk(str(run.data.splits))
+    texts, right = list(splits["test"]["text"]), np.asarray(splits["test"]["label"])
+    ours = softmax(np.load(run.measured.logits("test")))
+    theirs = softmax(np.load(exploration.teacher.teacher.logits("test")))
+    confusion = np.zeros((len(labels), len(labels)), dtype=np.int64)
+    np.add.at(confusion, (right, ours.argmax(1)), 1)
+
+    tokenizer = Tokenizer.from_file(str(run.student.tokenizer))
+    tokenizer.no_truncation()
+    everything = [text for split in SPLITS for text in splits[split]["text"]]
+    histories = {"teacher": read_json(run.teacher.history)}
+    if candidate.config.student != "none":
+        histories["student"] = read_json(run.student.history)
+    differing = np.flatnonzero(ours.argmax(1) != theirs.argmax(1))
+    surest = differing[np.argsort(-ours[differing].max(axis=1), kind="stable")][:EXAMPLES]
+    return Details(
+        candidate=candidate,
+        labels=labels,
+        confusion=confusion,
+        per_label=_per_label(confusion, labels),
+        worst_pairs=_worst_pairs(confusion, labels),
+        reliability=reliability(ours, right),
+        histories={who: history for who, history in histories.items() if history},
+        token_lengths=[len(encoding.ids) for encoding in tokenizer.encode_batch_fast(everything)],
+        max_length=candidate.config.teacher.max_length,
+        disagreeing=len(differing),
+        examples=[
+            Disagreement(
+                texts[row],
+                labels[right[row]],
+                labels[ours[row].argmax()],
+                float(ours[row].max()),
+                labels[theirs[row].argmax()],
+                float(theirs[row].max()),
+            )
+            for row in surest
+        ],
+    )
+
+
+def _per_label(confusion: npt.NDArray[np.int64], labels: Sequence[str]) -> list[LabelFigures]:
+    rows, answered, hits = confusion.sum(axis=1), confusion.sum(axis=0), confusion.diagonal()
+    found = [
+        LabelFigures(
+            label,
+            f1=float(2 * hits[at] / (rows[at] + answered[at])),
+            precision=float(hits[at] / answered[at]) if answered[at] else 0.0,
+            recall=float(hits[at] / rows[at]),
+            rows=int(rows[at]),
+        )
+        for at, label in enumerate(labels)
+        if rows[at]
+    ]
+    return sorted(found, key=lambda each: each.f1)
+
+
+def _worst_pairs(confusion: npt.NDArray[np.int64], labels: Sequence[str]) -> list[Pair]:
+    wrong = confusion.copy()
+    np.fill_diagonal(wrong, 0)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:WORST_PAIRS]
+    pairs = zip(*np.unravel_index(order, wrong.shape), strict=True)
+    return [
+        Pair(labels[right], labels[answered], int(wrong[right, answered]), int(confusion[right].sum()))
+        for right, answered in pairs
+        if wrong[right, answered]
+    ]
