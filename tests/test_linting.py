@@ -219,6 +219,12 @@ def test_the_shipped_configurations_have_no_finding(name: str) -> None:
     assert lint(PROJECT / "configs" / name, cores=1) == []
 
 
+def test_the_configuration_for_rollouts_opens_the_model_api_to_key_holders_and_nothing_else() -> None:
+    found = lint(PROJECT / "configs" / "rollout.properties", cores=1)
+
+    assert [(finding.severity, finding.rule) for finding in found] == [("warning", "model-api")]
+
+
 def archive_with(tmp_path: Path, config: str | None, setup: object) -> Path:
     file = tmp_path / "goods.mar"
     about: dict[str, object] = {"modelName": "goods", "handler": "h.py"}

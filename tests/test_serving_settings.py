@@ -60,7 +60,7 @@ def test_a_java_that_is_of_no_use_gives_way_to_the_wheel(
         find_java()
 
 
-@pytest.mark.parametrize("name", ["config.properties", "production.properties"])
+@pytest.mark.parametrize("name", ["config.properties", "production.properties", "rollout.properties"])
 def test_torchserve_knows_every_setting(name: str) -> None:
     spec = find_spec("ts")
     assert spec is not None

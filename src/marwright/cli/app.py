@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from marwright import __version__
-from marwright.cli import archives, bench, building, exploring, linting, server, signing, verification
+from marwright.cli import archives, bench, building, exploring, linting, rollout, server, signing, verification
 from marwright.errors import MarwrightError
 from marwright.progress import say
 
@@ -32,6 +32,9 @@ app.command()(signing.keygen)
 app.command()(signing.sign)
 app.command()(server.serve)
 app.command()(server.stop)
+app.command()(rollout.rollout)
+app.command()(rollout.rollback)
+app.command()(rollout.retire)
 app.command()(bench.bench)
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -13,11 +10,10 @@ from urllib.parse import quote
 
 from marwright.errors import ServerError
 from marwright.serving.failure import StartLog
+from marwright.serving.management import Management
 from marwright.serving.state import RunningServer
 
 _PAUSE_S = 0.1
-# A proxy of the environment is not meant for this machine's own addresses.
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def wait_until_ready(
@@ -84,15 +80,9 @@ def _is_ready(server: RunningServer, name: str) -> bool:
 
 def _get(server: RunningServer, path: str) -> Any:
     """Return the JSON answer of the management address, or ``None`` while it does not give one."""
-    request = urllib.request.Request(server.management + path)
-    if server.key_file is not None:
-        try:
-            keys = json.loads(Path(server.key_file).read_text(encoding="utf-8"))
-            request.add_header("Authorization", f"Bearer {keys['management']['key']}")
-        except (OSError, ValueError, KeyError):
-            return None
+    key_file = Path(server.key_file) if server.key_file is not None else None
     try:
-        with _OPENER.open(request, timeout=5) as response:
-            return json.load(response)
-    except (OSError, ValueError):
+        status, answer = Management(server.management, key_file).ask("GET", path, timeout_s=5)
+    except ServerError:
         return None
+    return answer if status == 200 else None

@@ -84,6 +84,7 @@ def start(
             java=f"{java.program} (version {java.version}, {java.origin})",
             properties=str(config.path),
             key_file=str(state / "key_file.json") if config.asks_for_keys else None,
+            model_store=str(model_store.resolve()),
         )
         # Written before the wait, so that a server whose starter is killed can still be stopped.
         remember(state, server)
@@ -181,7 +182,8 @@ def _nothing_left_on_failure(state: Path, scratch: Path) -> Iterator[None]:
 def _archives(model_store: Path, models: Sequence[str]) -> list[str]:
     if not model_store.is_dir():
         raise ServerError(f"The model store {model_store} does not exist: build an archive with `make mar`.")
-    there = sorted(path.name for path in model_store.glob("*.mar") if path.is_file())
+    # TorchServe does not see hidden files either: a rollout keeps other versions there.
+    there = sorted(path.name for path in model_store.glob("[!.]*.mar") if path.is_file())
     if not there:
         raise ServerError(f"The model store {model_store} has no archives: build one with `make mar`.")
     wanted = [f"{name.removesuffix('.mar')}.mar" for name in models]

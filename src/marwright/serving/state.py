@@ -21,7 +21,7 @@ class RunningServer:
 
     ``started`` is the process's creation time in seconds since 1970: with ``pid`` it names the process for good.
     ``scratch`` is the private temporary folder of the server (sockets, unpacked archives), removed with it.
-    ``key_file`` holds the keys where requests need one.
+    ``key_file`` holds the keys where requests need one. ``model_store`` is the folder with its archives.
     """
 
     pid: int
@@ -35,6 +35,7 @@ class RunningServer:
     java: str
     properties: str
     key_file: str | None = None
+    model_store: str | None = None
 
     def is_alive(self) -> bool:
         """Whether the server's process still runs. In a container nobody may collect the dead: a zombie does not."""

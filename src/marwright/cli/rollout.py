@@ -1,0 +1,220 @@
+"""``marwright rollout``, ``rollback`` and ``retire``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from marwright.cli.options import ArchiveArgument, JsonOption, print_json
+from marwright.cli.server import StateOption
+from marwright.errors import ServerError
+from marwright.progress import say
+
+if TYPE_CHECKING:
+    from marwright.rollout import Outcome, Served
+    from marwright.rollout.verdict import Comparison
+
+EXIT_REFUSED = 1
+ModelArgument = Annotated[str, typer.Argument(metavar="NAME", help="The model's name, as in /predictions/NAME.")]
+ManagementOption = Annotated[
+    str | None,
+    typer.Option("--management", metavar="URL", help="Another server's management address; then --model-store too."),
+]
+InferenceOption = Annotated[
+    str | None, typer.Option("--inference", metavar="URL", help="With --management: port 8080 there if not given.")
+]
+MetricsOption = Annotated[
+    str | None, typer.Option("--metrics", metavar="URL", help="With --management: port 8082 there if not given.")
+]
+StoreOption = Annotated[
+    Path | None, typer.Option("--model-store", metavar="FOLDER", help="With --management: the server's model store.")
+]
+KeyFileOption = Annotated[
+    Path | None, typer.Option("--key-file", metavar="FILE", help="With --management: the server's key_file.json.")
+]
+
+
+def rollout(
+    archive: ArchiveArgument,
+    canary_seconds: Annotated[
+        float, typer.Option(metavar="SECONDS", help="How long texts go to both versions by their paths; 0: no canary.")
+    ] = 30,
+    canary_share: Annotated[
+        float, typer.Option(metavar="SHARE", help="Texts sent to both, as a share of the live rate; at least 10/s.")
+    ] = 0.1,
+    watch_seconds: Annotated[
+        float, typer.Option(metavar="SECONDS", help="How long the new default is watched; a bad verdict goes back.")
+    ] = 10,
+    max_error_rate: Annotated[
+        float, typer.Option(metavar="SHARE", help="Most requests to the new version without a good answer.")
+    ] = 0.001,
+    max_slowdown: Annotated[
+        float, typer.Option(metavar="TIMES", help="Most that its median, p95 and mean may be of the old version's.")
+    ] = 1.5,
+    min_agreement: Annotated[
+        float, typer.Option(metavar="SHARE", help="Least share of texts with the same label from both versions.")
+    ] = 0.8,
+    texts: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Texts to send, one per line; the archive's own if not given.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Workers for it; by default its own or the old one's number.")
+    ] = None,
+    ready_timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="How long its workers may take to be ready.")
+    ] = 120,
+    public_key: Annotated[
+        Path | None, typer.Option(metavar="KEY.pub", help="Whose signature must be beside the archive.")
+    ] = None,
+    state: StateOption = Path(".marwright"),
+    management: ManagementOption = None,
+    inference: InferenceOption = None,
+    metrics: MetricsOption = None,
+    model_store: StoreOption = None,
+    key_file: KeyFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Replace a model's version on a running server while it answers.
+
+    The archive is verified, registered beside the old version, asked its golden requests, tried with texts that go to
+    both versions, made the default, and watched. Exits with 1 if something speaks against it: the old version then
+    answers as before. The server must let models be registered: configs/rollout.properties.
+
+    Example: marwright rollout next/pt_classifier.mar --canary-seconds 60
+    """
+    from marwright.bench.texts import texts_of_file
+    from marwright.rollout import Limits, Plan, release
+
+    limits = Limits(max_error_rate=max_error_rate, max_slowdown=max_slowdown, min_agreement=min_agreement)
+    plan = Plan(
+        limits=limits,
+        canary_s=canary_seconds,
+        share=canary_share,
+        watch_s=watch_seconds,
+        ready_s=ready_timeout,
+        workers=workers,
+    )
+    served = _served(state, management, inference, metrics, model_store, key_file)
+    sent = texts_of_file(texts) if texts else ()
+    outcome = release(archive, served, plan, texts=sent, public_key=public_key)
+    if as_json:
+        print_json(outcome.as_json())
+    else:
+        _print(outcome)
+    if not outcome.accepted:
+        raise typer.Exit(EXIT_REFUSED)
+
+
+def rollback(
+    name: ModelArgument,
+    state: StateOption = Path(".marwright"),
+    management: ManagementOption = None,
+    inference: InferenceOption = None,
+    metrics: MetricsOption = None,
+    model_store: StoreOption = None,
+    key_file: KeyFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the version before the last rollout the default again, at once.
+
+    The newer version stays registered until `marwright retire NAME`.
+
+    Example: marwright rollback pt_classifier
+    """
+    from marwright.rollout import roll_back
+
+    reversal = roll_back(name, _served(state, management, inference, metrics, model_store, key_file))
+    if as_json:
+        print_json(_jsonable(asdict(reversal)))
+    else:
+        say(
+            f"{name} {reversal.default} is the default again; {reversal.instead_of} stays registered: "
+            f"`marwright retire {name}` ends it"
+        )
+
+
+def retire(
+    name: ModelArgument,
+    state: StateOption = Path(".marwright"),
+    management: ManagementOption = None,
+    inference: InferenceOption = None,
+    metrics: MetricsOption = None,
+    model_store: StoreOption = None,
+    key_file: KeyFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End the versions of a model that are not the default, once they have answered what they still have.
+
+    Their archives stay in the model store, hidden. After that there is no going back within a second.
+
+    Example: marwright retire pt_classifier
+    """
+    from marwright.rollout import retire as end_others
+
+    ended = end_others(name, _served(state, management, inference, metrics, model_store, key_file))
+    if as_json:
+        print_json(_jsonable(ended))
+        return
+    for version, kept in ended.items():
+        say(f"{name} {version} is retired" + (f"; its archive is {kept}" if kept else ""))
+    if not ended:
+        say(f"{name} has no other version than the default.")
+
+
+def _served(
+    state: Path,
+    management: str | None,
+    inference: str | None,
+    metrics: str | None,
+    model_store: Path | None,
+    key_file: Path | None,
+) -> Served:
+    from marwright.rollout import Served
+
+    if management is None:
+        if any(value is not None for value in (inference, metrics, model_store, key_file)):
+            raise ServerError("--inference, --metrics, --model-store and --key-file go with --management.")
+        return Served.of_state(state)
+    if model_store is None:
+        raise ServerError("--management also needs --model-store: the folder the server was started with.")
+    return Served.at(management, model_store, inference=inference, metrics=metrics, key_file=key_file)
+
+
+def _print(outcome: Outcome) -> None:
+    out = Console(highlight=False, soft_wrap=True)
+    if outcome.canary:
+        _print_comparison(out, "canary", outcome.canary, outcome.previous, outcome.version)
+    if outcome.watch:
+        _print_comparison(out, "watched", outcome.watch, outcome.previous, outcome.version)
+    for reason in outcome.reasons:
+        out.print(f"✗ {reason}", markup=False)
+    if not outcome.accepted:
+        say(f"{outcome.model} {outcome.version} is refused; {outcome.previous} answers")
+    elif outcome.previous != outcome.version:
+        say(
+            f"{outcome.model} {outcome.version} answers. Back: `marwright rollback {outcome.model}`; "
+            f"free the memory of {outcome.previous}: `marwright retire {outcome.model}`"
+        )
+
+
+def _print_comparison(out: Console, what: str, seen: Comparison, old: str, new: str) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for title in (what, "requests", "failed", "p50 ms", "p95 ms", "p99 ms", "TorchServe's mean ms"):
+        table.add_column(title, justify="left" if title == what else "right")
+    for name, figures, counted in ((old, seen.old, seen.counted_old), (new, seen.new, seen.counted_new)):
+        mean = counted.mean_ms if counted else None
+        times = [f"{figures.ms[key]:.1f}" if key in figures.ms else "–" for key in ("p50", "p95", "p99")]
+        mean_ms = f"{mean:.1f}" if mean is not None else "–"
+        table.add_row(name, f"{figures.requests:,}", f"{figures.failed:,}", *times, mean_ms)
+    out.print(table)
+    if seen.agreement is not None:
+        out.print(f"same label from both: {seen.agreement:.1%}", markup=False)
+
+
+def _jsonable(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: str(value) if isinstance(value, Path) else value for name, value in fields.items()}

@@ -1,0 +1,252 @@
+"""A new version onto a running server: checked, registered, tried beside the old one, and then made the default."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from marwright.archive.reading import describe
+from marwright.errors import ArchiveError, ServerError
+from marwright.files import sha256_of
+from marwright.progress import console, say
+from marwright.rollout.asking import Caller
+from marwright.rollout.draining import drained
+from marwright.rollout.golden import golden_of, wrong_answers
+from marwright.rollout.plan import Outcome, Plan
+from marwright.rollout.served import Served
+from marwright.rollout.store import Store
+from marwright.rollout.trial import Trial, rate_for, try_beside, try_default
+from marwright.rollout.verdict import objections
+from marwright.rollout.versions import Version, Versions, same
+from marwright.rollout.workers import require_memory, wait_for_workers, workers_for
+from marwright.serving.failure import StartLog
+from marwright.serving.process import interrupt_on_sigterm
+
+# TorchServe reads a version as a floating-point number and refuses everything else.
+_VERSION = re.compile(r"\d+(\.\d+)?")
+
+
+def release(
+    archive: Path, served: Served, plan: Plan, *, texts: Sequence[str] = (), public_key: Path | None = None
+) -> Outcome:
+    """Replace a model's version by the one in an archive, while the server answers.
+
+    Until the new version is the default one, whatever goes wrong, and Ctrl-C or SIGTERM, leave the old one answering as
+    before and the new one withdrawn. A server that a kill has left in the middle is put in order by the next call.
+
+    Args:
+        archive: the new version, a ``.mar`` file of a model that the server serves.
+        served: the server.
+        plan: how it is tried.
+        texts: what is sent in the trial; by default the texts of the archive's golden requests.
+        public_key: whose signature must be beside the archive.
+
+    Returns:
+        What was done. If ``accepted``, the new version is the default and what a restart serves, and the old one stays
+        registered with its workers until :func:`marwright.rollout.retire`.
+
+    Raises:
+        ArchiveError: the archive cannot be read or copied, or TorchServe would not take its version.
+        ServerError: the server cannot be reached, does not let models be registered, does not serve this model, or has
+            a third version of it.
+    """
+    with interrupt_on_sigterm():
+        return _Release(archive, served, plan, texts, public_key).run()
+
+
+class _Release:
+    """One call of :func:`release`: what its steps share."""
+
+    def __init__(
+        self, archive: Path, served: Served, plan: Plan, texts: Sequence[str], public_key: Path | None
+    ) -> None:
+        model = describe(archive)["manifest"]["model"]
+        self.name, self.new = model["modelName"], str(model.get("modelVersion") or "1.0")
+        if not _VERSION.fullmatch(self.new) or float(self.new) <= 0:
+            raise ArchiveError(
+                f"{archive}: TorchServe takes no version {self.new}, only a number such as 2 or 2.1. "
+                f"Set archive.version and build it again."
+            )
+        self.archive, self.served, self.plan, self.public_key = archive, served, plan, public_key
+        self.versions = Versions(served.manager, self.name)
+        self.store = Store(served.model_store, self.name)
+        self.caller = Caller(served.inference, self.name, served.key_file)
+        self.golden = golden_of(archive)
+        self.texts = texts or [request["text"] for request in self.golden]
+        if not self.texts:
+            raise ArchiveError(f"{archive} has no golden requests to take texts from: give --texts FILE.")
+
+    def run(self) -> Outcome:
+        old = self.versions.default()
+        self.outcome = Outcome(self.name, self.new, old.name)
+        digest = sha256_of(self.archive)
+        if same(old.name, self.new):
+            return self._go_on(digest)
+        self._put_in_order(old)
+        workers = workers_for(self.archive, old, self.plan.workers)
+        require_memory(old, workers)
+        self._step("verified", self._verify)
+        trial = None
+        try:
+            self._step("ready", lambda: self._bring_up(workers, digest))
+            self._step("golden", lambda: wrong_answers(self.caller, self.new, self.golden))
+            if self.plan.canary_s and not self.outcome.reasons:
+                trial = self._try_beside(old)
+        except BaseException:
+            # The first error is the one to tell; one of a server that is gone would hide it.
+            with suppress(ServerError):
+                self._withdraw()
+            raise
+        if not self.outcome.reasons:
+            self._make_default(old, trial)
+        else:
+            self._withdraw()
+        self._warn_of_restart()
+        return self.outcome
+
+    def _step(self, name: str, work: Callable[[], list[str]]) -> None:
+        """Do one step, unless something speaks against the version already, and note how long it took."""
+        if not self.outcome.reasons:
+            started = time.monotonic()
+            self.outcome.reasons += work()
+            self.outcome.seconds[name] = round(time.monotonic() - started, 2)
+
+    # --- before the new version is the default one -----------------------------------------------------------------
+
+    def _put_in_order(self, old: Version) -> None:
+        """Clear away what a rollout that was killed has left of this version; take no third one in."""
+        self.store.in_sight()
+        for other in self.versions.all():
+            if same(other.name, old.name):
+                continue
+            if not same(other.name, self.new):
+                raise ServerError(
+                    f"{self.name} {other.name} is still registered beside {old.name}, the default: "
+                    f"`marwright retire {self.name}` ends it."
+                )
+            say(f"{self.name} {self.new} is registered already without being the default: it is begun anew")
+            if not self._withdraw():
+                raise ServerError(f"{self.name} {self.new} cannot be begun anew while somebody asks it.")
+
+    def _verify(self) -> list[str]:
+        from marwright.verification import verify  # going back in a hurry need not wait for it
+
+        with console().status(f"verifying {self.archive}"):
+            report = verify(self.archive, public_key=self.public_key)
+        failed = [check for check in report.checks if check.state == "failed"]
+        if not failed:
+            say(f"{self.archive}: all that was checked holds")
+        return [f"{check.name}: {check.detail}" for check in failed]
+
+    def _bring_up(self, workers: int, digest: str) -> list[str]:
+        log = StartLog(self.served.logs) if self.served.logs else None
+        self.versions.register(self.store.take_in(self.archive, self.new, digest))
+        self.versions.scale(self.new, workers)
+        with console().status(f"{self.name} {self.new}: waiting for {workers} workers to be ready"):
+            failure = wait_for_workers(self.versions, self.new, workers, log, self.plan.ready_s)
+        if failure is None:
+            say(f"{self.name} {self.new} is ready with {workers} workers; {self.outcome.previous} answers")
+        return [failure] if failure else []
+
+    def _try_beside(self, old: Version) -> Trial:
+        started = time.monotonic()
+        path, seconds = self.caller.path(self.new), self.plan.canary_s
+        rate = self._rate(seconds)
+        say(
+            f"canary: {rate:.0f} texts/s to {old.name} and to {self.new} for {seconds:g} s; a proxy may send a share "
+            f"of its requests to {path} meanwhile"
+        )
+        with console().status(f"{self.name} {self.new}: canary"):
+            trial = try_beside(
+                self.caller, self.served.metrics, old.name, self.new, self.texts, rate=rate, seconds=seconds
+            )
+        self.outcome.canary = trial.compared
+        self.outcome.reasons += objections(trial.compared, self.plan.limits)
+        self.outcome.seconds["canary"] = round(time.monotonic() - started, 2)
+        return trial
+
+    def _rate(self, seconds: float) -> float:
+        return rate_for(
+            self.caller, self.served.metrics, share=self.plan.share, least=self.plan.least_rate, seconds=seconds
+        )
+
+    def _withdraw(self) -> bool:
+        """Unregister the new version, which is not the default, and remove what was copied for it.
+
+        Returns:
+            False if it had to stay since somebody asks it by its path, and would get errors.
+        """
+        if self.versions.get(self.new) is not None:
+            if not drained(self.versions, self.served.metrics, self.new, asked=self.caller.asked(self.new)):
+                say(
+                    f"{self.name} {self.new} is still registered, since {self.caller.path(self.new)} is still asked: "
+                    f"stop whoever does; `marwright retire {self.name}` then ends it"
+                )
+                return False
+            self.versions.unregister(self.new)
+            say(f"{self.name} {self.new} is withdrawn; {self.outcome.previous} answers")
+        self.store.clear_away(self.new, but=self.archive)
+        return True
+
+    def _warn_of_restart(self) -> None:
+        """Tell if the store holds the refused version where a restart finds it: it was built right there."""
+        in_sight = self.store.version_in_sight()
+        if not self.outcome.accepted and in_sight is not None and same(in_sight, self.new):
+            say(
+                f"{self.store.in_sight()} is {self.name} {self.new}, and a restart would serve it: put the archive of "
+                f"{self.outcome.previous} in its place"
+            )
+
+    # --- from the moment it is ----------------------------------------------------------------------------------------
+
+    def _make_default(self, old: Version, trial: Trial | None) -> None:
+        self.store.remember(previous=old.name, current=self.new)
+        self.versions.make_default(self.new)
+        say(f"{self.name} {self.new} is the default now; {old.name} keeps its workers")
+        if self.plan.watch_s:
+            try:
+                self._step("watch", lambda: self._watch(trial))
+            except KeyboardInterrupt:
+                say(
+                    f"{self.name} {self.new} is the default, but was not watched to the end: the same command goes on, "
+                    f"`marwright rollback {self.name}` goes back"
+                )
+                raise
+        if self.outcome.reasons:
+            self.versions.make_default(old.name)
+            say(f"{self.name} {old.name} is the default again")
+            self.store.forget()
+            # It may have live requests in hand, which count for nobody's path.
+            drained(self.versions, self.served.metrics, self.new)
+            self._withdraw()
+            return
+        self._finish()
+
+    def _watch(self, trial: Trial | None) -> list[str]:
+        seconds = self.plan.watch_s
+        with console().status(f"{self.name} {self.new}: watching it as the default"):
+            rate = self._rate(seconds)
+            watched = try_default(self.caller, self.served.metrics, self.texts, trial, rate=rate, seconds=seconds)
+        self.outcome.watch = watched.compared
+        return objections(watched.compared, self.plan.limits)
+
+    def _finish(self) -> None:
+        self.store.put_in_sight(self.new)
+        self.outcome.accepted = True
+
+    def _go_on(self, digest: str) -> Outcome:
+        """The version is the default one already: all that can be missing is what a restart serves."""
+        own = [file for file in (self.store.archive(self.new), self.store.in_sight()) if file.is_file()]
+        if not any(sha256_of(file) == digest for file in own):
+            raise ServerError(
+                f"{self.name} {self.new} is the default already, made from another archive than {self.archive}. "
+                f"Give the new one another version: archive.version."
+            )
+        noted = self.store.recall()
+        self.outcome.previous = noted[0] if noted else self.new
+        say(f"{self.name} {self.new} is the default already")
+        self._finish()
+        return self.outcome

@@ -1,0 +1,96 @@
+"""Tries a new version with real texts: beside the old one by its own path, and then as the default one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from marwright.rollout.asking import Caller
+from marwright.rollout.counters import Counters, read_counters
+from marwright.rollout.verdict import FEWEST, Comparison, Figures, agreement
+
+# What this process can send without taking the machine from the server.
+_HIGHEST_RATE = 200.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A comparison, and everything TorchServe counted meanwhile, where it shows that."""
+
+    compared: Comparison
+    counters: Counters | None
+
+
+def rate_for(caller: Caller, metrics: str, *, share: float, least: float, seconds: float) -> float:
+    """How many texts per second are sent: a share of the live rate, which is watched for two seconds to know it.
+
+    Args:
+        caller: for the server.
+        metrics: its metrics address.
+        share: of the requests that come without a version in their path.
+        least: texts per second that are sent in any case.
+        seconds: how long; a short trial takes a higher rate, to see enough.
+    """
+    before, watched_s = read_counters(metrics, caller.model), 2.0
+    time.sleep(watched_s)
+    after = read_counters(metrics, caller.model)
+    live = after.since(before).of(None).requests / watched_s if after and before else 0.0
+    return min(max(share * live, least, 1.2 * FEWEST / seconds), _HIGHEST_RATE)
+
+
+def try_beside(
+    caller: Caller, metrics: str, old: str, new: str, texts: Sequence[str], rate: float, seconds: float
+) -> Trial:
+    """Send texts to both versions by their paths, each text to one right after the other.
+
+    Both are asked in the same moments, on the same busy machine; only the old one has the live requests besides.
+    """
+    before = read_counters(metrics, caller.model)
+    pairs = caller.in_turn([old, new], texts, rate=rate, seconds=seconds)
+    of_old, of_new = (Figures.of([pair[at] for pair in pairs]) for at in (0, 1))
+    counters = _since(before, metrics, caller.model)
+    return Trial(
+        Comparison(
+            of_old,
+            of_new,
+            agreement(pairs),
+            counters.of(old) if counters else None,
+            counters.of(new) if counters else None,
+            counters.requests if counters else None,
+            counters.server_errors - of_old.server_errors - of_new.server_errors if counters else None,
+        ),
+        counters,
+    )
+
+
+def try_default(
+    caller: Caller, metrics: str, texts: Sequence[str], before: Trial | None, rate: float, seconds: float
+) -> Trial:
+    """Send texts to the default version, the new one, and compare with what the old one did beside it before.
+
+    What TorchServe counts of the live requests is now the new version's, and was the old one's.
+    """
+    start = read_counters(metrics, caller.model)
+    answers = caller.in_turn([None], texts, rate=rate, seconds=seconds)
+    figures = Figures.of([answer for (answer,) in answers])
+    counters = _since(start, metrics, caller.model)
+    of_old = before.compared.old if before else Figures.of([])
+    live_before = before.counters.of(None) if before and before.counters else None
+    return Trial(
+        Comparison(
+            of_old,
+            figures,
+            None,
+            live_before,
+            counters.of(None) if counters else None,
+            counters.requests if counters else None,
+            counters.server_errors - figures.server_errors if counters else None,
+        ),
+        counters,
+    )
+
+
+def _since(before: Counters | None, metrics: str, model: str) -> Counters | None:
+    after = read_counters(metrics, model)
+    return after.since(before) if before and after else None

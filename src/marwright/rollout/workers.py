@@ -1,0 +1,76 @@
+"""The workers of a new version: how many, whether there is memory for them, and when they are ready."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from marwright.archive.reading import describe
+from marwright.errors import ServerError
+from marwright.rollout.versions import Version, Versions
+from marwright.serving.failure import StartLog
+
+_PAUSE_S = 0.2
+
+
+def workers_for(archive: Path, old: Version, wanted: int | None) -> int:
+    """How many workers a new version gets: as wanted, as its own settings say, or as many as the old one has."""
+    own = (describe(archive)["model_config"] or {}).get("minWorkers")
+    return wanted or (own if isinstance(own, int) and own > 0 else None) or max(old.workers, 1)
+
+
+def require_memory(old: Version, workers: int) -> None:
+    """Check that another set of workers fits beside the old one's, where these run on this machine.
+
+    Raises:
+        ServerError: it would not; the machine would then end processes, perhaps those that answer now.
+    """
+    sizes = []
+    for process_id in old.process_ids:
+        # Elsewhere these numbers are other processes, or none.
+        with suppress(psutil.Error):
+            process = psutil.Process(process_id)
+            if any("model_service_worker" in word for word in process.cmdline()):
+                sizes.append(process.memory_full_info().uss)
+    needed = workers * max(sizes, default=0)
+    available = psutil.virtual_memory().available
+    if needed > available:
+        raise ServerError(
+            f"{workers} more workers need about {needed / 1e6:,.0f} MB beside the old ones, and "
+            f"{available / 1e6:,.0f} MB are free: take fewer with --workers, or another machine."
+        )
+
+
+def wait_for_workers(
+    versions: Versions, version: str, workers: int, log: StartLog | None, timeout_s: float
+) -> str | None:
+    """Wait until every worker of a version has loaded and warmed up its model.
+
+    Args:
+        versions: of the model.
+        version: which one.
+        workers: how many were asked for.
+        log: of the server, where it can be read, for the reason of a failure.
+        timeout_s: how long they may take, in seconds.
+
+    Returns:
+        Why they will never be ready; ``None`` when they are.
+
+    Raises:
+        ServerError: the server cannot be asked.
+    """
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        described = versions.get(version)
+        if described is None:
+            return "the server has unregistered it"
+        if described.workers >= workers and described.ready >= workers:
+            return None
+        if log is not None and (failure := log.failure()):
+            return failure
+        time.sleep(_PAUSE_S)
+    where = f" (see {log.logs})" if log else ""
+    return f"its workers were not ready after {timeout_s:g} seconds{where}"

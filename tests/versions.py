@@ -1,0 +1,59 @@
+"""Other versions of a built archive, packed as the build packs: each can be told from the others by its answers."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from marwright.archive import layout
+from marwright.archive.packing import Contents, pack
+from marwright.files import stable_json
+
+# One worker, and seconds instead of half a minute until a version may be retired.
+SETTINGS = {"minWorkers": 1, "maxWorkers": 1, "responseTimeout": 3}
+
+
+def version_of(archive: Path, file: Path, version: str, *, turn: int = 0, methods: str = "") -> Path:
+    """Pack an archive anew.
+
+    Args:
+        archive: one of marwright's.
+        file: the new one.
+        version: of the model in it.
+        turn: how many places the names of the labels are moved on, in its answers and in its recorded answers.
+        methods: source of methods that its handler has instead of its own; none if empty.
+    """
+    contents = Contents()
+    with zipfile.ZipFile(archive) as old:
+        files = {name: old.read(name) for name in old.namelist()}
+    model = json.loads(files.pop(layout.MANIFEST))["model"]
+    del files[layout.HASHES]
+    labels: dict[str, str] = json.loads(files[layout.LABELS])
+    names = list(labels.values())
+    moved = {name: names[(at + turn) % len(names)] for at, name in enumerate(names)}
+    files[layout.LABELS] = json.dumps({number: moved[name] for number, name in labels.items()}).encode()
+    golden: list[dict[str, Any]] = json.loads(files[layout.GOLDEN])
+    for request in golden:
+        request["answer"] = [one | {"label": moved[one["label"]]} for one in request["answer"]]
+    files[layout.GOLDEN] = stable_json(golden).encode()
+    files[layout.MODEL_CONFIG] = yaml.safe_dump(yaml.safe_load(files[layout.MODEL_CONFIG]) | SETTINGS).encode()
+    if methods:
+        files["own_handler.py"] = files[layout.HANDLER]
+        head = "from own_handler import TextClassificationHandler\n\n\nclass Changed(TextClassificationHandler):\n"
+        files[layout.HANDLER] = (head + methods).encode()
+    for name, data in files.items():
+        contents.add(name, data)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pack(contents, file, name=model["modelName"], version=version, handler=model["handler"])
+    return file
+
+
+def golden_of(archive: Path) -> list[dict[str, Any]]:
+    """An archive's golden requests."""
+    with zipfile.ZipFile(archive) as opened:
+        golden: list[dict[str, Any]] = json.loads(opened.read(layout.GOLDEN))
+    return golden
