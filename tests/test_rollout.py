@@ -61,6 +61,16 @@ def test_a_version_that_is_slow_for_one_text_in_ten_is_refused_by_its_95th_perce
     assert reason.startswith("p95 of marwright's requests is 40.0 ms, 4.0 times the old version's 10.0")
 
 
+def test_a_new_default_is_held_against_the_slower_of_two_looks_at_the_old_one() -> None:
+    now, before = Figures.of(answers([10.0] * 90 + [60.0] * 10)), Figures.of(answers([20.0] * 100))
+
+    slower = now.or_slower(before)
+
+    assert slower.ms == {"p50": 20, "p95": 60, "p99": 60}
+    assert slower.requests == 100
+    assert now.or_slower(Figures.of([])).ms == now.ms
+
+
 @pytest.mark.parametrize(("failed", "limit", "refused"), [(1, 0.0, True), (1, 0.005, True), (1, 0.01, False)])
 def test_errors_are_counted_against_all_requests(failed: int, limit: float, refused: bool) -> None:
     new = answers([10.0] * (100 - failed), failed=failed)

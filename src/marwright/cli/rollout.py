@@ -195,7 +195,7 @@ def _print(outcome: Outcome) -> None:
         out.print(f"✗ {reason}", markup=False)
     if not outcome.accepted:
         say(f"{outcome.model} {outcome.version} is refused; {outcome.previous} answers")
-    elif outcome.previous != outcome.version:
+    elif outcome.previous != outcome.version:  # not one that had been finished before
         say(
             f"{outcome.model} {outcome.version} answers. Back: `marwright rollback {outcome.model}`; "
             f"free the memory of {outcome.previous}: `marwright retire {outcome.model}`"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from marwright.rollout.store import Store
 from marwright.rollout.trial import Trial, rate_for, try_beside, try_default
 from marwright.rollout.verdict import objections
 from marwright.rollout.versions import Version, Versions, same
-from marwright.rollout.workers import require_memory, wait_for_workers, workers_for
+from marwright.rollout.workers import require_memory, start_workers, workers_for, yield_to_others
 from marwright.serving.failure import StartLog
 from marwright.serving.process import interrupt_on_sigterm
 
@@ -85,6 +86,7 @@ class _Release:
         digest = sha256_of(self.archive)
         if same(old.name, self.new):
             return self._go_on(digest)
+        self.versions.require_registering()
         self._put_in_order(old)
         workers = workers_for(self.archive, old, self.plan.workers)
         require_memory(old, workers)
@@ -101,7 +103,7 @@ class _Release:
                 self._withdraw()
             raise
         if not self.outcome.reasons:
-            self._make_default(old, trial)
+            self._make_default(old.name, trial)
         else:
             self._withdraw()
         self._warn_of_restart()
@@ -134,8 +136,8 @@ class _Release:
     def _verify(self) -> list[str]:
         from marwright.verification import verify  # going back in a hurry need not wait for it
 
-        with console().status(f"verifying {self.archive}"):
-            report = verify(self.archive, public_key=self.public_key)
+        with console().status(f"verifying {self.archive}"), ThreadPoolExecutor(1, initializer=yield_to_others) as calm:
+            report = calm.submit(verify, self.archive, public_key=self.public_key).result()
         failed = [check for check in report.checks if check.state == "failed"]
         if not failed:
             say(f"{self.archive}: all that was checked holds")
@@ -144,9 +146,8 @@ class _Release:
     def _bring_up(self, workers: int, digest: str) -> list[str]:
         log = StartLog(self.served.logs) if self.served.logs else None
         self.versions.register(self.store.take_in(self.archive, self.new, digest))
-        self.versions.scale(self.new, workers)
         with console().status(f"{self.name} {self.new}: waiting for {workers} workers to be ready"):
-            failure = wait_for_workers(self.versions, self.new, workers, log, self.plan.ready_s)
+            failure = start_workers(self.versions, self.new, workers, log, self.plan.ready_s)
         if failure is None:
             say(f"{self.name} {self.new} is ready with {workers} workers; {self.outcome.previous} answers")
         return [failure] if failure else []
@@ -202,10 +203,14 @@ class _Release:
 
     # --- from the moment it is ----------------------------------------------------------------------------------------
 
-    def _make_default(self, old: Version, trial: Trial | None) -> None:
-        self.store.remember(previous=old.name, current=self.new)
+    def _make_default(self, old: str, trial: Trial | None) -> None:
+        self.store.remember(previous=old, current=self.new)
         self.versions.make_default(self.new)
-        say(f"{self.name} {self.new} is the default now; {old.name} keeps its workers")
+        say(f"{self.name} {self.new} is the default now; {old} keeps its workers")
+        self._watch_and_finish(old, trial)
+
+    def _watch_and_finish(self, old: str, trial: Trial | None) -> None:
+        """Go back if the new version does worse as the default; otherwise have a restart serve it too."""
         if self.plan.watch_s:
             try:
                 self._step("watch", lambda: self._watch(trial))
@@ -215,38 +220,42 @@ class _Release:
                     f"`marwright rollback {self.name}` goes back"
                 )
                 raise
-        if self.outcome.reasons:
-            self.versions.make_default(old.name)
-            say(f"{self.name} {old.name} is the default again")
-            self.store.forget()
-            # It may have live requests in hand, which count for nobody's path.
-            drained(self.versions, self.served.metrics, self.new)
-            self._withdraw()
+        if not self.outcome.reasons:
+            self.store.put_in_sight(self.new)
+            self.outcome.accepted = True
             return
-        self._finish()
+        self.versions.make_default(old)
+        self.store.forget()
+        say(f"{self.name} {old} is the default again")
+        # It may have live requests in hand, which are not counted for its path.
+        drained(self.versions, self.served.metrics, self.new)
+        self._withdraw()
 
     def _watch(self, trial: Trial | None) -> list[str]:
         seconds = self.plan.watch_s
         with console().status(f"{self.name} {self.new}: watching it as the default"):
             rate = self._rate(seconds)
-            watched = try_default(self.caller, self.served.metrics, self.texts, trial, rate=rate, seconds=seconds)
+            watched = try_default(
+                self.caller, self.served.metrics, self.outcome.previous, self.texts, trial, rate=rate, seconds=seconds
+            )
         self.outcome.watch = watched.compared
         return objections(watched.compared, self.plan.limits)
 
-    def _finish(self) -> None:
-        self.store.put_in_sight(self.new)
-        self.outcome.accepted = True
-
     def _go_on(self, digest: str) -> Outcome:
-        """The version is the default one already: all that can be missing is what a restart serves."""
+        """The version is the default one already: finish what an earlier call began, if it did not."""
         own = [file for file in (self.store.archive(self.new), self.store.in_sight()) if file.is_file()]
         if not any(sha256_of(file) == digest for file in own):
             raise ServerError(
                 f"{self.name} {self.new} is the default already, made from another archive than {self.archive}. "
                 f"Give the new one another version: archive.version."
             )
-        noted = self.store.recall()
-        self.outcome.previous = noted[0] if noted else self.new
         say(f"{self.name} {self.new} is the default already")
-        self._finish()
+        noted, in_sight = self.store.recall(), self.store.version_in_sight()
+        previous = self.versions.get(noted[0]) if noted and same(noted[1], self.new) else None
+        if previous is None or (in_sight is not None and same(in_sight, self.new)):
+            self.store.put_in_sight(self.new)
+            self.outcome.accepted = True
+            return self.outcome
+        self.outcome.previous = previous.name
+        self._watch_and_finish(previous.name, None)
         return self.outcome

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from marwright.rollout.asking import Caller
-from marwright.rollout.counters import Counters, read_counters
+from marwright.rollout.counters import Counted, Counters, read_counters
 from marwright.rollout.verdict import FEWEST, Comparison, Figures, agreement
 
 # What this process can send without taking the machine from the server.
@@ -65,30 +65,34 @@ def try_beside(
 
 
 def try_default(
-    caller: Caller, metrics: str, texts: Sequence[str], before: Trial | None, rate: float, seconds: float
+    caller: Caller, metrics: str, old: str, texts: Sequence[str], before: Trial | None, rate: float, seconds: float
 ) -> Trial:
-    """Send texts to the default version, the new one, and compare with what the old one did beside it before.
+    """Send texts to the new version as the default one, and to the old one by its path.
 
-    What TorchServe counts of the live requests is now the new version's, and was the old one's.
+    The new one now has the live requests besides. So it is held against what the old one does now, in the same moments,
+    and against what the old one did while it had them, whichever was slower.
     """
     start = read_counters(metrics, caller.model)
-    answers = caller.in_turn([None], texts, rate=rate, seconds=seconds)
-    figures = Figures.of([answer for (answer,) in answers])
+    pairs = caller.in_turn([old, None], texts, rate=rate, seconds=seconds)
+    of_old, of_new = (Figures.of([pair[at] for pair in pairs]) for at in (0, 1))
     counters = _since(start, metrics, caller.model)
-    of_old = before.compared.old if before else Figures.of([])
     live_before = before.counters.of(None) if before and before.counters else None
     return Trial(
         Comparison(
-            of_old,
-            figures,
-            None,
-            live_before,
+            of_old.or_slower(before.compared.old) if before else of_old,
+            of_new,
+            agreement(pairs),
+            _slower(live_before, counters.of(old)) if counters else None,
             counters.of(None) if counters else None,
             counters.requests if counters else None,
-            counters.server_errors - figures.server_errors if counters else None,
+            counters.server_errors - of_old.server_errors - of_new.server_errors if counters else None,
         ),
         counters,
     )
+
+
+def _slower(one: Counted | None, other: Counted) -> Counted:
+    return one if one is not None and (one.mean_ms or 0) > (other.mean_ms or 0) else other
 
 
 def _since(before: Counters | None, metrics: str, model: str) -> Counters | None:

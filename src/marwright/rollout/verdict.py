@@ -58,6 +58,11 @@ class Figures:
         ms = {f"p{percent}": _percentile(good, percent) for percent in (50, 95, 99)} if good else {}
         return cls(len(answers), len(bad), {kind: statuses.count(kind) for kind in sorted(set(statuses))}, ms)
 
+    def or_slower(self, other: Figures) -> Figures:
+        """The same with each time replaced by the other's where that is longer."""
+        ms = {name: max(value, other.ms.get(name, value)) for name, value in self.ms.items()}
+        return Figures(self.requests, self.failed, self.statuses, ms)
+
     @property
     def server_errors(self) -> int:
         """How many answers were a 5xx."""

@@ -66,6 +66,16 @@ class Versions:
         """A version, ``None`` if it is not registered."""
         return next((one for one in self.all() if same(one.name, version)), None)
 
+    def require_registering(self) -> None:
+        """Find out whether the server lets models be registered, by asking it to register nothing.
+
+        Raises:
+            ServerError: its model API is off, or it does not accept the key.
+        """
+        status, answer = self._management.ask("POST", "/models")
+        if status != 400 or "Token" in str(answer):
+            self._accepted("POST", "/models", status, answer)
+
     def register(self, folder: str) -> None:
         """Register an unpacked archive of the model store, without workers.
 
@@ -100,6 +110,9 @@ class Versions:
 
     def _ask(self, method: str, path: str, *, timeout_s: float = 30) -> Any:
         status, answer = self._management.ask(method, path, timeout_s=timeout_s)
+        return self._accepted(method, path, status, answer)
+
+    def _accepted(self, method: str, path: str, status: int, answer: Any) -> Any:
         if 200 <= status < 300:
             return answer
         said = str(answer.get("message", answer) if isinstance(answer, dict) else answer).strip()

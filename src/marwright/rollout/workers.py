@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +16,7 @@ from marwright.rollout.versions import Version, Versions
 from marwright.serving.failure import StartLog
 
 _PAUSE_S = 0.2
+_LOW_PRIORITY = 10
 
 
 def workers_for(archive: Path, old: Version, wanted: int | None) -> int:
@@ -44,17 +47,22 @@ def require_memory(old: Version, workers: int) -> None:
         )
 
 
-def wait_for_workers(
-    versions: Versions, version: str, workers: int, log: StartLog | None, timeout_s: float
-) -> str | None:
-    """Wait until every worker of a version has loaded and warmed up its model.
+def yield_to_others() -> None:
+    """Let this thread, and the processes it starts, have only the time that the server's workers leave."""
+    # Linux gives each thread a priority of its own; elsewhere nothing changes.
+    with suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOW_PRIORITY)
+
+
+def start_workers(versions: Versions, version: str, workers: int, log: StartLog | None, timeout_s: float) -> str | None:
+    """Start a version's workers, few at a time: loading takes the cores from those that answer.
 
     Args:
         versions: of the model.
         version: which one.
         workers: how many were asked for.
         log: of the server, where it can be read, for the reason of a failure.
-        timeout_s: how long they may take, in seconds.
+        timeout_s: how long each few of them may take, in seconds.
 
     Returns:
         Why they will never be ready; ``None`` when they are.
@@ -62,6 +70,16 @@ def wait_for_workers(
     Raises:
         ServerError: the server cannot be asked.
     """
+    at_a_time = max(1, (os.cpu_count() or 1) // 4)
+    failure = None
+    for started in range(at_a_time, workers + at_a_time, at_a_time):
+        if failure is None:
+            versions.scale(version, min(started, workers))
+            failure = _wait_for(versions, version, min(started, workers), log, timeout_s)
+    return failure
+
+
+def _wait_for(versions: Versions, version: str, workers: int, log: StartLog | None, timeout_s: float) -> str | None:
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         described = versions.get(version)
