@@ -11,8 +11,6 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from marwright.rollout.versions import same
-
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _WITHOUT_VERSION = "default"
 _LINE = re.compile(r"^(?P<name>\w+)\{(?P<labels>[^}]*)\} (?P<value>\S+)", re.MULTILINE)
@@ -45,13 +43,7 @@ class Counters:
 
     def of(self, version: str | None) -> Counted:
         """The requests with this version in their path; with ``None`` those without one."""
-        for written, counted in self.by_path.items():
-            if written == _WITHOUT_VERSION or version is None:
-                if written == _WITHOUT_VERSION and version is None:
-                    return counted
-            elif same(written, version):
-                return counted
-        return Counted()
+        return self.by_path.get(_WITHOUT_VERSION if version is None else version, Counted())
 
     @property
     def requests(self) -> float:

@@ -21,13 +21,14 @@ from marwright.rollout.served import Served
 from marwright.rollout.store import Store
 from marwright.rollout.trial import Trial, rate_for, try_beside, try_default
 from marwright.rollout.verdict import objections
-from marwright.rollout.versions import Version, Versions, same
+from marwright.rollout.versions import Version, Versions
 from marwright.rollout.workers import require_memory, start_workers, workers_for, yield_to_others
 from marwright.serving.failure import StartLog
 from marwright.serving.process import interrupt_on_sigterm
 
-# TorchServe reads a version as a floating-point number and refuses everything else.
-_VERSION = re.compile(r"\d+(\.\d+)?")
+# A model's name and version become part of a path and of a file's name, in an archive that anybody may have made.
+_NAME = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)
+_VERSION = re.compile(r"[A-Za-z0-9][\w.+]*", re.ASCII)  # without the hyphen that divides the two
 
 
 def release(
@@ -50,7 +51,7 @@ def release(
         registered with its workers until :func:`marwright.rollout.retire`.
 
     Raises:
-        ArchiveError: the archive cannot be read or copied, or TorchServe would not take its version.
+        ArchiveError: the archive cannot be read or copied, or its name or version cannot be part of a path.
         ServerError: the server cannot be reached, does not let models be registered, does not serve this model, or has
             a third version of it.
     """
@@ -66,11 +67,12 @@ class _Release:
     ) -> None:
         model = describe(archive)["manifest"]["model"]
         self.name, self.new = model["modelName"], str(model.get("modelVersion") or "1.0")
-        if not _VERSION.fullmatch(self.new) or float(self.new) <= 0:
-            raise ArchiveError(
-                f"{archive}: TorchServe takes no version {self.new}, only a number such as 2 or 2.1. "
-                f"Set archive.version and build it again."
-            )
+        for what, written, pattern in (("name", self.name, _NAME), ("version", self.new, _VERSION)):
+            if not pattern.fullmatch(written) or ".." in written:
+                raise ArchiveError(
+                    f"{archive}: {written!r} cannot be a model's {what} here, since it becomes part of a file's name: "
+                    f"letters, digits and dots. Build it again with another."
+                )
         self.archive, self.served, self.plan, self.public_key = archive, served, plan, public_key
         self.versions = Versions(served.manager, self.name)
         self.store = Store(served.model_store, self.name)
@@ -84,7 +86,7 @@ class _Release:
         old = self.versions.default()
         self.outcome = Outcome(self.name, self.new, old.name)
         digest = sha256_of(self.archive)
-        if same(old.name, self.new):
+        if old.name == self.new:
             return self._go_on(digest)
         self.versions.require_registering()
         self._put_in_order(old)
@@ -122,9 +124,9 @@ class _Release:
         """Clear away what a rollout that was killed has left of this version; take no third one in."""
         self.store.in_sight()
         for other in self.versions.all():
-            if same(other.name, old.name):
+            if other.name == old.name:
                 continue
-            if not same(other.name, self.new):
+            if other.name != self.new:
                 raise ServerError(
                     f"{self.name} {other.name} is still registered beside {old.name}, the default: "
                     f"`marwright retire {self.name}` ends it."
@@ -195,7 +197,7 @@ class _Release:
     def _warn_of_restart(self) -> None:
         """Tell if the store holds the refused version where a restart finds it: it was built right there."""
         in_sight = self.store.version_in_sight()
-        if not self.outcome.accepted and in_sight is not None and same(in_sight, self.new):
+        if not self.outcome.accepted and in_sight == self.new:
             say(
                 f"{self.store.in_sight()} is {self.name} {self.new}, and a restart would serve it: put the archive of "
                 f"{self.outcome.previous} in its place"
@@ -251,8 +253,8 @@ class _Release:
             )
         say(f"{self.name} {self.new} is the default already")
         noted, in_sight = self.store.recall(), self.store.version_in_sight()
-        previous = self.versions.get(noted[0]) if noted and same(noted[1], self.new) else None
-        if previous is None or (in_sight is not None and same(in_sight, self.new)):
+        previous = self.versions.get(noted[0]) if noted and noted[1] == self.new else None
+        if previous is None or (in_sight == self.new):
             self.store.put_in_sight(self.new)
             self.outcome.accepted = True
             return self.outcome

@@ -10,7 +10,7 @@ from marwright.progress import say
 from marwright.rollout.draining import drained
 from marwright.rollout.served import Served
 from marwright.rollout.store import Store
-from marwright.rollout.versions import Versions, same
+from marwright.rollout.versions import Versions
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def roll_back(model: str, served: Served) -> Reversal:
     """
     versions, store = Versions(served.manager, model), Store(served.model_store, model)
     now, noted = versions.default(), store.recall()
-    if noted is None or not same(noted[1], now.name):
+    if noted is None or noted[1] != now.name:
         raise ServerError(f"{model} {now.name} has no version to go back to: no rollout of it is noted in the store.")
     previous = versions.get(noted[0])
     if previous is None or not previous.ready:
@@ -62,7 +62,7 @@ def retire(model: str, served: Served) -> dict[str, Path | None]:
     versions, store = Versions(served.manager, model), Store(served.model_store, model)
     default, ended = versions.default(), dict[str, Path | None]()
     for version in versions.all():
-        if same(version.name, default.name):
+        if version.name == default.name:
             continue
         if not drained(versions, served.metrics, version.name):
             raise ServerError(

@@ -17,7 +17,6 @@ from marwright.archive.reading import describe, unpacked
 from marwright.archive.signing import signature_of
 from marwright.errors import ArchiveError, ServerError
 from marwright.files import move_folder_into_place, read_json, replacing, sha256_of, stable_json, write_text
-from marwright.rollout.versions import same
 
 
 class Store:
@@ -101,7 +100,7 @@ class Store:
         """
         there, kept = self.in_sight(), self.archive(version)
         of_there = self.version_in_sight()
-        already = of_there is not None and same(of_there, version)
+        already = of_there == version
         if not kept.is_file():
             return there if already else None
         if of_there is not None and not already:

@@ -6,7 +6,7 @@ What TorchServe 0.12 does, and what follows from it here:
   read requests: until it is done, every client of that thread waits. An unpacked folder without workers is registered
   in milliseconds; the workers are then scaled up in the background.
 - a worker that is scaled down or unregistered is killed with the batch it has in hand, whose clients get a 500.
-- versions are floating-point numbers: 1.10 is 1.1, and 1.2.3 is none.
+- versions are names: 1.10 is another than 1.1, and /predictions/NAME/1 is not answered by 1.0.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Versions:
 
     def get(self, version: str) -> Version | None:
         """A version, ``None`` if it is not registered."""
-        return next((one for one in self.all() if same(one.name, version)), None)
+        return next((one for one in self.all() if one.name == version), None)
 
     def require_registering(self) -> None:
         """Find out whether the server lets models be registered, by asking it to register nothing.
@@ -117,14 +117,6 @@ class Versions:
             return answer
         said = str(answer.get("message", answer) if isinstance(answer, dict) else answer).strip()
         raise ServerError(f"{method} {self._management.url}{path}: {status}, {said.rstrip('.')}. {_cure(status, said)}")
-
-
-def same(one: str, other: str) -> bool:
-    """Whether two versions are one to TorchServe, which compares them as numbers."""
-    try:
-        return float(one) == float(other)
-    except ValueError:
-        return one == other
 
 
 def _version(answer: dict[str, Any]) -> Version:
