@@ -193,9 +193,11 @@ def test_the_products_of_a_module_are_those_of_its_real_tokens() -> None:
     import numpy as np
 
     from compare.products import Products
-    from marwright.modules.packed_bert import EncoderShape
+    from marwright.modules.packed_bert import EncoderShape, LayerShape
 
-    shape = EncoderShape(vocabulary=50, hidden=16, layers=2, heads=2, intermediate=32, positions=20, labels=3)
+    shape = EncoderShape(
+        vocabulary=50, hidden=16, head_size=8, layers=(LayerShape(2, 32), LayerShape(2, 32)), positions=20, labels=3
+    )
     mask = np.ones((2, 12), dtype=np.int64)
     mask[1, 4:] = 0  # 12 + 4 real tokens
     products = Products(shape, mask)

@@ -301,3 +301,67 @@ def test_a_configuration_cannot_be_changed_once_it_is_checked(tmp_path: Path) ->
 
     with pytest.raises(ValueError, match="frozen"):
         config.teacher.epochs = 0  # type: ignore[misc]
+
+
+# --- sections that are not in every configuration ----------------------------------------------------------------
+
+
+def test_removed_parts_need_our_own_module(tmp_path: Path) -> None:
+    text = CUSTOMS + "pruning: {kind: structured}\nexport: {method: trace}\n"
+    (complaint,) = complaints(tmp_path, text)
+
+    assert complaint.startswith("model.yaml: pruning.kind: structured needs export.method: script")
+    assert complaint.endswith("Write `method: script`, or `kind: magnitude`")
+    assert loaded(tmp_path, text.replace("structured", "magnitude")).pruning is not None
+
+
+@pytest.mark.parametrize(
+    ("section", "setting"),
+    [
+        ("pruning: {kind: structured}", "pruning.kind: structured"),
+        ("compression: {max_drop: 0.01}", "compression.max_drop"),
+        ("compression: {quantization_aware: {}}", "compression.quantization_aware"),
+    ],
+)
+def test_what_is_about_our_own_module_is_refused_for_another_runtime(
+    tmp_path: Path, section: str, setting: str
+) -> None:
+    (complaint,) = complaints(tmp_path, CUSTOMS + section + "\nexport: {runtime: onnxruntime}\n")
+
+    assert complaint.startswith(f"model.yaml: {setting} is about marwright's own module")
+    assert complaint.endswith("Write `runtime: torchscript`, or leave it out")
+
+
+@pytest.mark.parametrize(
+    ("section", "complaint"),
+    [
+        ("pruning: {share: 0.5}", "model.yaml:4: pruning.kind: required, but not given"),
+        (
+            "pruning: {kind: magnitude, heads: 0.5}",
+            "model.yaml:4: pruning.heads: unknown key: it belongs to another choice of this section",
+        ),
+        ("pruning: {kind: magnitude, share: 1}", "model.yaml:4: pruning.share: Input should be less than 1 (given: 1)"),
+        ("compression: {max_drop: 1}", "model.yaml:4: compression.max_drop: Input should be less than 1 (given: 1)"),
+        (
+            "pruning: {kind: structured, heads: 0, neurons: 0}",
+            "model.yaml:4: pruning: heads and neurons are both 0: nothing would be removed; leave the section out",
+        ),
+        (
+            "compression: {cpu: fp32, quantization_aware: {}}",
+            "model.yaml:4: compression: quantization_aware trains for int8, but cpu is fp32: "
+            "write `cpu: int8` or leave it out",
+        ),
+        (
+            "compression: {cpu: fp32, max_drop: 0.01}",
+            "model.yaml:4: compression: max_drop is about int8, but cpu is fp32: write `cpu: int8` or leave it out",
+        ),
+        (
+            "pruning: {kind: thin}",
+            "model.yaml:4: pruning: Input tag 'thin' found using 'kind' does not match any of the expected tags: "
+            "'magnitude', 'structured'",
+        ),
+    ],
+    ids=str,
+)
+def test_a_mistake_in_an_optional_section_is_named(tmp_path: Path, section: str, complaint: str) -> None:
+    assert complaints(tmp_path, CUSTOMS + section + "\n") == [complaint]

@@ -14,7 +14,6 @@ from tiny_models import POSITIONS, VOCABULARY, save_tiny_classifier, tiny_tokeni
 from torch import Tensor, nn
 from torch.nn import functional
 
-from marwright.compression.calibration import static_tensors
 from marwright.compression.choosing import Measured, choose
 from marwright.compression.station import compress
 from marwright.config import CompressionConfig, ExportConfig
@@ -22,6 +21,7 @@ from marwright.errors import CompressionError
 from marwright.export import torchscript
 from marwright.files import read_json
 from marwright.modules.attention import attend, attend_from_first
+from marwright.modules.calibration import static_tensors
 from marwright.modules.packed_bert import PackedBert
 from marwright.modules.packing import arrange, idle_tokens, pack, text_of_token, within_budget
 from marwright.modules.pretrained import load_module

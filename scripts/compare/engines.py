@@ -34,8 +34,8 @@ def marwright_engine(
     """marwright's TorchScript module as its build makes it, loaded from its file; and its encoder's numbers."""
     import torch
 
-    from marwright.compression.calibration import static_tensors
     from marwright.export.torchscript import load, save, to_torchscript
+    from marwright.modules.calibration import static_tensors
     from marwright.modules.packed_bert import PackedBert
     from marwright.modules.pretrained import load_module
     from marwright.modules.static_bert import assemble

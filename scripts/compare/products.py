@@ -10,7 +10,7 @@ from typing import Any
 import numpy.typing as npt
 import torch
 
-from marwright.modules.packed_bert import EncoderShape
+from marwright.modules.packed_bert import EncoderShape, LayerShape
 from marwright.modules.packing import within_budget
 from marwright.modules.static_bert import are_many
 from marwright.modules.static_linear import StaticInt8Linear, to_bytes
@@ -69,14 +69,17 @@ def products_of(shape: EncoderShape, lengths: list[int], token_budget: int = 512
     """The int8 products that marwright's module computes for texts of these lengths (ascending)."""
     hidden, found = shape.hidden, list[Product]()
 
-    def rest(rows: int) -> list[Product]:
-        sizes = ((hidden, hidden), (hidden, shape.intermediate), (shape.intermediate, hidden))
+    def rest(rows: int, layer: LayerShape) -> list[Product]:
+        attended = layer.heads * shape.head_size
+        sizes = ((attended, hidden), (hidden, layer.intermediate), (layer.intermediate, hidden))
         return [Product(rows, inner, out) for inner, out in sizes]
 
     for first, after in within_budget(lengths, token_budget):
         tokens, texts = sum(lengths[first:after]), after - first
-        for _ in range(shape.layers - 1):
-            found += [Product(tokens, hidden, 3 * hidden), *rest(tokens)]
+        for layer in shape.layers[:-1]:
+            found += [Product(tokens, hidden, 3 * layer.heads * shape.head_size), *rest(tokens, layer)]
+        last = shape.layers[-1]
+        attended = last.heads * shape.head_size
         # The last layer's keys and values are of all tokens; the rest of it is of the first ones only.
-        found += [Product(tokens, hidden, 2 * hidden), Product(texts, hidden, hidden), *rest(texts)]
+        found += [Product(tokens, hidden, 2 * attended), Product(texts, hidden, attended), *rest(texts, last)]
     return [*found, Product(len(lengths), hidden, hidden)]

@@ -17,17 +17,22 @@ from marwright.errors import ArchiveError
 from marwright.files import read_json
 from marwright.metrics import scores
 from marwright.progress import track
-from marwright.workspace import Run
+from marwright.workspace import ModelFolder, Run
 
 BATCH = 16
 
 
-def evaluate(file: Path, run: Run) -> dict[str, Any]:
+def evaluate(file: Path, run: Run, model: ModelFolder | None = None) -> dict[str, Any]:
     """Send every row of a run's test split through the archive's handler.
+
+    Args:
+        file: the archive.
+        run: has the test split.
+        model: what the archive was made from, if it is still there; the run's student if none is given.
 
     Returns:
         rows, accuracy, macro-F1, weighted F1, top-5 accuracy, texts per second, and the share of rows on which the
-        archive gives the same label as the run's student did in Python.
+        archive gives the same label as the model did in Python.
 
     Raises:
         ArchiveError: the archive cannot be run, answers a row with an error, or has other labels than the run.
@@ -58,7 +63,7 @@ def evaluate(file: Path, run: Run) -> dict[str, Any]:
                     probabilities[at, ids[label]] = probability
         seconds = time.monotonic() - started
     result: dict[str, Any] = {"archive": str(file), "rows": len(texts), **scores(probabilities, right)}
-    student = run.student.logits("test")
+    student = (model or run.student).logits("test")
     if student.is_file():
         same = np.load(student).argmax(axis=1) == probabilities.argmax(axis=1)
         result["same_label_as_student"] = float(same.mean())

@@ -37,7 +37,7 @@ class DataFolder:
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A trained teacher or student in Hugging Face's layout, with its answers on every split."""
+    """A trained model in Hugging Face's layout, with its answers on every split."""
 
     root: Path
 
@@ -180,6 +180,10 @@ class Run:
     @property
     def student(self) -> ModelFolder:
         return ModelFolder(self.folder("student"))
+
+    def model(self, station: str) -> ModelFolder:
+        """What a station that trains leaves behind."""
+        return ModelFolder(self.folder(station))
 
     @property
     def compressed(self) -> CompressedFolder:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,13 @@ RUNTIMES = {
 }
 
 
-def build_archive(config: ArchiveConfig, run: Run, *, name: str, file: Path) -> None:
+TECHNIQUES = ("pruning", "quantization_aware")
+"""What the card repeats of the models' own metrics."""
+
+
+def build_archive(
+    config: ArchiveConfig, run: Run, *, name: str, file: Path, trained: Sequence[str] = ("teacher", "student")
+) -> None:
     """Write the archive of a run.
 
     Args:
@@ -52,13 +58,14 @@ def build_archive(config: ArchiveConfig, run: Run, *, name: str, file: Path) -> 
         run: its exported module, tokenizer, labels and cards.
         name: of the model.
         file: where the archive goes.
+        trained: the stations that trained a model; the last one's is in the archive.
 
     Raises:
         ArchiveError: two files would have one name, the handler cannot be loaded, or it does not answer the golden
             requests as the exported module did. The old archive, if there is one, then stays.
     """
     handler = shipped("handlers") / layout.HANDLER if config.handler is None else config.handler
-    contents = _contents(config, run, handler, name)
+    contents = _contents(config, run, handler, name, trained)
     for stale in file.parent.glob(f".{file.name}.*.partial"):
         stale.unlink()  # left by a build that was killed just here
     with replacing(file) as partial:
@@ -72,7 +79,7 @@ def build_archive(config: ArchiveConfig, run: Run, *, name: str, file: Path) -> 
     say(f"  {file}: {file.stat().st_size / 1e6:.1f} MB; its handler answers the golden requests as the build did")
 
 
-def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str) -> Contents:
+def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str, trained: Sequence[str]) -> Contents:
     from marwright.archive.sbom import bill_of_materials
 
     contents = Contents()
@@ -88,7 +95,7 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str) -> Cont
     if on_gpu:
         contents.add(layout.GPU_MODULE, run.exported.gpu)
         modules["cuda"] = {"file": layout.GPU_MODULE, "runtime": layout.TORCHSCRIPT}
-    contents.add(layout.TOKENIZER, run.student.tokenizer)
+    contents.add(layout.TOKENIZER, run.model(trained[-1]).tokenizer)
     labels = read_json(run.data.labels)
     # Plain ASCII: TorchServe reads this file in the locale's encoding. In the order of ids, not of their digits.
     contents.add(layout.LABELS, json.dumps({str(i): label for i, label in enumerate(labels)}, indent=2) + "\n")
@@ -107,7 +114,7 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str) -> Cont
     contents.add(layout.SETUP, stable_json(setup))
     packages = (*SERVING, *RUNTIMES[runtime].packages)
     contents.add(layout.MODEL_CONFIG, model_config(config, on_gpu=on_gpu))
-    card = _card(config, run, name)
+    card = _card(config, run, name, trained)
     contents.add(layout.CARD, stable_json(card))
     contents.add(layout.MODEL_CARD, model_card(card, labels, config, sizes=_module_sizes(run)))
     contents.add(layout.SBOM, bill_of_materials(name, config.version, packages, source_date()))
@@ -179,7 +186,8 @@ def model_config(config: ArchiveConfig, *, on_gpu: bool) -> str:
     return text
 
 
-def _card(config: ArchiveConfig, run: Run, name: str) -> dict[str, Any]:
+def _card(config: ArchiveConfig, run: Run, name: str, trained: Sequence[str]) -> dict[str, Any]:
+    models = {station: read_json(run.model(station).metrics) for station in trained}
     data = read_json(run.data.card)
     exported = read_json(run.exported.card)
     return {
@@ -187,8 +195,8 @@ def _card(config: ArchiveConfig, run: Run, name: str) -> dict[str, Any]:
         "version": config.version,
         "made_by": f"marwright {__version__}",
         "data": {key: data[key] for key in ("origin", "rows", "labels", "majority_share", "tokens", "baseline")},
-        "teacher": read_json(run.teacher.metrics)["test"],
-        "student": read_json(run.student.metrics)["test"],
+        **{station: metrics["test"] for station, metrics in models.items()},
+        **{about: each[about] for each in models.values() for about in TECHNIQUES if about in each},
         "archive": exported["test"],
         "compression": _without_times(read_json(run.compressed.plan)),
         "parity": exported["parity"],

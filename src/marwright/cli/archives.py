@@ -51,11 +51,13 @@ def evaluate(
     from marwright.config import load_config
     from marwright.evaluation import evaluate as score
     from marwright.pipeline import build
+    from marwright.stations import model_to_compress
     from marwright.workspace import Run
 
     loaded = load_config(config, settings or ())
     build(loaded, until="data")
-    result = score(archive, Run(loaded.runs / loaded.name))
+    run = Run(loaded.runs / loaded.name)
+    result = score(archive, run, model_to_compress(loaded, run))
     if as_json:
         print_json(result)
         return

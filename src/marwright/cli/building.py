@@ -9,9 +9,9 @@ import typer
 
 from marwright.cli.options import ConfigArgument, JsonOption, SetOption, print_json
 from marwright.config import load_config
-from marwright.pipeline import STATIONS, archive_path
 from marwright.pipeline import build as build_archive
 from marwright.progress import say
+from marwright.stations import STATIONS, archive_path
 from marwright.workspace import Run
 
 STATION_NAMES = ", ".join(station.name for station in STATIONS)

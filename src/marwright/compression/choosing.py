@@ -62,8 +62,19 @@ def measure(
     }
 
 
-def choose(found: Mapping[str, Measured]) -> str:
-    """The fastest candidate of those that answer about as well as the best one."""
+def choose(found: Mapping[str, Measured], max_drop: float = 1.0) -> str | None:
+    """The fastest candidate of those that answer about as well as the best one.
+
+    Args:
+        found: what was measured of each.
+        max_drop: share of rows that may get another label than in float.
+
+    Returns:
+        its name; nothing if all of them change more labels.
+    """
+    found = {name: each for name, each in found.items() if 1 - each.same_label <= max_drop}
+    if not found:
+        return None
     best = max(each.same_label for each in found.values())
     good = {name: each for name, each in found.items() if each.same_label >= best - TOLERATED}
     return min(good, key=lambda name: good[name].ms)

@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from marwright.compression.calibration import static_tensors
-from marwright.compression.choosing import choose, measure
+from marwright.compression.choosing import Measured, choose, measure
+from marwright.compression.precision import mixed_precision
 from marwright.config import CompressionConfig, ExportConfig
 from marwright.errors import CompressionError
 from marwright.files import stable_json, write_text
+from marwright.modules.calibration import static_hindrance, static_tensors
 from marwright.modules.packed_bert import PackedBert
 from marwright.modules.pretrained import load_module
 from marwright.modules.quantized import quantize_embeddings, quantize_linears, tensors_of
@@ -43,7 +44,7 @@ def compress(
         output: an empty folder.
 
     Raises:
-        CompressionError: static scales are asked for where they cannot be had.
+        CompressionError: static scales are asked for where they cannot be had, or change more labels than allowed.
     """
     from safetensors.torch import save_file
 
@@ -78,49 +79,90 @@ def _for_cpus(
     """The CPU module's tensors, and the plan that says how they came to be."""
     cpu = copy.deepcopy(module)
     int8 = quantize_linears(cpu, KEPT_IN_FLOAT) if config.cpu == "int8" else []
-    rows = quantize_embeddings(cpu, torch.float32) if config.embeddings == "int8" else []
+    embeddings = quantize_embeddings(cpu, torch.float32) if config.embeddings == "int8" else []
     tensors = tensors_of(cpu)
-    plan: dict[str, Any] = {"precision": config.cpu, "int8_linears": int8, "int8_embeddings": rows}
-    if config.cpu != "int8" or config.activations == "dynamic":
-        return tensors, plan | ({"activations": "dynamic"} if config.cpu == "int8" else {})
-    hindrance = _hindrance(module)
-    if hindrance:
-        if config.activations == "static":
-            raise CompressionError(f"compression.activations: static is not possible: {hindrance}. Write auto.")
-        return tensors, plan | {"activations": "dynamic", "why": hindrance}
-    assert isinstance(module, PackedBert)
-    from datasets import load_from_disk
-    from tokenizers import Tokenizer
+    plan: dict[str, Any] = {"precision": config.cpu, "int8_linears": int8, "int8_embeddings": embeddings}
+    if config.cpu != "int8":
+        return tensors, plan
+    hindrance = static_hindrance(module)
+    if config.activations == "static" and hindrance:
+        raise CompressionError(f"compression.activations: static is not possible: {hindrance}. Write auto.")
+    static = config.activations != "dynamic" and hindrance is None
+    if not static:
+        plan |= {"activations": "dynamic"} | ({"why": hindrance} if hindrance and config.activations == "auto" else {})
+        if config.max_drop is None:
+            return tensors, plan
 
-    texts = {split: list(load_from_disk(str(data.splits))[split]["text"]) for split in ("train", "validation")}
-    tokenizer = Tokenizer.from_file(str(student.tokenizer))
-    filler = pad_id(tokenizer)
-    train, validation = (token_ids(tokenizer, texts[split]) for split in ("train", "validation"))
-    static, cut = static_tensors(module, train, filler, precise_embeddings=config.embeddings == "fp32")
-    plan["gelu_range_kept"] = cut
-    candidates = {"static": assemble(module.shape, static), "dynamic": cpu}
+    train, validation, filler = _rows(data, student)
+    candidates: dict[str, nn.Module] = {"dynamic": cpu}
+    if static:
+        assert isinstance(module, PackedBert)
+        fixed, cut = static_tensors(module, train, filler, precise_embeddings=config.embeddings == "fp32")
+        plan["gelu_range_kept"] = cut
+        candidates = {"static": assemble(module.shape, fixed), "dynamic": cpu}
     found = measure(candidates, module, validation, filler)
-    chosen = choose(found) if config.activations == "auto" else config.activations
-    plan |= {"activations": chosen, "candidates": {name: asdict(each) for name, each in found.items()}}
+    plan["candidates"] = {name: asdict(each) for name, each in found.items()}
+    allowed: dict[str, Measured] = (
+        found if config.activations == "auto" else {name: found[name] for name in found if name == config.activations}
+    )
+    chosen = choose(allowed, 1.0 if config.max_drop is None else config.max_drop)
     say(
         "  int8 scales of activations: "
         + ", ".join(
             f"{name} {each.ms:.1f} ms for 16 texts and {each.same_label:.2%} same labels"
             for name, each in found.items()
         )
-        + f" on validation rows: {chosen}"
+        + f" on validation rows: {chosen or 'each changes more labels than compression.max_drop'}"
     )
-    return (static if chosen == "static" else tensors), plan
+    if chosen is not None:
+        return (fixed if chosen == "static" else tensors), plan | {"activations": chosen}
+    assert config.max_drop is not None
+    if config.activations == "static":
+        raise CompressionError(
+            f"compression.max_drop: static int8 changes {1 - found['static'].same_label:.2%} of the labels, more than "
+            f"{config.max_drop:.2%}. Its layers pass bytes to each other, so that none of them can stay in fp32: "
+            "write `activations: auto`."
+        )
+    return _mixed(config, module, validation, filler, config.max_drop, plan)
 
 
-def _hindrance(module: nn.Module) -> str | None:
-    """Why static scales are not possible here, if they are not."""
-    if not isinstance(module, PackedBert):
-        return f"{type(module).__name__} has no static int8 form, only BERT, RoBERTa and DistilBERT encoders do"
-    if not torch.cpu._is_vnni_supported():
-        # Without VNNI the kernels add pairs of products in 16 bits, which overflow.
-        return "this processor has no AVX-512 VNNI instructions"
-    return None
+def _mixed(
+    config: CompressionConfig,
+    module: nn.Module,
+    validation: list[list[int]],
+    filler: int,
+    max_drop: float,
+    plan: dict[str, Any],
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Keep the layers that int8 harms in float32."""
+    mixed = mixed_precision(
+        module, KEPT_IN_FLOAT, validation, filler, max_drop=max_drop, embeddings=config.embeddings == "int8"
+    )
+    say(
+        f"  precision per layer: {len(mixed.kept)} of {len(mixed.costs)} layers stay in fp32 "
+        f"({', '.join(mixed.kept)}): {mixed.same_label:.2%} same labels"
+    )
+    for part in ("int8_linears", "int8_embeddings"):
+        plan[part] = [name for name in plan[part] if name not in mixed.kept]
+    plan |= {
+        "activations": "dynamic",
+        "kept_in_fp32": list(mixed.kept),
+        "max_drop": max_drop,
+        "same_label": mixed.same_label,
+        "costs": {name: float(f"{cost:.3g}") for name, cost in mixed.costs.items()},
+    }
+    return tensors_of(mixed.module), plan
+
+
+def _rows(data: DataFolder, student: ModelFolder) -> tuple[list[list[int]], list[list[int]], int]:
+    """Token ids of train and validation texts, and the padding id."""
+    from datasets import load_from_disk
+    from tokenizers import Tokenizer
+
+    splits = load_from_disk(str(data.splits))
+    tokenizer = Tokenizer.from_file(str(student.tokenizer))
+    train, validation = (token_ids(tokenizer, list(splits[split]["text"])) for split in ("train", "validation"))
+    return train, validation, pad_id(tokenizer)
 
 
 def _bytes(module: nn.Module) -> int:

@@ -115,7 +115,7 @@ def _lines(node: yaml.Node | None, location: Location = ()) -> Iterator[tuple[Lo
 def _explain(problem: Any, path: str, places: dict[Location, str]) -> str:
     location: Location = problem["loc"]
     # After the key of a union pydantic puts the branch it chose; the file has no such key.
-    for union in (("data", "source"), ("student",)):
+    for union in (("data", "source"), ("student",), ("pruning",)):
         if location[: len(union)] == union:
             location = union + location[len(union) + 1 :]
     known = (location[:end] for end in range(len(location), 0, -1))
@@ -124,13 +124,18 @@ def _explain(problem: Any, path: str, places: dict[Location, str]) -> str:
     if problem["type"] == "extra_forbidden":
         nearest = difflib.get_close_matches(str(location[-1]), _keys_at(Config, location[:-1]), n=1)
         hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        if nearest == [location[-1]]:
+            hint = ": it belongs to another choice of this section"
         return f"{where}: {key}: unknown key{hint}"
     if problem["type"] == "missing":
         return f"{where}: {key}: required, but not given"
     if problem["type"] == "union_tag_not_found":
-        return f"{where}: {key}.name: required, but not given"
+        discriminator = problem["ctx"]["discriminator"].strip("'")
+        return f"{where}: {key}.{discriminator}: required, but not given"
     message = problem["msg"].removeprefix("Value error, ")
     given = problem["input"]
+    if not location:
+        return f"{where}: {message}"  # of several sections together
     return f"{where}: {key}: {message}" + ("" if isinstance(given, dict | list) else f" (given: {given!r})")
 
 

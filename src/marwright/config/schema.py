@@ -125,6 +125,47 @@ Student = Annotated[
 ]
 
 
+class FineTuningConfig(TrainingConfig):
+    """Training of a model that has learnt already, after something was done to it; it learns from the teacher."""
+
+    epochs: int = Field(default=6, ge=1)
+    temperature: float = Field(default=3.0, gt=0)
+    alpha: float = Field(default=0.9, ge=0, le=1, description="weight of the teacher's answers against the labels")
+
+
+class MagnitudePruning(FineTuningConfig):
+    """The smallest weights become zero, wherever they are (Han et al. 2015): smaller when compressed, not faster."""
+
+    kind: Literal["magnitude"]
+    share: float = Field(default=0.5, gt=0, lt=1, description="of the weights of the encoder's linear layers")
+
+
+class StructuredPruning(FineTuningConfig):
+    """Attention heads (Michel et al. 2019) and feed-forward neurons (Molchanov et al. 2017) are removed: faster."""
+
+    kind: Literal["structured"]
+    heads: float = Field(default=0.5, ge=0, lt=1, description="share of all attention heads to remove")
+    neurons: float = Field(
+        default=0.6, ge=0, lt=1, description="share of feed-forward neurons to remove; the last layer keeps its own"
+    )
+
+    @model_validator(mode="after")
+    def _removes_something(self) -> Self:
+        if self.heads == self.neurons == 0:
+            raise ValueError("heads and neurons are both 0: nothing would be removed; leave the section out")
+        return self
+
+
+Pruning = Annotated[MagnitudePruning | StructuredPruning, Field(discriminator="kind")]
+
+
+class QuantizationAwareConfig(FineTuningConfig):
+    """Fine-tuning with int8 rounding simulated (Jacob et al. 2018; Zafrir et al. 2019)."""
+
+    epochs: int = Field(default=3, ge=1)
+    learning_rate: float = Field(default=5e-5, gt=0)
+
+
 class CompressionConfig(Section):
     """The precision of the modules in the archive."""
 
@@ -138,6 +179,22 @@ class CompressionConfig(Section):
     embeddings: Literal["int8", "fp32"] = Field(
         default="int8", description="word embeddings stored as one int8 row and one scale per token"
     )
+    quantization_aware: QuantizationAwareConfig | None = None
+    max_drop: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        description="share of validation rows whose label int8 may change; if it changes more, the layers that "
+        "cause it stay in fp32",
+    )
+
+    @model_validator(mode="after")
+    def _int8_is_asked_for(self) -> Self:
+        if self.cpu != "int8" and self.quantization_aware is not None:
+            raise ValueError("quantization_aware trains for int8, but cpu is fp32: write `cpu: int8` or leave it out")
+        if self.cpu != "int8" and self.max_drop is not None:
+            raise ValueError("max_drop is about int8, but cpu is fp32: write `cpu: int8` or leave it out")
+        return self
 
 
 class ExportConfig(Section):
@@ -205,6 +262,7 @@ class Config(Section):
     data: DataConfig
     teacher: TeacherConfig = TeacherConfig()
     student: Student = StudentConfig(layers=(0, 2, 5))
+    pruning: Pruning | None = None
     compression: CompressionConfig = CompressionConfig()
     export: ExportConfig = ExportConfig()
     archive: ArchiveConfig = ArchiveConfig()
@@ -215,3 +273,27 @@ class Config(Section):
     @classmethod
     def _yaml_null_means_none(cls, value: object) -> object:
         return "none" if value is None else value
+
+    @model_validator(mode="after")
+    def _onnx_has_an_int8_of_its_own(self) -> Self:
+        if self.export.runtime == "onnxruntime":
+            asked = {
+                "pruning.kind: structured": isinstance(self.pruning, StructuredPruning),
+                "compression.quantization_aware": self.compression.quantization_aware is not None,
+                "compression.max_drop": self.compression.max_drop is not None,
+            }
+            for setting in (setting for setting, given in asked.items() if given):
+                raise ValueError(
+                    f"{setting} is about marwright's own module, which export.runtime: onnxruntime does not use. "
+                    "Write `runtime: torchscript`, or leave it out"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _removed_parts_need_our_own_module(self) -> Self:
+        if isinstance(self.pruning, StructuredPruning) and self.export.method == "trace":
+            raise ValueError(
+                "pruning.kind: structured needs export.method: script, marwright's own encoder; a traced module "
+                "computes the removed parts all the same. Write `method: script`, or `kind: magnitude`"
+            )
+        return self

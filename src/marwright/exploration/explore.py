@@ -19,6 +19,7 @@ from marwright.locking import locked
 from marwright.pipeline import build
 from marwright.processes import are_many
 from marwright.progress import say
+from marwright.stations import model_to_compress
 from marwright.workspace import CandidatesFolder, Findings, Run
 
 
@@ -174,7 +175,7 @@ class _Teacher:
             latency=latency,
             module_bytes=run.exported.cpu.stat().st_size,
             peak_memory_bytes=read_json(run.measured.memory)["peak_bytes_above_baseline"],
-            fp32_test_accuracy=read_json(run.student.metrics)["test"]["accuracy"],
+            fp32_test_accuracy=read_json(model_to_compress(candidate.config, run).metrics)["test"]["accuracy"],
         )
 
 

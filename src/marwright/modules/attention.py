@@ -13,13 +13,13 @@ def attend(projected: Tensor, rows: Rows, mask: Tensor, heads: int) -> Tensor:
     """Attention within each text, in the precision of the mask.
 
     Args:
-        projected: (tokens + idle, 3 * hidden) queries, keys and values, in float32 or bfloat16.
+        projected: (tokens + idle, 3 * heads * size) queries, keys and values, in float32 or bfloat16.
         rows: how the texts lie in rows.
         mask: ``rows.mask``; in bfloat16 repeated for each head.
         heads: attention heads.
 
     Returns:
-        (tokens + idle, hidden) float32; of idle tokens anything.
+        (tokens + idle, heads * size) float32; of idle tokens anything.
     """
     moved = rows.gather.numel() > 0
     places = rows.number * rows.width
@@ -83,37 +83,37 @@ def attend_from_first(query: Tensor, key_value: Tensor, text: Tensor, heads: int
     """Attention of one query per text.
 
     Args:
-        query: (texts, hidden) float32.
-        key_value: (tokens + idle, 2 * hidden) float32 keys and values.
+        query: (texts, heads * size) float32.
+        key_value: (tokens + idle, 2 * heads * size) float32 keys and values.
         text: (tokens,) the text of each token.
         heads: attention heads.
 
     Returns:
-        (texts, hidden) float32.
+        (texts, heads * size) float32.
     """
-    texts, hidden = query.shape
+    texts, attended = query.shape
     tokens = text.numel()
-    key, value = key_value[:tokens, :hidden], key_value[:tokens, hidden:]
+    key, value = key_value[:tokens, :attended], key_value[:tokens, attended:]
     scores = (query.index_select(0, text) * key).view(tokens, heads, -1).sum(2)
     # exp() of much more is infinite; no score of a trained encoder comes near.
     weights = scores.clamp_(-80.0, 80.0).exp_()
-    weighted = (value.view(tokens, heads, -1) * weights.unsqueeze(2)).view(tokens, hidden)
-    sums = torch.zeros([texts, hidden]).index_add_(0, text, weighted).view(texts, heads, -1)
+    weighted = (value.view(tokens, heads, -1) * weights.unsqueeze(2)).view(tokens, attended)
+    sums = torch.zeros([texts, attended]).index_add_(0, text, weighted).view(texts, heads, -1)
     totals = torch.zeros([texts, heads]).index_add_(0, text, weights)
-    return (sums / totals.unsqueeze(2)).view(texts, hidden)
+    return (sums / totals.unsqueeze(2)).view(texts, attended)
 
 
 def attend_from_one(query: Tensor, key_value: Tensor, tokens: int, heads: int) -> Tensor:
     """The same for one text, with fewer operations.
 
     Args:
-        query: (1, hidden) float32.
-        key_value: (tokens + idle, 2 * hidden) float32 keys and values.
+        query: (1, heads * size) float32.
+        key_value: (tokens + idle, 2 * heads * size) float32 keys and values.
         tokens: of the text.
         heads: attention heads.
 
     Returns:
-        (1, hidden) float32.
+        (1, heads * size) float32.
     """
     split = key_value[:tokens].view(tokens, 2, heads, -1)
     scores = torch.bmm(query.view(heads, 1, -1), split[:, 0].permute(1, 2, 0))

@@ -19,14 +19,22 @@ from marwright.modules.packing import groups_of, pack, within_budget
 
 
 @dataclass(frozen=True)
+class LayerShape:
+    """The numbers of one layer; pruning leaves each layer its own."""
+
+    heads: int
+    intermediate: int
+
+
+@dataclass(frozen=True)
 class EncoderShape:
     """The numbers that define an encoder of the BERT family."""
 
     vocabulary: int
     hidden: int
-    layers: int
-    heads: int
-    intermediate: int
+    head_size: int
+    """Channels of one attention head."""
+    layers: tuple[LayerShape, ...]
     positions: int
     labels: int
     norm_epsilon: float = 1e-12
@@ -35,24 +43,20 @@ class EncoderShape:
     head_activation: Literal["tanh", "relu"] = "tanh"
     """BERT and RoBERTa have a tanh before the last layer, DistilBERT a relu."""
 
-    @property
-    def head_size(self) -> int:
-        """Channels of one attention head."""
-        return self.hidden // self.heads
-
 
 class PackedLayer(nn.Module):
     """One transformer layer (post-norm, as in Devlin et al. 2018)."""
 
-    def __init__(self, shape: EncoderShape) -> None:
+    def __init__(self, shape: EncoderShape, own: LayerShape) -> None:
         super().__init__()
-        self.heads = shape.heads
+        self.heads = own.heads
         self.head_size = shape.head_size
-        self.query_key_value = nn.Linear(shape.hidden, 3 * shape.hidden)
-        self.attention_output = nn.Linear(shape.hidden, shape.hidden)
+        attended = own.heads * shape.head_size
+        self.query_key_value = nn.Linear(shape.hidden, 3 * attended)
+        self.attention_output = nn.Linear(attended, shape.hidden)
         self.attention_norm = nn.LayerNorm(shape.hidden, eps=shape.norm_epsilon)
-        self.up = nn.Linear(shape.hidden, shape.intermediate)
-        self.down = nn.Linear(shape.intermediate, shape.hidden)
+        self.up = nn.Linear(shape.hidden, own.intermediate)
+        self.down = nn.Linear(own.intermediate, shape.hidden)
         self.output_norm = nn.LayerNorm(shape.hidden, eps=shape.norm_epsilon)
 
     def forward(self, packed: Tensor, groups: List[Tuple[int, int]], first_only: bool) -> Tensor:  # noqa: UP006
@@ -66,7 +70,7 @@ class PackedLayer(nn.Module):
         Returns:
             (tokens, hidden), or (texts, hidden) if ``first_only``.
         """
-        hidden = packed.size(1)
+        attended = self.heads * self.head_size
         projected = self.query_key_value(packed)
         contexts: List[Tensor] = []  # noqa: UP006
         firsts: List[Tensor] = []  # noqa: UP006
@@ -79,7 +83,7 @@ class PackedLayer(nn.Module):
                 query = query[:, :, :1]
                 firsts.append(packed[start:end:length])
             context = functional.scaled_dot_product_attention(query, heads[1], heads[2])
-            contexts.append(context.transpose(1, 2).reshape(-1, hidden))
+            contexts.append(context.transpose(1, 2).reshape(-1, attended))
             start = end
         if first_only:
             packed = torch.cat(firsts)
@@ -108,7 +112,7 @@ class PackedBert(nn.Module):
         # Token types are constant for single texts: their row is folded into the positions.
         self.position_embeddings = nn.Embedding(shape.positions, shape.hidden)
         self.embedding_norm = nn.LayerNorm(shape.hidden, eps=shape.norm_epsilon)
-        self.layers = nn.ModuleList(PackedLayer(shape) for _ in range(shape.layers))
+        self.layers = nn.ModuleList(PackedLayer(shape, own) for own in shape.layers)
         self.head = nn.Linear(shape.hidden, shape.hidden)
         self.classifier = nn.Linear(shape.hidden, shape.labels)
 

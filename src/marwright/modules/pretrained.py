@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from marwright.checkpoints import quiet_transformers
-from marwright.modules.packed_bert import EncoderShape, PackedBert
+from marwright.modules.kept_parts import KeptParts, without_pruned
+from marwright.modules.packed_bert import EncoderShape, LayerShape, PackedBert
 
 State = Mapping[str, Tensor]
 
@@ -34,8 +35,8 @@ class HuggingFaceClassifier(nn.Module):
 def load_module(checkpoint: Path, method: Literal["script", "trace"]) -> nn.Module:
     """The module to export for a checkpoint folder, in evaluation mode.
 
-    With ``script``, checkpoints of the BERT family become a :class:`PackedBert`; everything else, and everything with
-    ``trace``, stays the Hugging Face module.
+    With ``script``, checkpoints of the BERT family become a :class:`PackedBert`, without the heads and neurons that the
+    checkpoint has lost to pruning; everything else, and everything with ``trace``, stays the Hugging Face module.
     """
     from transformers import AutoConfig
 
@@ -46,6 +47,9 @@ def load_module(checkpoint: Path, method: Literal["script", "trace"]) -> nn.Modu
     from safetensors.torch import load_file
 
     shape, state = read(config, load_file(checkpoint / "model.safetensors"))
+    kept = KeptParts.read(checkpoint)
+    if kept is not None:
+        shape, state = without_pruned(shape, state, kept)
     with torch.device("meta"):
         module = PackedBert(shape)
     module.load_state_dict(state, assign=True)
@@ -63,7 +67,7 @@ def _bert(config: Any, state: State) -> tuple[EncoderShape, dict[str, Tensor]]:
     shape = _shape(config, state, head_activation="tanh")
     embeddings = "bert.embeddings."
     packed = _embeddings(state, embeddings, token_type=state[embeddings + "token_type_embeddings.weight"][0])
-    packed |= _bert_layers(state, "bert.encoder.layer.", shape.layers)
+    packed |= _bert_layers(state, "bert.encoder.layer.", len(shape.layers))
     packed |= _linear(state, "bert.pooler.dense", "head") | _linear(state, "classifier", "classifier")
     return shape, packed
 
@@ -72,7 +76,7 @@ def _roberta(config: Any, state: State) -> tuple[EncoderShape, dict[str, Tensor]
     shape = _shape(config, state, head_activation="tanh", first_position=config.pad_token_id + 1)
     embeddings = "roberta.embeddings."
     packed = _embeddings(state, embeddings, token_type=state[embeddings + "token_type_embeddings.weight"][0])
-    packed |= _bert_layers(state, "roberta.encoder.layer.", shape.layers)
+    packed |= _bert_layers(state, "roberta.encoder.layer.", len(shape.layers))
     packed |= _linear(state, "classifier.dense", "head") | _linear(state, "classifier.out_proj", "classifier")
     return shape, packed
 
@@ -80,7 +84,7 @@ def _roberta(config: Any, state: State) -> tuple[EncoderShape, dict[str, Tensor]
 def _distilbert(config: Any, state: State) -> tuple[EncoderShape, dict[str, Tensor]]:
     shape = _shape(config, state, head_activation="relu")
     packed = _embeddings(state, "distilbert.embeddings.", token_type=None)
-    for index in range(shape.layers):
+    for index in range(len(shape.layers)):
         old, new = f"distilbert.transformer.layer.{index}.", f"layers.{index}."
         attention = [old + f"attention.{name}_lin" for name in "qkv"]
         packed |= _fused(state, attention, new + "query_key_value")
@@ -110,9 +114,8 @@ def _shape(
     return EncoderShape(
         vocabulary=config.vocab_size,
         hidden=config.hidden_size,
-        layers=config.num_hidden_layers,
-        heads=config.num_attention_heads,
-        intermediate=intermediate,
+        head_size=config.hidden_size // config.num_attention_heads,
+        layers=(LayerShape(config.num_attention_heads, intermediate),) * config.num_hidden_layers,
         positions=config.max_position_embeddings,
         labels=labels.size(0),
         norm_epsilon=getattr(config, "layer_norm_eps", 1e-12),

@@ -80,12 +80,16 @@ def quantize_linears(module: nn.Module, keep: frozenset[str]) -> list[str]:
     return list(found)
 
 
-def quantize_embeddings(module: nn.Module, dtype: torch.dtype, smallest: int = 4096) -> list[str]:
-    """Replace, in place, embeddings of at least ``smallest`` rows by :class:`Int8Embedding`; return their names."""
+def quantize_embeddings(
+    module: nn.Module, dtype: torch.dtype, smallest: int = 4096, keep: frozenset[str] = frozenset()
+) -> list[str]:
+    """Replace, in place, embeddings of at least ``smallest`` rows by :class:`Int8Embedding`, but not those in ``keep``;
+    return their names.
+    """
     found = {
         name: child
         for name, child in module.named_modules()
-        if isinstance(child, nn.Embedding) and child.num_embeddings >= smallest
+        if isinstance(child, nn.Embedding) and child.num_embeddings >= smallest and name not in keep
     }
     for name, embedding in found.items():
         _replace(module, name, Int8Embedding.from_float(embedding, dtype))

@@ -11,7 +11,7 @@ Many tokens take the fused kernels and attention in bfloat16, few tokens the ker
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import List, Tuple  # noqa: UP035 (TorchScript reads these)
+from typing import Dict, List, Tuple  # noqa: UP035 (TorchScript reads these)
 
 import torch
 from torch import Tensor, nn
@@ -176,7 +176,6 @@ class StaticInt8Bert(nn.Module):
         self.tanh_head = tanh_head
         self.classifier = classifier
         self.token_budget = token_budget
-        self.heads = last_layer.heads
 
     def forward(self, ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Classify a padded batch.
@@ -215,15 +214,21 @@ class StaticInt8Bert(nn.Module):
             self.word_embeddings(tokens) + self.position_embeddings(positions + self.first_position)
         )
         rows = arrange(sizes, idle)
-        mask = rows.mask
-        if bfloat16:
-            mask = mask.to(torch.bfloat16)
-            if mask.numel() > 0:
-                mask = mask.expand(rows.number, self.heads, rows.width, rows.width).flatten(0, 1)
+        masks: Dict[int, Tensor] = {}  # noqa: UP006
         for layer in self.layers:
-            states = layer(states, rows, mask)
+            heads: int = layer.heads  # type: ignore[assignment]
+            if heads not in masks:
+                masks[heads] = mask_for(rows, heads, bfloat16)
+            states = layer(states, rows, masks[heads])
         output: Tensor = self.last_layer(states, lengths)
         return output
+
+
+def mask_for(rows: Rows, heads: int, bfloat16: bool) -> Tensor:
+    """The mask of some rows in the precision of attention; in bfloat16 it is repeated for each head."""
+    mask = rows.mask.to(torch.bfloat16) if bfloat16 else rows.mask
+    repeated = bfloat16 and mask.numel() > 0
+    return mask.expand(rows.number, heads, rows.width, rows.width).flatten(0, 1) if repeated else mask
 
 
 def are_many(states: Tensor) -> bool:
@@ -264,15 +269,16 @@ def assemble(shape: EncoderShape, tensors: Mapping[str, Tensor]) -> StaticInt8Be
         )
 
     layers = []
-    for index in range(shape.layers - 1):
+    for index, own in enumerate(shape.layers[:-1]):
         name = f"layers.{index}"
         product = f"{name}.query_key_value"
-        layers.append(StaticLayer(shape.heads, input_range(product), linear(product), rest(name)))
-    name = f"layers.{shape.layers - 1}"
+        layers.append(StaticLayer(own.heads, input_range(product), linear(product), rest(name)))
+    name = f"layers.{len(shape.layers) - 1}"
+    heads = shape.layers[-1].heads
     product = f"{name}.query_key_value"
-    query, key_value = slice(0, shape.hidden), slice(shape.hidden, None)
+    query, key_value = slice(0, heads * shape.head_size), slice(heads * shape.head_size, None)
     last_layer = StaticLastLayer(
-        shape.heads, input_range(product), linear(product, query), linear(product, key_value), rest(name)
+        heads, input_range(product), linear(product, query), linear(product, key_value), rest(name)
     )
     words: nn.Module
     if "word_embeddings.rows" in tensors:

@@ -81,15 +81,7 @@ def start_student(config: StudentConfig, teacher: Any, labels: Sequence[str]) ->
 
 def _with_layers(teacher: Any, chosen: Sequence[int]) -> Any:
     """A copy of the teacher with some of its layers, in the given order."""
-    blocks = [
-        (name, child)
-        for name, child in teacher.named_modules()
-        if isinstance(child, torch.nn.ModuleList) and len(child) == teacher.config.num_hidden_layers
-    ]
-    if not blocks:
-        raise TrainingError(
-            f"student.layers: {teacher.config.model_type} keeps its layers where marwright cannot see them"
-        )
+    name = where_layers_are(teacher, "student.layers")
     wrong = [layer for layer in chosen if not 0 <= layer < teacher.config.num_hidden_layers]
     if wrong:
         raise TrainingError(
@@ -98,12 +90,23 @@ def _with_layers(teacher: Any, chosen: Sequence[int]) -> Any:
     import copy
 
     student = copy.deepcopy(teacher)
-    name = blocks[0][0]
     parent, _, last = name.rpartition(".")
     kept = torch.nn.ModuleList(student.get_submodule(name)[layer] for layer in chosen)
     setattr(student.get_submodule(parent), last, kept)
     student.config.num_hidden_layers = len(kept)
     return student
+
+
+def where_layers_are(model: Any, setting: str) -> str:
+    """The name of the list of a model's layers, for ``get_submodule``.
+
+    Raises:
+        TrainingError: there is none; the message begins with the setting that needs it.
+    """
+    for name, child in model.named_modules():
+        if isinstance(child, torch.nn.ModuleList) and len(child) == model.config.num_hidden_layers:
+            return str(name)
+    raise TrainingError(f"{setting}: {model.config.model_type} keeps its layers where marwright cannot see them")
 
 
 def set_dropout(model: Any, probability: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ def fit(
     work: Path,
     label_smoothing: float = 0.0,
     trainer_class: type[Trainer] = Trainer,
+    callbacks: Sequence[TrainerCallback] = (),
     **trainer_settings: Any,
 ) -> list[dict[str, float]]:
     """Train ``model`` in place and leave it with the weights of its best epoch.
@@ -87,6 +89,7 @@ def fit(
         work: checkpoints go here; those of a killed run are resumed.
         label_smoothing: share of every label's probability that is spread over the others.
         trainer_class: computes the loss.
+        callbacks: of a technique that takes part in every step.
         trainer_settings: passed to ``trainer_class``.
 
     Returns:
@@ -128,7 +131,7 @@ def fit(
         eval_dataset=validation,
         data_collator=collator,
         compute_metrics=lambda output: scores(output.predictions, output.label_ids),
-        callbacks=[ProgressCallback(what), EarlyStoppingCallback(config.early_stopping_patience)],
+        callbacks=[ProgressCallback(what), EarlyStoppingCallback(config.early_stopping_patience), *callbacks],
         **trainer_settings,
     )
     # Trainer prints every log entry; the progress callback already says what matters.

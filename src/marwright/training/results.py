@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ def write_results(
     *,
     what: str,
     started: float,
+    about: Mapping[str, Any] | None = None,
 ) -> None:
     """Fill a :class:`ModelFolder`.
 
@@ -35,12 +36,13 @@ def write_results(
         splits: all three; logits of each are kept.
         history: one entry per epoch.
         folder: where to write.
-        what: ``teacher`` or ``student``.
+        what: the name shown to the user.
         started: ``time.monotonic()`` when the station began.
+        about: more to say beside the scores.
     """
     model.save_pretrained(folder.checkpoint)
     tokenizer.save(str(folder.tokenizer))
-    metrics: dict[str, Any] = {"parameters": sum(p.numel() for p in model.parameters())}
+    metrics: dict[str, Any] = {"parameters": sum(p.numel() for p in model.parameters()), **(about or {})}
     for split in SPLITS:
         # Train logits are soft targets; the others are what the exported module is held against.
         logits = logits_of(

@@ -62,6 +62,16 @@ def static_tensors(
     return best[2], best[1]
 
 
+def static_hindrance(module: nn.Module) -> str | None:
+    """Why a module has no static int8 form here, if it has none."""
+    if not isinstance(module, PackedBert):
+        return f"{type(module).__name__} has no static int8 form, only BERT, RoBERTa and DistilBERT encoders do"
+    if not torch.cpu._is_vnni_supported():
+        # Without VNNI the kernels add pairs of products in 16 bits, which overflow.
+        return "this processor has no AVX-512 VNNI instructions"
+    return None
+
+
 def ranges_of(module: PackedBert, rows: Sequence[Sequence[int]], filler: int) -> dict[str, Range]:
     """The least and the greatest input of every linear layer, by channel: name to two (channels,) tensors."""
     found: dict[str, Range] = {}
@@ -120,13 +130,13 @@ def quantize(module: PackedBert, ranges: dict[str, Range], cut: float, precise_e
         keep(layer + "output_norm", "weight", "bias")
         centres, steps = _centres_and_steps(ranges[layer + "attention_output"])
         weight, bias = _weight_and_bias(module, layer + "query_key_value")
-        hidden = weight.size(1)
+        attended = weight.size(0) // 3
         weight, bias = weight.clone(), bias.clone()
         # Scores are scaled, and attention's output comes in steps, without anything to compute for it.
-        weight[:hidden] *= module.shape.head_size**-0.5
-        bias[:hidden] *= module.shape.head_size**-0.5
-        weight[2 * hidden :] /= steps.unsqueeze(1)
-        bias[2 * hidden :] = (bias[2 * hidden :] - centres) / steps
+        weight[:attended] *= module.shape.head_size**-0.5
+        bias[:attended] *= module.shape.head_size**-0.5
+        weight[2 * attended :] /= steps.unsqueeze(1)
+        bias[2 * attended :] = (bias[2 * attended :] - centres) / steps
         store_with_range(layer + "query_key_value", weight, bias)
         store_with_range(layer + "attention_output", *_weight_and_bias(module, layer + "attention_output"))
         store_with_range(layer + "up", *_weight_and_bias(module, layer + "up"))

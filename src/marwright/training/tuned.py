@@ -1,0 +1,122 @@
+"""The tuned station: quantization-aware training. A trained model learns to answer well with int8 numbers."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import transformers
+
+from marwright.checkpoints import load_tokenizer
+from marwright.config import CompressionConfig, ExportConfig
+from marwright.files import read_json
+from marwright.modules.calibration import static_hindrance, static_tensors
+from marwright.modules.kept_parts import KeptParts
+from marwright.modules.packed_bert import PackedBert
+from marwright.modules.pretrained import load_module
+from marwright.processes import is_main
+from marwright.progress import say
+from marwright.tokenization import pad_id
+from marwright.training.checkpoint import freeze_word_embeddings, load_classifier, set_dropout
+from marwright.training.dataset import TokenizedSplit, collator_for, tokenized_splits
+from marwright.training.distillation import DistillationTrainer
+from marwright.training.fake_quantization import Roundings, rounding, static_roundings, token_roundings
+from marwright.training.fitting import fit
+from marwright.training.magnitude import WeightMask
+from marwright.training.results import write_results
+from marwright.training.structure import put_back, remove_all_but
+from marwright.workspace import DataFolder, ModelFolder
+
+
+def tune(
+    config: CompressionConfig,
+    export: ExportConfig,
+    data: DataFolder,
+    teacher: ModelFolder,
+    model: ModelFolder,
+    *,
+    max_length: int,
+    seed: int,
+    output: Path,
+    work: Path,
+) -> None:
+    """Write a :class:`ModelFolder` in float32 whose weights and activations suit int8.
+
+    Args:
+        config: its ``quantization_aware`` section is the training; the rest says which int8 form is meant.
+        export: says which module the weights are for.
+        data: the splits.
+        teacher: its logits of the train split are learnt from.
+        model: where the training starts.
+        max_length: tokens at which texts are cut.
+        seed: of shuffling and dropout.
+        output: an empty folder.
+        work: where training checkpoints are kept until the station is done.
+    """
+    training = config.quantization_aware
+    assert training is not None
+    started = time.monotonic()
+    transformers.set_seed(seed)
+    tokenizer = load_tokenizer(str(model.root), max_length)
+    labels = read_json(data.labels)
+    splits = tokenized_splits(data, tokenizer)
+    tuned = load_classifier(model.checkpoint, labels)
+    kept = KeptParts.read(model.checkpoint)
+    if kept is not None:
+        remove_all_but(tuned, kept)
+    # Weights that were pruned stay so.
+    mask = WeightMask.of_zeros(tuned)
+
+    scheme, roundings = _scheme(config, export, tuned, model, splits["train"].rows, pad_id(tokenizer))
+    say(f"  quantization-aware training with {scheme} scales of activations")
+    set_dropout(tuned, training.dropout)
+    if training.freeze_word_embeddings:
+        freeze_word_embeddings(tuned)
+    train = TokenizedSplit(splits["train"].rows, splits["train"].labels, np.load(teacher.logits("train")))
+    with rounding(tuned, roundings, embeddings=config.embeddings == "int8"):
+        history = fit(
+            tuned,
+            train,
+            splits["validation"],
+            collator_for(tokenizer),
+            training,
+            what="tuned",
+            seed=seed,
+            work=work,
+            trainer_class=DistillationTrainer,
+            callbacks=[mask] if mask.zeros else [],
+            temperature=training.temperature,
+            alpha=training.alpha,
+        )
+    if not is_main():
+        return
+    if kept is not None:
+        small, tuned = tuned, load_classifier(model.checkpoint, labels)
+        put_back(tuned, small, kept)
+    before = read_json(model.metrics)
+    about: dict[str, Any] = {
+        "quantization_aware": {"activations": scheme, **{split: before[split] for split in ("validation", "test")}}
+    }
+    folder = ModelFolder(output)
+    write_results(tuned, tokenizer, splits, history, folder, what="tuned", started=started, about=about)
+    if kept is not None:
+        kept.write(folder.checkpoint)
+    say(f"  the same model before it was tuned: test accuracy {before['test']['accuracy']:.2%}")
+
+
+def _scheme(
+    config: CompressionConfig,
+    export: ExportConfig,
+    tuned: Any,
+    model: ModelFolder,
+    train: list[list[int]],
+    filler: int,
+) -> tuple[Literal["static", "dynamic"], Roundings]:
+    """The int8 form that compression will prefer, and the rounding that goes with it."""
+    module = load_module(model.checkpoint, export.method)
+    if config.activations == "dynamic" or not isinstance(module, PackedBert) or static_hindrance(module):
+        return "dynamic", token_roundings(tuned)
+    tensors, _ = static_tensors(module, train, filler, precise_embeddings=config.embeddings == "fp32")
+    return "static", static_roundings(tuned, tensors)
