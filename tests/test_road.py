@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from marwright.config import Config, ExportConfig
+from marwright.config import Config, ExportConfig, StructuredPruning
+from marwright.config.overriding import variant
 from marwright.errors import ConfigError
 from marwright.freshness import fingerprint
 from marwright.pipeline import build
@@ -73,3 +74,10 @@ def test_a_station_that_the_configuration_has_not_cannot_be_the_last(tmp_path: P
     with pytest.raises(ConfigError, match="--until pruned: no such station in this configuration; there are data, "):
         build(configured(runs=str(tmp_path)), until="pruned")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_candidate_may_have_a_station_that_its_configuration_has_not() -> None:
+    candidate = variant(configured(), {"pruning.kind": "structured", "compression.quantization_aware.epochs": 1})
+
+    assert candidate.pruning == StructuredPruning(kind="structured")
+    assert trained_models(candidate) == ("teacher", "student", "pruned", "tuned")

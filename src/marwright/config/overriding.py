@@ -21,7 +21,9 @@ def set_value(settings: dict[str, Any], key: str, value: Any) -> tuple[str, ...]
     *parents, last = key.split(".")
     section = settings
     for parent in parents:
-        if not isinstance(section.setdefault(parent, {}), dict):
+        if section.get(parent) is None:
+            section[parent] = {}  # an optional section that is not in the configuration
+        if not isinstance(section[parent], dict):
             raise ConfigError(f"{parent} is a value, not a section")
         section = section[parent]
     section[last] = value
