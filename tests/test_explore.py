@@ -70,8 +70,8 @@ def test_the_first_candidate_is_the_run_itself_and_takes_no_space(
 def test_after_the_kill_only_what_was_missing_is_made(explored: subprocess.CompletedProcess[str]) -> None:
     before, second = explored.stderr.split("candidate 2 of 3: precise")
 
-    assert "exported:" not in before
-    assert second.count("exported:") == 1
+    assert "\nexported:" not in before
+    assert second.count("\nexported:") == 1
 
 
 def test_a_failed_candidate_is_told_and_the_exit_code_says_so(explored: subprocess.CompletedProcess[str]) -> None:
@@ -103,7 +103,7 @@ def test_a_second_exploration_does_nothing(explored: subprocess.CompletedProcess
     before = timings.read_bytes()
     again = marwright("explore", config, "--json")
 
-    assert "exported:" not in again.stderr
+    assert "\nexported:" not in again.stderr
     assert "timing" not in again.stderr
     assert timings.read_bytes() == before
     assert json.loads(again.stdout) == json.loads(explored.stdout)
@@ -151,6 +151,8 @@ def test_a_single_run_has_a_report_too(explored: subprocess.CompletedProcess[str
     done = marwright("report", config, "--json")
 
     assert done.returncode == 0, done.stderr
-    (row,) = json.loads(done.stdout)["candidates"]
+    found = json.loads(done.stdout)
+    (row,) = found["candidates"]
     assert row["name"] == "goods"
-    assert "promise is kept" in Run(config.parent / "runs" / "goods").findings.report.read_text(encoding="utf-8")
+    page = Run(config.parent / "runs" / "goods").findings.report.read_text(encoding="utf-8")
+    assert ("The promise is kept" in page) == (found["verdict"]["winner"] == "goods")

@@ -39,7 +39,7 @@ def test_the_fastest_that_keeps_the_promise_wins_in_any_order(rows: tuple[Row, .
     assert (verdict.winner, verdict.second) == ("fast", "accurate")
     assert "fast wins" in verdict.sentence
     assert "ahead of accurate" in verdict.sentence
-    assert "0.80 points below the teacher on validation" in verdict.sentence
+    assert "0.80 points below the teacher on validation, 95 % interval -1.80 to +0.20" in verdict.sentence
     assert "p99 of 16 texts 15.0 of 40 ms" in verdict.sentence
 
 

@@ -103,7 +103,7 @@ def _cells(row: Row) -> list[str]:
     return [
         row.name,
         f"{test.accuracy:.2%}",
-        f"{-100 * test.drop:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})",
+        f"{0 - 100 * test.drop:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})",
         f"{test.macro_f1:.2%}",
         f"{test.calibration_error:.2%}",
         f"{latency.p50_1:.2f} / {latency.p99_1:.2f}",

@@ -40,10 +40,10 @@ def measure_answers(run: Run) -> bool:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     output = MeasuredFolder(partial)
-    module = loading.load(run.exported.cpu)
     filler = pad_id(Tokenizer.from_file(str(run.student.tokenizer)))
     # On one thread, as in a worker; more of them would add floats in another order.
     with one_thread():
+        module = loading.load(run.exported.cpu)
         for split in SPLITS:
             rows = token_rows(run, split)
             np.save(output.logits(split), logits_of(module, rows, filler, f"{split} answers of the exported module"))

@@ -9,6 +9,7 @@ from typing import Any
 
 from marwright.config import Config, StudentConfig
 from marwright.config.overriding import variant
+from marwright.stations import trained_models
 from marwright.workspace import Run
 
 TEACHER: dict[str, dict[str, Any]] = {
@@ -38,6 +39,11 @@ class Candidate:
     def about(self) -> str:
         """In what it differs, in a line."""
         return ", ".join(f"{key}: {_written(value)}" for key, value in self.overrides.items()) or "as configured"
+
+    @property
+    def trained(self) -> list[str]:
+        """The stations of its run that trained a model for it."""
+        return [name for name in trained_models(self.config) if name != "student" or self.config.student != "none"]
 
 
 def candidates_of(config: Config) -> list[Candidate]:

@@ -22,6 +22,9 @@ from marwright.progress import say
 from marwright.stations import model_to_compress
 from marwright.workspace import CandidatesFolder, Findings, Run
 
+FRESH_S = 5.0
+"""A candidate that took less had nothing to do."""
+
 
 @dataclass(frozen=True)
 class Exploration:
@@ -199,8 +202,13 @@ class _Progress:
         elapsed = time.monotonic() - self.started
         if elapsed < 2:
             return ""
-        left = sum(self.seconds) / len(self.seconds) * (self.total - number + 1)
-        return f"; {_clock(elapsed)} gone, about {_clock(left)} left if the others take as long"
+        told = f"; {_clock(elapsed)} gone"
+        # Those that were fresh say nothing of those to come.
+        worked = [seconds for seconds in self.seconds if seconds > FRESH_S]
+        if not worked:
+            return told
+        left = sum(worked) / len(worked) * (self.total - number + 1)
+        return f"{told}, about {_clock(left)} left if the others take as long"
 
 
 def _clock(seconds: float) -> str:

@@ -145,7 +145,9 @@ def _promised(row: Row, promise: SelectConfig) -> str:
     assert row.validation is not None
     drop = row.validation.drop
     points = f"{abs(100 * drop):.2f} points {'below' if drop > 0 else 'above'} the teacher on validation"
-    parts = ["as accurate as the teacher on validation" if drop == 0 else points]
+    low, high = (100 * end for end in row.validation.interval)
+    difference = "as accurate as the teacher on validation" if drop == 0 else points
+    parts = [f"{difference}, 95 % interval {low:+.2f} to {high:+.2f}"]
     if promise.sla_ms is not None and row.latency is not None:
         parts.append(f"p99 of 16 texts {row.latency.p99_16:.1f} of {promise.sla_ms:g} ms")
     return ", ".join(parts)

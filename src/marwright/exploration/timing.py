@@ -51,7 +51,9 @@ def time_in_turns(runs: Mapping[str, Run], file: Path) -> dict[str, Latency]:
     )
     kept = _read(file)
     if kept.get("made_from") != made_from:
-        modules = {name: loading.load(run.exported.cpu) for name, run in runs.items()}
+        # Some runtimes take the number of threads when they load.
+        with one_thread():
+            modules = {name: loading.load(run.exported.cpu) for name, run in runs.items()}
         found = interleaved(modules, {name: _batches(run) for name, run in runs.items()})
         kept = {
             "made_from": made_from,

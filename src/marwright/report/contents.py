@@ -112,9 +112,7 @@ def details_of(candidate: Candidate, exploration: Exploration) -> Details:
     tokenizer = Tokenizer.from_file(str(run.student.tokenizer))
     tokenizer.no_truncation()
     everything = [text for split in SPLITS for text in splits[split]["text"]]
-    histories = {"teacher": read_json(run.teacher.history)}
-    if candidate.config.student != "none":
-        histories["student"] = read_json(run.student.history)
+    histories = {station: read_json(run.model(station).history) for station in candidate.trained}
     differing = np.flatnonzero(ours.argmax(1) != theirs.argmax(1))
     surest = differing[np.argsort(-ours[differing].max(axis=1), kind="stable")][:EXAMPLES]
     return Details(
