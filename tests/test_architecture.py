@@ -19,6 +19,7 @@ HANDLERS = sorted((ROOT / "handlers").glob("*.py"))
 STATIONS = {"data", "training", "compression", "export", "archive"}
 ABOVE_STATIONS = {
     "evaluation",
+    "packaging",
     "bench",
     "linting",
     "verification",
@@ -47,6 +48,7 @@ ALLOWED = {
     "bench": FOUNDATION | {"archive", "serving"},
     "linting": FOUNDATION | {"archive"},
     "verification": FOUNDATION | {"archive", "linting"},
+    "packaging": FOUNDATION | {"archive", "verification"},
     "rollout": FOUNDATION | {"archive", "serving", "verification"},
     "stations": FOUNDATION | STATIONS,
     "pipeline": FOUNDATION | {"stations"},
