@@ -12,6 +12,7 @@ from marwright.cli import (
     archives,
     bench,
     building,
+    deployment,
     exploring,
     linting,
     packaging,
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.command()(building.build)
 app.command()(exploring.explore)
 app.command()(exploring.report)
+app.command()(deployment.export)
 app.command()(packaging.package)
 app.command()(archives.predict)
 app.command()(archives.evaluate)
