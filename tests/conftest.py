@@ -81,6 +81,16 @@ def tiny_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
+    """The same for ONNX Runtime, and its run."""
+    pytest.importorskip("onnx", reason="needs the onnx extra")
+    import tiny_run
+
+    folder = tmp_path_factory.mktemp("tiny_onnx")
+    return Run(folder / "run"), tiny_run.packed(folder, runtime="onnxruntime")
+
+
+@pytest.fixture(scope="session")
 def server(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A real TorchServe that serves the goods."""
     state = tmp_path_factory.mktemp("server")

@@ -19,6 +19,8 @@ HANDLERS = sorted((ROOT / "handlers").glob("*.py"))
 STATIONS = {"data", "training", "compression", "export", "archive"}
 ABOVE_STATIONS = {
     "evaluation",
+    "deployment",
+    "packaging",
     "bench",
     "linting",
     "verification",
@@ -44,9 +46,11 @@ ALLOWED = {
     **dict.fromkeys(FOUNDATION, FOUNDATION),
     **dict.fromkeys(STATIONS | {"serving"}, FOUNDATION),
     "evaluation": FOUNDATION | {"archive"},
+    "deployment": FOUNDATION | {"archive", "pipeline", "stations"},
     "bench": FOUNDATION | {"archive", "serving"},
     "linting": FOUNDATION | {"archive"},
     "verification": FOUNDATION | {"archive", "linting"},
+    "packaging": FOUNDATION | {"archive", "verification"},
     "rollout": FOUNDATION | {"archive", "serving", "verification"},
     "stations": FOUNDATION | STATIONS,
     "pipeline": FOUNDATION | {"stations"},

@@ -22,15 +22,10 @@ from onnx_runtime import load as load_onnx
 from torchscript_runtime import load as load_torchscript
 
 
-@pytest.fixture(scope="module")
-def onnx(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
+@pytest.fixture
+def onnx(tiny_onnx: tuple[Run, Path]) -> tuple[Run, Path]:
     """A run and its archive for ONNX Runtime, of random weights."""
-    pytest.importorskip("onnx", reason="needs the onnx extra")
-    folder = tmp_path_factory.mktemp("onnx")
-    torch.manual_seed(0)
-    run = tiny_run.trained(folder / "run")
-    tiny_run.finish(run, folder / "goods.mar", runtime="onnxruntime")
-    return run, folder / "goods.mar"
+    return tiny_onnx
 
 
 def test_an_onnx_archive_holds_one_cpu_module_and_says_what_it_needs(onnx: tuple[Run, Path]) -> None:

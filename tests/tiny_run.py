@@ -64,9 +64,9 @@ def finish(
     build_archive(ArchiveConfig(), run, name="goods", file=archive)
 
 
-def packed(root: Path) -> Path:
+def packed(root: Path, runtime: Literal["torchscript", "onnxruntime"] = "torchscript") -> Path:
     """A whole archive of random weights."""
     torch.manual_seed(0)
     run = trained(root / "run")
-    finish(run, root / "goods.mar")
+    finish(run, root / "goods.mar", runtime=runtime)
     return root / "goods.mar"

@@ -12,24 +12,11 @@
 #include <algorithm>
 #include <cstdlib>
 #include <exception>
-#include <fstream>
 #include <iostream>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
-// index_to_name.json has one label a line, as in  "3": "Dairy produce",  and everything else escaped.
-std::vector<std::string> read_labels(const std::string& file) {
-  std::ifstream lines(file);
-  std::vector<std::string> labels;
-  for (std::string line; std::getline(lines, line);) {
-    const auto separator = line.find("\": \"");
-    const auto end = line.rfind('"');
-    if (separator != std::string::npos) labels.push_back(line.substr(separator + 4, end - separator - 4));
-  }
-  if (labels.empty()) throw std::runtime_error(file + ": no labels; is this an unpacked archive of marwright?");
-  return labels;
-}
+#include "labels.h"
 
 void classify(const std::string& folder, const std::vector<int64_t>& ids) {
   const c10::InferenceMode no_gradients;

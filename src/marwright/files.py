@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from marwright.errors import MarwrightError
+
 
 def sha256_of(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
@@ -65,6 +67,29 @@ def _link(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
+
+
+@contextmanager
+def filling(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside ``folder``; move it into place only if the block succeeds.
+
+    Raises:
+        MarwrightError: there is something where the folder shall be, or it cannot be written there.
+    """
+    final = folder.resolve()
+    try:
+        if final.exists() and (not final.is_dir() or any(final.iterdir())):
+            raise MarwrightError(f"{folder}: there is something already; name a folder that is empty or not there.")
+        final.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}.", suffix=".partial"))
+    except OSError as error:
+        raise MarwrightError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    try:
+        yield partial
+        partial.chmod(0o755)
+        partial.rename(final)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def move_folder_into_place(partial: Path, final: Path) -> None:

@@ -68,13 +68,17 @@ def build(
     return steps
 
 
+def fingerprint_of(station: Station, config: Config, digests: dict[str, str]) -> str:
+    """The fingerprint of a station, from the digests of those before it."""
+    inputs = {name: digests[name] for name in station.needs(config)}
+    return fingerprint(station.revision, station.settings(config), inputs | station.outside(config))
+
+
 def _visit(
     station: Station, config: Config, run: Run, digests: dict[str, str], lenders: Sequence[Run], brief: bool
 ) -> Step:
     started = time.monotonic()
-    inputs = {name: digests[name] for name in station.needs(config)}
-    inputs |= station.outside(config)
-    made_from = fingerprint(station.revision, station.settings(config), inputs)
+    made_from = fingerprint_of(station, config, digests)
     result = station.result(config, run, station.name)
     digest = digest_if_fresh(run.stamp(station.name), made_from, result)
     own = result == run.folder(station.name)

@@ -60,7 +60,16 @@ class Contents:
 
 
 def pack(
-    contents: Contents, file: Path, *, name: str, version: str, handler: str, module: str = layout.CPU_MODULE
+    contents: Contents,
+    file: Path,
+    *,
+    name: str,
+    version: str,
+    handler: str,
+    module: str = layout.CPU_MODULE,
+    model_file: str | None = None,
+    requirements: str | None = None,
+    config: str | None = layout.MODEL_CONFIG,
 ) -> None:
     """Write an archive.
 
@@ -69,17 +78,30 @@ def pack(
         file: the .mar file; it appears whole or not at all.
         name: of the model.
         version: of the model.
-        handler: the name of the handler's file in ``contents``.
+        handler: the name of the handler's file in ``contents``, ``FILE.py:FUNCTION``, or one of TorchServe's own.
         module: the name of the CPU's module in it.
+        model_file: the name of the file in it with the class of the module's weights.
+        requirements: the name of the file in it with packages that TorchServe may install.
+        config: the name of the file in it with TorchServe's settings for the model.
 
     Raises:
-        ArchiveError: the handler, the module or the model's configuration is not among the contents.
+        ArchiveError: one of them is not among the contents.
     """
-    for needed in (handler, module, layout.MODEL_CONFIG):
-        if needed not in contents:
+    file_of_handler = handler.partition(":")[0]
+    own = file_of_handler if file_of_handler.endswith(".py") else None
+    for needed in (own, module, model_file, requirements, config):
+        if needed is not None and needed not in contents:
             raise ArchiveError(f"{file}: the archive would lack {needed}")
     files = dict(contents.files)
-    files[layout.MANIFEST] = manifest(name=name, version=version, handler=handler, module=module).encode("utf-8")
+    files[layout.MANIFEST] = manifest(
+        name=name,
+        version=version,
+        handler=handler,
+        module=module,
+        model_file=model_file,
+        requirements=requirements,
+        config=config,
+    ).encode("utf-8")
     hashes = {entry: hashlib.sha256(data).hexdigest() for entry, data in files.items()}
     files[layout.HASHES] = stable_json(hashes).encode("utf-8")
     with replacing(file) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
@@ -91,19 +113,30 @@ def pack(
             archive.writestr(info, files[entry])
 
 
-def manifest(*, name: str, version: str, handler: str, module: str) -> str:
+def manifest(
+    *,
+    name: str,
+    version: str,
+    handler: str,
+    module: str,
+    model_file: str | None = None,
+    requirements: str | None = None,
+    config: str | None = layout.MODEL_CONFIG,
+) -> str:
     """The manifest as torch-model-archiver writes it, with a fixed date in place of the local time."""
     from model_archiver.model_archiver_config import ModelArchiverConfig
     from model_archiver.model_packaging_utils import ModelExportUtils
 
-    config = ModelArchiverConfig(
+    described = ModelArchiverConfig(
         model_name=name,
         handler=handler,
         version=version,
         serialized_file=module,
-        config_file=layout.MODEL_CONFIG,
+        model_file=model_file,
+        requirements_file=requirements,
+        config_file=config,
     )
-    fields = json.loads(ModelExportUtils.generate_manifest_json(config))
+    fields = json.loads(ModelExportUtils.generate_manifest_json(described))
     fields["createdOn"] = time.strftime("%d/%m/%Y %H:%M:%S", time.gmtime(source_date()))
     return stable_json(fields)
 

@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 from marwright import __version__
-from marwright.cli import archives, bench, building, exploring, linting, rollout, server, signing, verification
+from marwright.cli import (
+    archives,
+    bench,
+    building,
+    deployment,
+    exploring,
+    linting,
+    packaging,
+    rollout,
+    server,
+    signing,
+    verification,
+)
 from marwright.errors import MarwrightError
 from marwright.progress import say
 
@@ -23,6 +35,8 @@ app = typer.Typer(
 app.command()(building.build)
 app.command()(exploring.explore)
 app.command()(exploring.report)
+app.command()(deployment.export)
+app.command()(packaging.package)
 app.command()(archives.predict)
 app.command()(archives.evaluate)
 app.command()(archives.inspect)

@@ -11,6 +11,7 @@ from typing import Any
 
 from marwright.archive.worker import TIMEOUT_S, end_group, environment_for, tail_of
 from marwright.verification.report import Check, failed, passed, skipped
+from marwright.verification.shipped_handlers import install_command, missing_modules
 
 IMPORT, CONTRACT = "handler imports", "handler contract"
 
@@ -65,15 +66,21 @@ def _import_failure(found: dict[str, Any], handler: str) -> Check:
     if missing and missing.startswith("ts.torch_handler."):
         detail = f"{handler} is neither a file in the archive nor a handler of TorchServe's own"
         return failed(IMPORT, detail, "Pack the file, and name it with --handler FILE.py.")
+    if missing and (lacking := missing_modules(handler)):
+        detail = f"TorchServe's {handler} imports {' and '.join(lacking)}, not installed here"
+        return failed(IMPORT, detail, f"In TorchServe's environment: {install_command(lacking)}")
     if missing:
         module = missing.partition(".")[0]
         detail = f"{_importer(found, handler)} imports {missing}, which is neither in the archive nor installed here"
         cure = f"Install {module} in TorchServe's environment, or pack it with --extra-files if it is yours."
         return failed(IMPORT, detail, cure)
+    where_from, beside = (
+        ("", " beside its files") if handler.partition(":")[0].endswith(".py") else ("ts.torch_handler.", "")
+    )
     return failed(
         IMPORT,
         where + " ".join(found["error"].split()),
-        f"Make `python -c 'import {Path(handler).stem}'` work beside its files.",
+        f"Make `python -c 'import {where_from}{Path(handler).stem}'` work{beside}.",
     )
 
 

@@ -1,0 +1,1 @@
+"""Folders for other servers than TorchServe, from a finished run."""
