@@ -278,14 +278,14 @@ STATIONS = (
     ),
     Station(
         "exported",
-        revision=8,
+        revision=9,
         needs=("data", "student", "compressed"),
         settings=lambda c: {"export": c.export, "max_length": c.teacher.max_length},
         work=_exported,
     ),
     Station(
         "archive",
-        revision=3,
+        revision=4,
         needs=("data", "teacher", "student", "compressed", "exported"),
         settings=lambda c: {"archive": c.archive, "name": c.name, "model_store": str(c.model_store)},
         work=_archive,

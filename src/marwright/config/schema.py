@@ -148,6 +148,12 @@ class ExportConfig(Section):
     )
     method: Literal["script", "trace"] = Field(default="script", description="script marwright's own encoder, or trace")
     tolerance: float = Field(default=1e-4, gt=0, description="largest difference of a logit before quantization")
+    temperature: float | None = Field(
+        default=None,
+        gt=0,
+        description="divides logits before the softmax, so that probabilities are what they say; none: fitted on "
+        "validation rows, 1: as they are",
+    )
 
 
 class ArchiveConfig(Section):
@@ -156,6 +162,12 @@ class ArchiveConfig(Section):
     version: str = Field(default="1.0", pattern=r"^\d+(\.\d+)*$")
     handler: Path | None = Field(default=None, description="your own handler file instead of the text classifier")
     top_k: int = Field(default=5, ge=1)
+    min_confidence: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="texts whose best label is less probable get none",
+    )
     max_instances: int = Field(default=64, ge=1, description="texts in one request")
     max_characters: int = Field(default=20_000, ge=1, description="characters of a text that are read; the rest is cut")
     threads: int = Field(default=1, ge=1, description="compute threads of a worker")
