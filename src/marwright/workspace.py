@@ -43,7 +43,7 @@ class ModelFolder:
 
     @property
     def checkpoint(self) -> Path:
-        """Loadable with ``AutoModelForSequenceClassification.from_pretrained``."""
+        """Loadable with ``AutoModelForSequenceClassification``; a Bi-LSTM after ``modules.bilstm.register()``."""
         return self.root / "checkpoint"
 
     @property
