@@ -7,6 +7,8 @@ from typing import Any
 
 # A response header carries it back, so it must be safe in one.
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+# As a form gives it; the handler says what is out of range.
+FRACTION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 class BadRequest(Exception):
@@ -106,9 +108,13 @@ def _text(value: Any) -> str:
 
 
 def _field(name: str, value: Any) -> Any:
-    """A form has no numbers: digits become one where a number is meant."""
+    """A form has no numbers: what reads as one becomes one where a number is meant."""
     text = _text(value)
-    return int(text) if name == "top_k" and text.isascii() and text.isdigit() and len(text) < 10 else text
+    if name == "top_k" and text.isascii() and text.isdigit() and len(text) < 10:
+        return int(text)
+    if name == "min_confidence" and FRACTION.fullmatch(text):
+        return float(text)
+    return text
 
 
 def _request_id(value: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""Short texts to labels with probabilities, best first."""
+"""Short texts to labels with probabilities, best first; a text that is too uncertain gets no label if so asked."""
 
 from typing import Any
 
@@ -16,27 +16,42 @@ class TextClassificationHandler(ResilientHandler):
         """Load the tokenizer; index_to_name.json is already in `self.mapping`."""
         self.encoder = TextEncoder(self.folder)
         self.labels = [self.mapping[str(index)] for index in range(len(self.mapping))]
+        self.temperature = self.settings["temperature"]
 
-    def prepare(self, instance: dict[str, Any]) -> tuple[str, int]:
-        """Return the text and how many labels are wanted."""
+    def prepare(self, instance: dict[str, Any]) -> tuple[str, int, float]:
+        """Return the text, how many labels are wanted, and how probable the best one must be."""
         top_k = instance.get("top_k")
         if top_k is None:
             top_k = min(self.settings["top_k"], len(self.labels))
         if isinstance(top_k, bool) or not isinstance(top_k, int) or not 1 <= top_k <= len(self.labels):
             raise BadRequest(f"top_k must be a whole number from 1 to {len(self.labels)}")
-        return text_of(instance, self.settings["max_characters"]), top_k
+        confidence = instance.get("min_confidence")
+        if confidence is None:
+            confidence = self.settings["min_confidence"] or 0.0
+        # Written so that a NaN is refused.
+        if isinstance(confidence, bool) or not isinstance(confidence, int | float) or not 0 <= confidence <= 1:
+            raise BadRequest("min_confidence must be a number from 0 to 1")
+        return text_of(instance, self.settings["max_characters"]), top_k, confidence
 
-    def predict(self, examples: list[tuple[str, int]]) -> list[dict[str, float]]:
-        """Return label: probability for each text, best first."""
+    def predict(self, examples: list[tuple[str, int, float]]) -> list[dict[str, Any]]:
+        """Return label: probability for each text, best first; under a label of None where the best one is unsure."""
         with self.phase("EncodeTime"):
-            ids, mask = self.encoder.encode([text for text, _ in examples])
+            ids, mask = self.encoder.encode([text for text, _, _ in examples])
         self.count("Tokens", int(mask.sum()))
         self.count("Slots", mask.numel())
         with self.phase("ModelTime"), torch.inference_mode():
             logits = self.runtime.logits(ids, mask)
-            best = torch.softmax(logits, dim=1).topk(max(top_k for _, top_k in examples))
+            probabilities = torch.softmax(logits / self.temperature, dim=1)
+            best = probabilities.topk(max(top_k for _, top_k, _ in examples))
             values, indices = best.values.tolist(), best.indices.tolist()
         return [
-            {self.labels[index]: round(value, 6) for value, index in zip(values[at][:k], indices[at][:k], strict=True)}
-            for at, (_, k) in enumerate(examples)
+            self._answer(values[at][:top_k], indices[at][:top_k], min_confidence)
+            for at, (_, top_k, min_confidence) in enumerate(examples)
         ]
+
+    def _answer(self, values: list[float], indices: list[int], min_confidence: float) -> dict[str, Any]:
+        answer = {self.labels[index]: round(value, 6) for value, index in zip(values, indices, strict=True)}
+        if values[0] < min_confidence:
+            self.count("Abstentions", 1)
+            return {"label": None, "predictions": answer}
+        return answer

@@ -164,7 +164,7 @@ def test_a_value_out_of_bounds_is_named_with_the_bound(
 )
 def test_a_student_starts_from_exactly_one_place(tmp_path: Path, start: str) -> None:
     assert complaints(tmp_path, f"{CUSTOMS}student: {start}\n") == [
-        "model.yaml:4: student: give exactly one of layers, checkpoint and shape, or write `student: none`"
+        "model.yaml:4: student: give exactly one of layers, checkpoint, shape and bilstm, or write `student: none`"
     ]
 
 
@@ -365,3 +365,28 @@ def test_what_is_about_our_own_module_is_refused_for_another_runtime(
 )
 def test_a_mistake_in_an_optional_section_is_named(tmp_path: Path, section: str, complaint: str) -> None:
     assert complaints(tmp_path, CUSTOMS + section + "\n") == [complaint]
+
+
+# --- Bi-LSTMs and altered texts ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("student", "complaint"),
+    [
+        ("{bilstm: {}, layers: [0]}", "give exactly one of layers, checkpoint, shape and bilstm"),
+        ("{bilstm: {}, hidden_weight: 1.0}", "a Bi-LSTM has none"),
+        ("{checkpoint: x, augmentation: {}}", "may have another tokenizer"),
+        ("{layers: [0], teacher_words: true}", "teacher_words is for a shape"),
+        ("{bilstm: {}, augmentation: {mask: 0, ngram: 0}}", "would all be the texts themselves"),
+    ],
+)
+def test_students_that_cannot_be_are_refused(tmp_path: Path, student: str, complaint: str) -> None:
+    (told,) = complaints(tmp_path, f"{CUSTOMS}student: {student}\n")
+
+    assert complaint in told
+
+
+def test_settings_that_a_student_does_not_use_leave_its_fingerprint_alone() -> None:
+    # Students trained before there were Bi-LSTMs must not be trained again.
+    assert not {"bilstm", "augmentation", "teacher_words"} & StudentConfig(layers=(0,)).model_dump().keys()
+    assert "bilstm" in StudentConfig.model_validate({"bilstm": {}}).model_dump()

@@ -16,6 +16,8 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
+from marwright.modules.bilstm import BiLstmConfig, BiLstmForSequenceClassification
+
 VOCABULARY = 90
 POSITIONS = 40
 
@@ -49,6 +51,9 @@ def save_tiny_classifier(folder: Path, family: str, **settings: Any) -> Path:
 
 def _model(family: str, settings: dict[str, Any]) -> Any:
     common = {"vocab_size": VOCABULARY, "num_labels": 5, "pad_token_id": 0}
+    if family == "bilstm":
+        shape = {"embedding_size": 12, "hidden_size": 8, "dense_size": 10, "num_hidden_layers": 2}
+        return BiLstmForSequenceClassification(BiLstmConfig(**common | shape | settings))
     if family == "distilbert":
         shape = {"dim": 16, "n_layers": 3, "n_heads": 4, "hidden_dim": 40, "max_position_embeddings": POSITIONS}
         return DistilBertForSequenceClassification(DistilBertConfig(**common | shape | settings))

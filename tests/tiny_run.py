@@ -56,7 +56,8 @@ def finish(
 ) -> None:
     """Run the stations that come after the student."""
     compression = CompressionConfig(activations=activations)
-    exporting = ExportConfig(runtime=runtime)
+    # Labels of chance fit no temperature but the largest, under which all answers would look alike.
+    exporting = ExportConfig(runtime=runtime, temperature=0.8)
     for folder in (run.compressed.root, run.exported.root):
         folder.mkdir()
     compress(compression, exporting, run.data, run.student, output=run.compressed.root)

@@ -18,13 +18,25 @@
 
 #include "labels.h"
 
+// setup_config.json has one setting a line, as in  "temperature": 0.91,
+double read_temperature(const std::string& file) {
+  std::ifstream lines(file);
+  const std::string key = "\"temperature\": ";
+  for (std::string line; std::getline(lines, line);) {
+    const auto found = line.find(key);
+    if (found != std::string::npos) return std::stod(line.substr(found + key.size()));
+  }
+  throw std::runtime_error(file + ": no temperature; is this an unpacked archive of marwright?");
+}
+
 void classify(const std::string& folder, const std::vector<int64_t>& ids) {
   const c10::InferenceMode no_gradients;
   torch::jit::Module module = torch::jit::load(folder + "/model.pt");
   const auto labels = read_labels(folder + "/index_to_name.json");
   const auto batch = torch::tensor(ids).unsqueeze(0);
   const auto logits = module.forward({batch, torch::ones_like(batch)}).toTensor();
-  const auto best = torch::softmax(logits, 1).topk(std::min<int64_t>(5, labels.size()), 1);
+  const auto temperature = read_temperature(folder + "/setup_config.json");
+  const auto best = torch::softmax(logits / temperature, 1).topk(std::min<int64_t>(5, labels.size()), 1);
   const auto probabilities = std::get<0>(best).flatten();
   const auto indices = std::get<1>(best).flatten();
   for (int64_t rank = 0; rank < indices.numel(); ++rank) {

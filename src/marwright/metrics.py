@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,19 +61,6 @@ def reliability(
         for inside in (group == index for index in range(bins))
         if inside.any()
     ]
-
-
-def expected_calibration_error(bins: Sequence[Bin]) -> float:
-    """Mean distance between confidence and accuracy, over the rows of all groups (Naeini, Cooper, Hauskrecht 2015)."""
-    rows = sum(each.rows for each in bins)
-    return sum(each.rows * abs(each.accuracy - each.confidence) for each in bins) / rows
-
-
-def softmax(logits: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
-    """Probabilities of shape (rows, labels)."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    probabilities: npt.NDArray[np.float64] = shifted / shifted.sum(axis=1, keepdims=True)
-    return probabilities
 
 
 def paired_interval(

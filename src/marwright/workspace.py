@@ -43,7 +43,7 @@ class ModelFolder:
 
     @property
     def checkpoint(self) -> Path:
-        """Loadable with ``AutoModelForSequenceClassification.from_pretrained``."""
+        """Loadable with ``AutoModelForSequenceClassification``; a Bi-LSTM after ``modules.bilstm.register()``."""
         return self.root / "checkpoint"
 
     @property
@@ -121,8 +121,12 @@ class ExportedFolder:
 
     @property
     def card(self) -> Path:
-        """Parity and accuracy of the exported module."""
+        """Parity, accuracy and calibration of the exported module."""
         return self.root / "card.json"
+
+    def logits(self, split: str) -> Path:
+        """Float32 logits of the CPU module for the validation or the test split, one row per text, in its order."""
+        return self.root / f"logits_{split}.npy"
 
     @property
     def latency(self) -> Path:

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from marwright import __version__
 from marwright.archive import layout
+from marwright.archive.abstention import probabilities_in
 from marwright.archive.golden import TOLERANCE, difference
 from marwright.archive.model_card import model_card
 from marwright.archive.packing import Contents, pack, source_date
 from marwright.archive.worker import running
+from marwright.confidence import probabilities_of, selective_accuracy
 from marwright.config import ArchiveConfig
 from marwright.errors import ArchiveError
 from marwright.files import read_json, replacing, stable_json
@@ -106,6 +109,8 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str, trained
     setup = {
         "threads": config.threads,
         "top_k": config.top_k,
+        "min_confidence": config.min_confidence,
+        "temperature": read_json(run.exported.card)["confidence"]["temperature"],
         "max_instances": config.max_instances,
         "max_characters": config.max_characters,
         "modules": modules,
@@ -199,9 +204,27 @@ def _card(config: ArchiveConfig, run: Run, name: str, trained: Sequence[str]) ->
         **{about: each[about] for each in models.values() for about in TECHNIQUES if about in each},
         "archive": exported["test"],
         "compression": _without_times(read_json(run.compressed.plan)),
+        "confidence": exported["confidence"] | _abstention(config, run, exported["confidence"]["temperature"]),
         "parity": exported["parity"],
         "module": {"class": exported["module"], "method": exported["method"], "runtime": exported["runtime"]},
     }
+
+
+def _abstention(config: ArchiveConfig, run: Run, temperature: float) -> dict[str, Any]:
+    """What the archive's own threshold does on validation and test, if it has one."""
+    if config.min_confidence is None:
+        return {}
+    from datasets import load_from_disk
+
+    splits = load_from_disk(str(run.data.splits))
+    found = {}
+    for split in ("validation", "test"):
+        probabilities = probabilities_of(np.load(run.exported.logits(split)), temperature)
+        found[split] = selective_accuracy(probabilities, np.asarray(splits[split]["label"]), config.min_confidence)
+    test = found["test"]
+    accuracy = "" if test["accuracy"] is None else f", of these {test['accuracy']:.2%} rightly"
+    say(f"  abstains below {config.min_confidence:g}: {test['coverage']:.1%} of test texts get a label{accuracy}")
+    return {"abstention": found}
 
 
 def _without_times(plan: dict[str, Any]) -> dict[str, Any]:
@@ -222,7 +245,7 @@ def _prove(file: Path, golden: list[dict[str, Any]]) -> None:
         together = worker.classify(texts, top_k=labels)
     for answers in (alone, together):
         for request, answer in zip(golden, answers, strict=True):
-            off = difference(request["answer"], answer)
+            off = difference(request["answer"], probabilities_in(answer))
             if off > TOLERANCE:
                 raise ArchiveError(
                     f"The handler does not answer as the exported module did: {request['text'][:60]!r} has a "

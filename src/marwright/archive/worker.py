@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from marwright.archive import protocol
 from marwright.archive.protocol import Answer, Body
@@ -79,8 +80,8 @@ class ArchiveWorker:
             raise ArchiveError(f"{self._file}: its worker gave {len(answers)} answers to {len(bodies)} requests.")
         return answers
 
-    def classify(self, texts: Sequence[str], top_k: int | None = None) -> list[dict[str, float]]:
-        """Send texts as one batch of JSON requests; label: probability for each, best first.
+    def classify(self, texts: Sequence[str], top_k: int | None = None) -> list[dict[str, Any]]:
+        """Send texts as one batch of JSON requests; label: probability for each, best first, or an abstention.
 
         Raises:
             ArchiveError: a text was not answered, the message then has the handler's own; or with something else.

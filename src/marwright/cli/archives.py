@@ -24,17 +24,24 @@ def predict(
 
     Example: marwright predict model_store/pt_classifier.mar "herbal tea"
     """
+    from marwright.archive.abstention import abstains, probabilities_in
     from marwright.archive.worker import running
 
     with running(archive) as worker:
         answers = worker.classify(texts, top_k)
     if as_json:
-        print_json([{"text": text, "labels": answer} for text, answer in zip(texts, answers, strict=True)])
+        print_json(
+            [
+                {"text": text, "labels": probabilities_in(answer), "abstains": abstains(answer)}
+                for text, answer in zip(texts, answers, strict=True)
+            ]
+        )
         return
     console = Console(highlight=False)
     for text, answer in zip(texts, answers, strict=True):
-        table = Table(title=text, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
-        for label, probability in answer.items():
+        title = f"{text} (not sure enough for a label)" if abstains(answer) else text
+        table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+        for label, probability in probabilities_in(answer).items():
             table.add_row(f"{probability:.3f}", label)
         console.print(table)
 
@@ -42,7 +49,7 @@ def predict(
 def evaluate(
     archive: ArchiveArgument, config: ConfigArgument, settings: SetOption = None, as_json: JsonOption = False
 ) -> None:
-    """Score the test split through the archive's own handler: accuracy, macro-F1, weighted F1.
+    """Score the test split through the archive's own handler: accuracy, F1, calibration.
 
     The configuration names the data; its data station is run if it is not fresh.
 
@@ -67,7 +74,12 @@ def evaluate(
         ("macro-F1", f"{result['macro_f1']:.2%}"),
         ("weighted F1", f"{result['weighted_f1']:.2%}"),
         ("top-5 accuracy", f"{result['top5_accuracy']:.2%}"),
+        ("expected calibration error", f"{result['expected_calibration_error']:.2%}"),
     ]
+    if "coverage" in result:
+        rows.append(("rows that get a label", f"{result['coverage']:.2%}"))
+    if "accuracy_when_answered" in result:
+        rows.append(("accuracy on these", f"{result['accuracy_when_answered']:.2%}"))
     if "same_label_as_student" in result:
         rows.append(("same label as the student before compression", f"{result['same_label_as_student']:.2%}"))
     rows.append(("texts/s, batches of 16", f"{result['texts_per_second']:,}"))

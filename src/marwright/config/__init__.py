@@ -4,6 +4,8 @@ from marwright.config.loading import load_config
 from marwright.config.schema import (
     AboSource,
     ArchiveConfig,
+    AugmentationConfig,
+    BiLstmShape,
     CompressionConfig,
     Config,
     CustomsSource,
@@ -26,6 +28,8 @@ from marwright.config.schema import (
 __all__ = [
     "AboSource",
     "ArchiveConfig",
+    "AugmentationConfig",
+    "BiLstmShape",
     "CompressionConfig",
     "Config",
     "CustomsSource",

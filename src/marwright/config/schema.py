@@ -96,6 +96,28 @@ class TeacherConfig(TrainingConfig):
     linear_probe: bool = Field(default=True, description="fit the new last layer before the others are trained")
 
 
+class BiLstmShape(Section):
+    """A bidirectional LSTM over the teacher's word embeddings (Tang et al. 2019)."""
+
+    hidden: int = Field(default=150, ge=1, description="size of one direction's state")
+    layers: int = Field(default=1, ge=1)
+    dense: int = Field(default=200, ge=1, description="size of the layer before the last one")
+
+
+class AugmentationConfig(Section):
+    """Altered copies of the train texts, answered by the teacher (Tang et al. 2019)."""
+
+    copies: int = Field(default=4, ge=1, description="of each text; each makes an epoch longer by as much again")
+    mask: float = Field(default=0.1, ge=0, lt=1, description="share of words that are hidden")
+    ngram: float = Field(default=0.25, ge=0, le=1, description="share of copies that are a phrase of 1 to 5 words")
+
+    @model_validator(mode="after")
+    def _alters_something(self) -> Self:
+        if not self.mask and not self.ngram:
+            raise ValueError("mask and ngram are both 0: the copies would all be the texts themselves")
+        return self
+
+
 class StudentConfig(TrainingConfig):
     """The smaller model that learns from the teacher (Hinton, Vinyals and Dean 2015)."""
 
@@ -104,14 +126,39 @@ class StudentConfig(TrainingConfig):
     )
     checkpoint: str | None = Field(default=None, description="a smaller pretrained checkpoint")
     shape: Literal["tiny", "mini", "small", "medium"] | None = Field(default=None, description="a fresh BERT")
+    # What is not given stays out of the fingerprint: students made before these settings existed are still fresh.
+    teacher_words: bool = Field(
+        default=False,
+        exclude_if=lambda given: not given,
+        description="start a fresh BERT from the teacher's word embeddings, projected to its width",
+    )
+    bilstm: BiLstmShape | None = Field(
+        default=None, exclude_if=lambda given: given is None, description="a fresh Bi-LSTM"
+    )
+    augmentation: AugmentationConfig | None = Field(
+        default=None, exclude_if=lambda given: given is None, description="more texts for the teacher to answer"
+    )
     temperature: float = Field(default=3.0, gt=0)
     alpha: float = Field(default=0.9, ge=0, le=1, description="weight of the teacher's answers against the labels")
     hidden_weight: float = Field(default=0.0, ge=0, description="weight of the last hidden state's distance")
 
     @model_validator(mode="after")
     def _starts_from_exactly_one_place(self) -> Self:
-        if sum(start is not None for start in (self.layers, self.checkpoint, self.shape)) != 1:
-            raise ValueError("give exactly one of layers, checkpoint and shape, or write `student: none`")
+        if sum(start is not None for start in (self.layers, self.checkpoint, self.shape, self.bilstm)) != 1:
+            raise ValueError("give exactly one of layers, checkpoint, shape and bilstm, or write `student: none`")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_taught_so(self) -> Self:
+        if self.bilstm is not None and self.hidden_weight:
+            raise ValueError("hidden_weight compares the states of transformers; a Bi-LSTM has none: set it to 0")
+        if self.teacher_words and self.shape is None:
+            raise ValueError("teacher_words is for a shape; all other students have the teacher's or their own")
+        if self.augmentation is not None and self.checkpoint is not None:
+            raise ValueError(
+                "augmentation alters token ids, and a student with its own checkpoint may have another tokenizer than "
+                "the teacher; start it from layers, shape or bilstm"
+            )
         return self
 
 
@@ -205,6 +252,12 @@ class ExportConfig(Section):
     )
     method: Literal["script", "trace"] = Field(default="script", description="script marwright's own encoder, or trace")
     tolerance: float = Field(default=1e-4, gt=0, description="largest difference of a logit before quantization")
+    temperature: float | None = Field(
+        default=None,
+        gt=0,
+        description="divides logits before the softmax, so that probabilities are what they say; none: fitted on "
+        "validation rows, 1: as they are",
+    )
 
 
 class ArchiveConfig(Section):
@@ -214,6 +267,12 @@ class ArchiveConfig(Section):
     handler: Path | None = Field(default=None, description="your own handler file instead of the text classifier")
     licenses: tuple[str, ...] = Field(default=(), description="lines for the model card: of the data, of the encoder")
     top_k: int = Field(default=5, ge=1)
+    min_confidence: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="texts whose best label is less probable get none",
+    )
     max_instances: int = Field(default=64, ge=1, description="texts in one request")
     max_characters: int = Field(default=20_000, ge=1, description="characters of a text that are read; the rest is cut")
     threads: int = Field(default=1, ge=1, description="compute threads of a worker")
@@ -268,6 +327,13 @@ class Config(Section):
     archive: ArchiveConfig = ArchiveConfig()
     explore: ExploreConfig | None = Field(default=None, description="what `marwright explore` builds and measures")
     select: SelectConfig | None = Field(default=None, description="`marwright build` then ships the candidate it picks")
+
+    @model_validator(mode="after")
+    def _runtime_can_compute_the_student(self) -> Self:
+        student = self.student
+        if self.export.runtime == "onnxruntime" and isinstance(student, StudentConfig) and student.bilstm is not None:
+            raise ValueError("export.runtime: ONNX Runtime is for transformers; a Bi-LSTM takes torchscript")
+        return self
 
     @field_validator("student", mode="before")
     @classmethod

@@ -167,8 +167,11 @@ class _Teacher:
         from marwright.files import read_json
 
         run = candidate.run
+        temperature = read_json(run.exported.card)["confidence"]["temperature"]
         figures: dict[str, Any] = {
-            split: split_figures(np.load(run.measured.logits(split)), self.logits[split], self.labels[split])
+            split: split_figures(
+                np.load(run.measured.logits(split)), self.logits[split], self.labels[split], temperature
+            )
             for split in self.labels
         }
         return Row(

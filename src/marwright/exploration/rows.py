@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from marwright.metrics import expected_calibration_error, paired_interval, reliability, scores, softmax
+from marwright.confidence import expected_calibration_error, probabilities_of
+from marwright.metrics import paired_interval, scores
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,10 @@ class Row:
 
 
 def split_figures(
-    logits: npt.NDArray[np.float32], teacher: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]
+    logits: npt.NDArray[np.float32],
+    teacher: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int64],
+    temperature: float = 1.0,
 ) -> SplitFigures:
     """Compare a candidate's logits with the teacher's.
 
@@ -69,6 +73,7 @@ def split_figures(
         logits: shape (rows, labels), of the exported module.
         teacher: the same shape, of the teacher in float32.
         labels: shape (rows,), the right label ids.
+        temperature: by which the archive's handler divides the logits.
     """
     ours, theirs = logits.argmax(1) == labels, teacher.argmax(1) == labels
     found = scores(logits, labels)
@@ -77,7 +82,7 @@ def split_figures(
         accuracy=found["accuracy"],
         macro_f1=found["macro_f1"],
         top5_accuracy=found["top5_accuracy"],
-        calibration_error=expected_calibration_error(reliability(softmax(logits), labels)),
+        calibration_error=expected_calibration_error(probabilities_of(logits, temperature), labels),
         # From counts: the difference of two fractions would be a rounding off from the limit that it may just reach.
         drop=(int(theirs.sum()) - int(ours.sum())) / len(labels),
         interval=paired_interval(ours, theirs),

@@ -1,4 +1,4 @@
-"""Exports the compressed student, proves parity, measures it, and records golden requests."""
+"""Exports the compressed student, proves parity, measures and calibrates it, and records golden requests."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from marwright.confidence import probabilities_of
 from marwright.config import ExportConfig
 from marwright.export import measuring, torchscript
+from marwright.export.calibrating import calibrate, in_words
 from marwright.export.exporting import Exporter, Source
 from marwright.export.onnx_module import export_onnx
 from marwright.export.parity import Difference, check, compare, shape_table
 from marwright.export.torchscript_module import export_torchscript, is_scripted
 from marwright.files import read_json, stable_json, write_text
 from marwright.logits import logits_of
-from marwright.metrics import expected_calibration_error, reliability, scores, softmax
+from marwright.metrics import scores
 from marwright.modules.packed_bert import PackedBert
 from marwright.modules.pretrained import HuggingFaceClassifier, load_module
 from marwright.modules.static_bert import compressed_module
@@ -63,7 +65,7 @@ def export(
     folder = ExportedFolder(output)
     tokenizer = Tokenizer.from_file(str(student.tokenizer))
     filler = pad_id(tokenizer)
-    texts, labels = _test_split(data)
+    texts, labels = _split(data, "test")
     rows = token_ids(tokenizer, texts)
     table = shape_table(rows, max_length)
     example = padded(table[5], filler)
@@ -100,9 +102,14 @@ def export(
         card["gpu"] = _export_gpu(config, student, compressed, folder, table, filler, example)
 
     logits = logits_of(made.written, rows, filler, "test answers of the exported module")
+    unseen, unseen_labels = _split(data, "validation")
+    unseen_logits = logits_of(made.written, token_ids(tokenizer, unseen), filler, "validation answers")
+    np.save(folder.logits("validation"), unseen_logits)
+    np.save(folder.logits("test"), logits)
+    card["confidence"] = calibrate(config.temperature, validation=(unseen_logits, unseen_labels), test=(logits, labels))
     card["test"] = scores(logits, labels) | {
         "rows": len(rows),
-        "calibration_error": expected_calibration_error(reliability(softmax(logits), labels)),
+        "calibration_error": card["confidence"]["test"]["after"]["expected_calibration_error"],
         "same_label_as_student": float((logits.argmax(1) == student_logits.argmax(1)).mean()),
         "student_accuracy": float((student_logits.argmax(1) == labels).mean()),
     }
@@ -114,7 +121,8 @@ def export(
     }
     write_text(folder.card, stable_json(card))
     write_text(folder.latency, stable_json(latency))
-    write_text(folder.golden, stable_json(_golden(texts, logits, read_json(data.labels))))
+    probabilities = probabilities_of(logits, card["confidence"]["temperature"])
+    write_text(folder.golden, stable_json(_golden(texts, probabilities, read_json(data.labels))))
     _tell(card, latency)
 
 
@@ -149,11 +157,11 @@ def _calibration(data: DataFolder, tokenizer: Any) -> list[tuple[Tensor, Tensor]
     return [(ids[at : at + 1], mask[at : at + 1]) for at in range(len(ids))]
 
 
-def _test_split(data: DataFolder) -> tuple[list[str], npt.NDArray[np.int64]]:
+def _split(data: DataFolder, name: str) -> tuple[list[str], npt.NDArray[np.int64]]:
     from datasets import load_from_disk
 
-    test = load_from_disk(str(data.splits))["test"]
-    return list(test["text"]), np.asarray(test["label"])
+    split = load_from_disk(str(data.splits))[name]
+    return list(split["text"]), np.asarray(split["label"])
 
 
 def _shapes(differences: list[Difference]) -> dict[str, float]:
@@ -163,12 +171,11 @@ def _shapes(differences: list[Difference]) -> dict[str, float]:
     return largest
 
 
-def _golden(texts: list[str], logits: npt.NDArray[np.float32], labels: list[str]) -> list[dict[str, Any]]:
+def _golden(texts: list[str], probabilities: npt.NDArray[np.float64], labels: list[str]) -> list[dict[str, Any]]:
     """Texts spread evenly over the test split, each with its five best labels and their probabilities, best first."""
-    probabilities = torch.softmax(torch.from_numpy(logits), dim=1)
     golden = []
     for index in np.unique(np.linspace(0, len(texts) - 1, GOLDEN_REQUESTS).astype(int)).tolist():
-        best = probabilities[index].topk(min(5, len(labels)))
+        best = torch.from_numpy(probabilities[index]).topk(min(5, len(labels)))
         answer = [
             {"label": labels[label], "probability": round(value, 6)}
             for value, label in zip(best.values.tolist(), best.indices.tolist(), strict=True)
@@ -185,6 +192,7 @@ def _tell(card: dict[str, Any], latency: dict[str, Any]) -> None:
         f"same label as the student on {test['same_label_as_student']:.2%} of test rows after it"
     )
     say(f"  test accuracy {test['accuracy']:.2%} (student in fp32 {test['student_accuracy']:.2%})")
+    say(f"  {in_words(card['confidence'])}")
     for own, full in zip(latency["exported"], latency["eager_fp32"], strict=True):
         say(
             f"  {own['texts']} text{'s' if own['texts'] > 1 else ''} on one thread: {own['p50_ms']} ms "

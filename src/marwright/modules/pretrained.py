@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from marwright.checkpoints import quiet_transformers
 from marwright.modules.kept_parts import KeptParts, without_pruned
 from marwright.modules.packed_bert import EncoderShape, LayerShape, PackedBert
+from marwright.modules.packed_lstm import LstmShape, PackedLstm
 
 State = Mapping[str, Tensor]
 
@@ -23,7 +24,10 @@ class HuggingFaceClassifier(nn.Module):
         super().__init__()
         from transformers import AutoModelForSequenceClassification
 
+        from marwright.modules.bilstm import register
+
         quiet_transformers()
+        register()
         self.model = AutoModelForSequenceClassification.from_pretrained(checkpoint).eval()
 
     def forward(self, ids: Tensor, attention_mask: Tensor) -> Tensor:
@@ -36,11 +40,17 @@ def load_module(checkpoint: Path, method: Literal["script", "trace"]) -> nn.Modu
     """The module to export for a checkpoint folder, in evaluation mode.
 
     With ``script``, checkpoints of the BERT family become a :class:`PackedBert`, without the heads and neurons that the
-    checkpoint has lost to pruning; everything else, and everything with ``trace``, stays the Hugging Face module.
+    checkpoint has lost to pruning, and a Bi-LSTM a :class:`PackedLstm`; everything else, and everything with ``trace``,
+    stays the Hugging Face module.
     """
     from transformers import AutoConfig
 
+    from marwright.modules.bilstm import BiLstmConfig, register
+
+    register()
     config = AutoConfig.from_pretrained(checkpoint)
+    if method == "script" and isinstance(config, BiLstmConfig):
+        return _bilstm(config, checkpoint)
     read = _FAMILIES.get(config.model_type)
     if method == "trace" or read is None or not _is_plain(config):
         return HuggingFaceClassifier(checkpoint).eval()
@@ -94,6 +104,42 @@ def _distilbert(config: Any, state: State) -> tuple[EncoderShape, dict[str, Tens
         packed |= _linear(state, old + "output_layer_norm", new + "output_norm")
     packed |= _linear(state, "pre_classifier", "head") | _linear(state, "classifier", "classifier")
     return shape, packed
+
+
+def _bilstm(config: Any, checkpoint: Path) -> PackedLstm:
+    from safetensors.torch import load_file
+
+    state = load_file(checkpoint / "model.safetensors")
+    shape = LstmShape(
+        vocabulary=config.vocab_size,
+        embedding=config.embedding_size,
+        hidden=config.hidden_size,
+        layers=config.num_hidden_layers,
+        dense=config.dense_size,
+        labels=state["classifier.weight"].size(0),
+    )
+    packed = {"word_embeddings.weight": state["word_embeddings.weight"]}
+    for name in ("dense", "classifier"):
+        packed |= _linear(state, name, name)
+    for index in range(shape.layers):
+        directions = (f"l{index}", f"l{index}_reverse")
+        # Both biases of a gate are only ever added up.
+        biases = [state[f"lstm.bias_ih_{name}"] + state[f"lstm.bias_hh_{name}"] for name in directions]
+        inputs = [_sigmoids_first(state[f"lstm.weight_ih_{name}"]) for name in directions]
+        recurrent = [_sigmoids_first(state[f"lstm.weight_hh_{name}"]).t() for name in directions]
+        packed[f"layers.{index}.input.weight"] = torch.cat(inputs)
+        packed[f"layers.{index}.input.bias"] = torch.cat([_sigmoids_first(bias) for bias in biases])
+        packed[f"layers.{index}.recurrent"] = torch.stack(recurrent)
+    with torch.device("meta"):
+        module = PackedLstm(shape)
+    module.load_state_dict(packed, assign=True)
+    return module.eval()
+
+
+def _sigmoids_first(gates: Tensor) -> Tensor:
+    """PyTorch's gates (input, forget, cell, output) with the one that is no sigmoid last."""
+    opened, forget, cell, output = gates.chunk(4)
+    return torch.cat([opened, forget, output, cell])
 
 
 _FAMILIES: dict[str, Callable[[Any, State], tuple[EncoderShape, dict[str, Tensor]]]] = {

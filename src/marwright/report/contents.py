@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from marwright.confidence import expected_calibration_error, probabilities_of
 from marwright.exploration.candidates import Candidate
 from marwright.exploration.explore import Exploration
 from marwright.files import read_json
-from marwright.metrics import Bin, expected_calibration_error, reliability, softmax
+from marwright.metrics import Bin, reliability
 from marwright.workspace import SPLITS
 
 WORST_PAIRS = 10
@@ -65,6 +66,7 @@ class Details:
     """The worst first; labels without a test row are left out."""
     worst_pairs: list[Pair]
     reliability: list[Bin]
+    calibration_error: float
     histories: dict[str, list[dict[str, float]]]
     token_lengths: list[int]
     """Of every text of all splits, before it is cut."""
@@ -83,7 +85,7 @@ class Details:
             "per_label": [asdict(each) for each in self.per_label],
             "worst_pairs": [asdict(each) for each in self.worst_pairs],
             "reliability": [asdict(each) for each in self.reliability],
-            "calibration_error": expected_calibration_error(self.reliability),
+            "calibration_error": self.calibration_error,
             "training": self.histories,
             "tokens": {
                 "max_length": self.max_length,
@@ -104,8 +106,9 @@ def details_of(candidate: Candidate, exploration: Exploration) -> Details:
     labels: list[str] = read_json(run.data.labels)
     splits = load_from_disk(str(run.data.splits))
     texts, right = list(splits["test"]["text"]), np.asarray(splits["test"]["label"])
-    ours = softmax(np.load(run.measured.logits("test")))
-    theirs = softmax(np.load(exploration.teacher.teacher.logits("test")))
+    temperature = read_json(run.exported.card)["confidence"]["temperature"]
+    ours = probabilities_of(np.load(run.measured.logits("test")), temperature)
+    theirs = probabilities_of(np.load(exploration.teacher.teacher.logits("test")))
     confusion = np.zeros((len(labels), len(labels)), dtype=np.int64)
     np.add.at(confusion, (right, ours.argmax(1)), 1)
 
@@ -122,6 +125,7 @@ def details_of(candidate: Candidate, exploration: Exploration) -> Details:
         per_label=_per_label(confusion, labels),
         worst_pairs=_worst_pairs(confusion, labels),
         reliability=reliability(ours, right),
+        calibration_error=expected_calibration_error(ours, right),
         histories={who: history for who, history in histories.items() if history},
         token_lengths=[len(encoding.ids) for encoding in tokenizer.encode_batch_fast(everything)],
         max_length=candidate.config.teacher.max_length,

@@ -10,8 +10,10 @@ import torch
 from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 
 from marwright.checkpoints import not_found, quiet_transformers, resolve
-from marwright.config import StudentConfig
+from marwright.config import BiLstmShape, StudentConfig
 from marwright.errors import TrainingError
+from marwright.modules.bilstm import BiLstmConfig, BiLstmForSequenceClassification, register
+from marwright.training.projection import at_width
 
 # Turc et al. 2019: layers and hidden size; heads are hidden / 64 and the feed-forward layer is 4 × hidden.
 SHAPES = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512), "medium": (8, 512)}
@@ -24,6 +26,7 @@ def load_classifier(checkpoint: str | Path, labels: Sequence[str]) -> Any:
         CheckpointError: the checkpoint cannot be loaded.
     """
     quiet_transformers()
+    register()
     where = resolve(str(checkpoint))
     try:
         return AutoModelForSequenceClassification.from_pretrained(
@@ -74,9 +77,36 @@ def start_student(config: StudentConfig, teacher: Any, labels: Sequence[str]) ->
             id2label=teacher.config.id2label,
             label2id=teacher.config.label2id,
         )
-        return BertForSequenceClassification(shape)
+        student = BertForSequenceClassification(shape)
+        if config.teacher_words:
+            words = teacher.get_input_embeddings().weight.detach()
+            with torch.no_grad():
+                student.get_input_embeddings().weight.copy_(at_width(words, hidden))
+        return student
+    if config.bilstm is not None:
+        return _bilstm(config.bilstm, teacher)
     assert config.layers is not None
     return _with_layers(teacher, config.layers)
+
+
+def _bilstm(shape: BiLstmShape, teacher: Any) -> Any:
+    """A fresh Bi-LSTM over the teacher's word embeddings."""
+    words = teacher.get_input_embeddings().weight.detach()
+    student = BiLstmForSequenceClassification(
+        BiLstmConfig(
+            vocab_size=words.size(0),
+            embedding_size=words.size(1),
+            hidden_size=shape.hidden,
+            num_hidden_layers=shape.layers,
+            dense_size=shape.dense,
+            id2label=teacher.config.id2label,
+            label2id=teacher.config.label2id,
+        )
+    )
+    with torch.no_grad():
+        # The teacher normalises what it reads before its first layer, and so scaled an LSTM learns fastest too.
+        student.get_input_embeddings().weight.copy_(torch.nn.functional.layer_norm(words, words.shape[1:]))
+    return student
 
 
 def _with_layers(teacher: Any, chosen: Sequence[int]) -> Any:

@@ -15,6 +15,7 @@ from marwright.errors import TrainingError
 from marwright.files import read_json
 from marwright.processes import is_main
 from marwright.progress import say
+from marwright.training.augmentation import with_altered_texts
 from marwright.training.checkpoint import (
     check_length,
     freeze_word_embeddings,
@@ -84,6 +85,9 @@ def train_student(
 
     splits = tokenized_splits(data, tokenizer)
     train = TokenizedSplit(splits["train"].rows, splits["train"].labels, np.load(teacher.logits("train")))
+    if config.augmentation is not None:
+        answering = teacher_model if config.alpha else None
+        train = with_altered_texts(train, config.augmentation, data, tokenizer, answering, seed=seed, work=work)
     history = fit(
         model,
         train,

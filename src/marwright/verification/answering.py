@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from marwright.archive import layout
+from marwright.archive.abstention import probabilities_in
 from marwright.archive.golden import TOLERANCE, difference
 from marwright.archive.protocol import Answer, Body
 from marwright.archive.worker import ArchiveWorker, started
@@ -139,7 +140,7 @@ def _all_right(golden: Golden, answers: Sequence[Answer]) -> bool:
 def _off(request: dict[str, Any], answer: Answer) -> float:
     """How far an answer is from the recorded one; infinitely if it is none of that kind."""
     try:
-        return difference(request["answer"], dict(json.loads(answer.body)))
+        return difference(request["answer"], probabilities_in(json.loads(answer.body)))
     except (ValueError, KeyError, TypeError):
         return math.inf
 

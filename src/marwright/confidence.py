@@ -1,0 +1,122 @@
+"""Whether a classifier's probabilities can be taken at their word, and what it gains by keeping quiet when unsure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Logits = npt.NDArray[np.floating[Any]]
+Probabilities = npt.NDArray[np.floating[Any]]
+Labels = npt.NDArray[np.integer[Any]]
+
+# Fewer than a hundred rows may all be answered rightly; the likelihood alone would then sharpen without end.
+SMALLEST_TEMPERATURE, LARGEST_TEMPERATURE = 0.1, 10.0
+BINS = 15
+
+
+def probabilities_of(logits: Logits, temperature: float = 1.0) -> npt.NDArray[np.float64]:
+    """Softmax of (rows, labels) logits that are divided by a temperature first."""
+    scaled = np.asarray(logits, dtype=np.float64) / temperature
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    shares: npt.NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    return shares
+
+
+def fit_temperature(logits: Logits, labels: Labels) -> float:
+    """The temperature under which the right labels are most likely (temperature scaling, Guo et al. 2017).
+
+    It changes no label: all logits of a row are divided by the same number. Above 1 the classifier was too sure of
+    itself, below 1 not sure enough, as students of label smoothing or of a high distillation temperature often are.
+
+    Args:
+        logits: (rows, labels), of rows that the classifier was not trained on.
+        labels: (rows,) right label ids.
+
+    Returns:
+        a number from 0.1 to 10, rounded to four digits.
+    """
+    from scipy.optimize import minimize_scalar
+
+    # The likelihood has a single maximum in 1 / temperature, and so in the temperature's logarithm.
+    found = minimize_scalar(
+        lambda power: negative_log_likelihood(logits, labels, float(np.exp(power))),
+        bounds=(np.log(SMALLEST_TEMPERATURE), np.log(LARGEST_TEMPERATURE)),
+        method="bounded",
+        options={"xatol": 1e-6},
+    )
+    return round(float(np.exp(found.x)), 4)
+
+
+def negative_log_likelihood(logits: Logits, labels: Labels, temperature: float = 1.0) -> float:
+    """Mean of minus the logarithm of the right label's probability, in nats."""
+    scaled = np.asarray(logits, dtype=np.float64) / temperature
+    highest = scaled.max(axis=1)
+    totals = highest + np.log(np.exp(scaled - highest[:, None]).sum(axis=1))
+    return float((totals - scaled[np.arange(len(labels)), labels]).mean())
+
+
+def expected_calibration_error(probabilities: Probabilities, labels: Labels, bins: int = BINS) -> float:
+    """How far confidence and accuracy lie apart, on average over rows (Naeini et al. 2015; Guo et al. 2017).
+
+    Rows are put into bins of equal width by the probability of their best label; in each the mean of it is held against
+    the share of right answers.
+
+    Args:
+        probabilities: (rows, labels).
+        labels: (rows,) right label ids.
+        bins: between 0 and 1.
+
+    Returns:
+        a share from 0 to 1.
+    """
+    confidence, right = _confidence_and_success(probabilities, labels)
+    # A bin holds its upper edge, as in Guo et al.
+    bin_of_row = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    return _mean_gap(confidence, right, bin_of_row, bins)
+
+
+def adaptive_calibration_error(probabilities: Probabilities, labels: Labels, bins: int = BINS) -> float:
+    """The same with bins of equally many rows (Nguyen and O'Connor 2015): most confidences crowd below 1."""
+    confidence, right = _confidence_and_success(probabilities, labels)
+    bin_of_row = np.empty(len(confidence), dtype=int)
+    bin_of_row[np.argsort(confidence, kind="stable")] = np.arange(len(confidence)) * bins // len(confidence)
+    return _mean_gap(confidence, right, bin_of_row, bins)
+
+
+def selective_accuracy(probabilities: Probabilities, labels: Labels, threshold: float) -> dict[str, float | None]:
+    """What is answered, and how well, if rows below a confidence are not (El-Yaniv and Wiener 2010).
+
+    Args:
+        probabilities: (rows, labels).
+        labels: (rows,) right label ids.
+        threshold: the least probability of the best label with which a row is answered.
+
+    Returns:
+        the threshold, the share of rows that are answered (``coverage``), and the accuracy on these; none if no row is.
+    """
+    confidence, right = _confidence_and_success(probabilities, labels)
+    answered = confidence >= threshold
+    return {
+        "threshold": threshold,
+        "coverage": float(answered.mean()),
+        "accuracy": float(right[answered].mean()) if answered.any() else None,
+    }
+
+
+def _confidence_and_success(
+    probabilities: Probabilities, labels: Labels
+) -> tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.bool_]]:
+    return probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+
+
+def _mean_gap(
+    confidence: npt.NDArray[np.floating[Any]],
+    right: npt.NDArray[np.bool_],
+    bin_of_row: npt.NDArray[np.integer[Any]],
+    bins: int,
+) -> float:
+    # Rows in a bin times its gap is the difference of two sums: empty bins need no care.
+    gaps = np.bincount(bin_of_row, weights=confidence - right, minlength=bins)
+    return float(np.abs(gaps).sum() / len(confidence))

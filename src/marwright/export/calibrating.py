@@ -1,0 +1,72 @@
+"""Makes the probabilities of the exported module honest, and tells what abstaining below a confidence would give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from marwright.confidence import (
+    adaptive_calibration_error,
+    expected_calibration_error,
+    fit_temperature,
+    negative_log_likelihood,
+    probabilities_of,
+    selective_accuracy,
+)
+
+# What `archive.min_confidence` may be chosen from.
+THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+
+Answers = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
+"""Logits (rows, labels) of a split and its right label ids (rows,)."""
+
+
+def calibrate(temperature: float | None, *, validation: Answers, test: Answers) -> dict[str, Any]:
+    """Find the temperature and what it does.
+
+    Args:
+        temperature: the one to use; fitted on the validation rows if none is given.
+        validation: what the exported module answers there.
+        test: the same for the test split; nothing is chosen by it.
+
+    Returns:
+        ``temperature``, whether it was ``fitted``, and for each split the number of rows, its errors ``before`` (at
+        temperature 1) and ``after``, and a table of ``thresholds``.
+    """
+    found = fit_temperature(*validation) if temperature is None else temperature
+    return {
+        "temperature": found,
+        "fitted": temperature is None,
+        "validation": _about(validation, found),
+        "test": _about(test, found),
+    }
+
+
+def in_words(confidence: dict[str, Any]) -> str:
+    """One line for the build's log."""
+    origin = f"fitted on {confidence['validation']['rows']:,} validation rows" if confidence["fitted"] else "as set"
+    before, after = (confidence["test"][when]["expected_calibration_error"] for when in ("before", "after"))
+    return f"temperature {confidence['temperature']:g}, {origin}: test calibration error {before:.1%}, then {after:.1%}"
+
+
+def _about(answers: Answers, temperature: float) -> dict[str, Any]:
+    logits, labels = answers
+    probabilities = probabilities_of(logits, temperature)
+    return {
+        "rows": len(labels),
+        "before": _errors(answers, 1.0),
+        "after": _errors(answers, temperature),
+        "thresholds": [selective_accuracy(probabilities, labels, threshold) for threshold in THRESHOLDS],
+    }
+
+
+def _errors(answers: Answers, temperature: float) -> dict[str, float]:
+    logits, labels = answers
+    probabilities = probabilities_of(logits, temperature)
+    return {
+        "expected_calibration_error": expected_calibration_error(probabilities, labels),
+        "adaptive_calibration_error": adaptive_calibration_error(probabilities, labels),
+        "negative_log_likelihood": negative_log_likelihood(logits, labels, temperature),
+    }
