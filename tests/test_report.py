@@ -78,6 +78,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     for model in (run.teacher, run.student):
         model.root.mkdir(exist_ok=True)
         write_text(model.history, stable_json(HISTORY))
+    write_text(run.exported.card, stable_json({"confidence": {"temperature": 1.0}}))
     run.measured.root.mkdir()
     right = np.arange(60) % 5
     for split in ("validation", "test"):

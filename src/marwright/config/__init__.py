@@ -1,26 +1,24 @@
 """The configuration of one model: a YAML file, checked as a whole before anything runs."""
 
+from marwright.config.data import AboSource, CustomsSource, DataConfig, SplitConfig, TableSource
 from marwright.config.loading import load_config
 from marwright.config.schema import (
-    AboSource,
     ArchiveConfig,
-    AugmentationConfig,
-    BiLstmShape,
     CompressionConfig,
     Config,
-    CustomsSource,
-    DataConfig,
     ExploreConfig,
     ExportConfig,
+    SelectConfig,
+)
+from marwright.config.training import (
+    AugmentationConfig,
+    BiLstmShape,
     FineTuningConfig,
     MagnitudePruning,
     Pruning,
     QuantizationAwareConfig,
-    SelectConfig,
-    SplitConfig,
     StructuredPruning,
     StudentConfig,
-    TableSource,
     TeacherConfig,
     TrainingConfig,
 )

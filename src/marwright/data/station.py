@@ -8,7 +8,7 @@ from pathlib import Path
 
 from marwright.checkpoints import load_tokenizer
 from marwright.config import AboSource, CustomsSource, DataConfig, SplitConfig
-from marwright.config.schema import Source
+from marwright.config.data import Source
 from marwright.data import cleaning
 from marwright.data.baseline import baseline_accuracy
 from marwright.data.card import describe, sentences
