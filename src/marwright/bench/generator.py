@@ -34,13 +34,14 @@ class Record:
     """What became of the requests that were due in the counted seconds.
 
     ``latencies`` are seconds from the moment a request was due to the end of its answer, in the order of the answers;
-    one that timed out stands there with the time it was given. ``lateness`` is how long after that moment the
-    generator had it in hand, in seconds: its own fault, and part of the latency all the same. ``answered_in_time``
-    counts good answers that came within the counted seconds, whenever they were due. ``cpu_s`` and ``wall_s`` are of
-    the whole run, as is ``sent``.
+    one that timed out stands there with the time it was given. ``refusals`` are the same of answers with another status
+    than 2xx. ``lateness`` is how long after that moment the generator had it in hand, in seconds: its own fault, and
+    part of the latency all the same. ``answered_in_time`` counts good answers that came within the counted seconds,
+    whenever they were due. ``cpu_s`` and ``wall_s`` are of the whole run, as is ``sent``.
     """
 
     latencies: array[float] = field(default_factory=lambda: array("d"))
+    refusals: array[float] = field(default_factory=lambda: array("d"))
     lateness: array[float] = field(default_factory=lambda: array("d"))
     failures: Counter[str] = field(default_factory=Counter)
     due: int = 0
@@ -101,6 +102,8 @@ class Generator:
                 record.latencies.append(now - due)
         else:
             self._fail(f"HTTP {status}", due)
+            if due >= self._counted_from:
+                record.refusals.append(now - due)
         self._idle.append(connection)
         self._schedule.answered(now)
 

@@ -29,7 +29,9 @@ class Result:
     ``ok`` got a good answer within the timeout; ``failed`` says why the others did not: ``timeout``, ``connection`` or
     ``HTTP 503``. ``achieved_rate`` counts the good answers that came within the counted seconds. ``latency_ms`` holds
     p50, p90, p95, p99, p99.9, max and mean of the good answers and of the timeouts, which count with the time they
-    were given; ``None`` if there are neither. ``doubts`` says why the figures cannot be trusted; empty if they can.
+    were given; ``None`` if there are neither. ``refusal_ms`` holds the same of answers with another
+    status than 2xx, which a server that has too much to do should give at once. ``doubts`` says why the figures cannot be
+    trusted; empty if they can.
     """
 
     url: str
@@ -46,6 +48,7 @@ class Result:
     ok: int
     failed: dict[str, int]
     latency_ms: dict[str, float | None]
+    refusal_ms: dict[str, float | None]
     generator_cpu_ms: float
     generator_cpu_share: float
     generator_lateness_ms: dict[str, float]
@@ -89,10 +92,7 @@ def summarized(record: Record, load: Load, *, url: str, instances: int) -> Resul
     late = np.asarray(record.lateness) * 1000
     lateness = {"p99": percentile(late, 99), "max": float(late.max())}
     achieved = record.answered_in_time / load.duration_s
-    latency: dict[str, float | None] = dict.fromkeys([*(f"p{percent:g}" for percent in PERCENTILES), "max", "mean"])
-    if latencies.size:
-        latency = {f"p{percent:g}": percentile(latencies, percent) for percent in PERCENTILES}
-        latency |= {"max": float(latencies.max()), "mean": float(latencies.mean())}
+    latency = _spread(latencies)
     return Result(
         url=url,
         open_loop=load.rate is not None,
@@ -108,12 +108,21 @@ def summarized(record: Record, load: Load, *, url: str, instances: int) -> Resul
         ok=record.ok,
         failed=dict(sorted(record.failures.items())),
         latency_ms=latency,
+        refusal_ms=_spread(np.asarray(record.refusals) * 1000),
         generator_cpu_ms=1000 * record.cpu_s / max(record.sent, 1),
         generator_cpu_share=record.cpu_s / record.wall_s,
         generator_lateness_ms=lateness,
         doubts=tuple(_doubts(lateness, latency["p99"], record)),
         latencies_ms=latencies,
     )
+
+
+def _spread(milliseconds: npt.NDArray[np.float64]) -> dict[str, float | None]:
+    found: dict[str, float | None] = dict.fromkeys([*(f"p{percent:g}" for percent in PERCENTILES), "max", "mean"])
+    if milliseconds.size:
+        found = {f"p{percent:g}": percentile(milliseconds, percent) for percent in PERCENTILES}
+        found |= {"max": float(milliseconds.max()), "mean": float(milliseconds.mean())}
+    return found
 
 
 def percentile(values: npt.NDArray[np.float64], percent: float) -> float:
