@@ -5,7 +5,7 @@ CONFIG ?= configs/customs.yaml
 # The CPU build where the package index has one; with TORCH_INDEX=https://download.pytorch.org/whl/cpu anywhere.
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
-# For `make compare` and `make bench-model`: more of their options, such as ARGS="--texts titles.csv --peers mosec,marwright".
+# For `make compare`, `make bench-model` and `make soak`: more of their options, such as ARGS="--texts titles.csv --peers mosec,marwright".
 ARGS ?=
 VENV_COMPARE ?= .venv-compare
 
@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 MARWRIGHT := $(BIN)/marwright
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --progress-bar off
 
-.PHONY: help mar serve stop test lint clean compare bench-model
+.PHONY: help mar serve stop test lint clean compare bench-model soak
 
 help:
 	@echo "make mar                       build model_store/pt_classifier.mar (configs/customs.yaml)"
@@ -22,6 +22,7 @@ help:
 	@echo "make test                      linting, types and every test"
 	@echo "make compare                   measure other servers beside marwright's (about half an hour)"
 	@echo "make bench-model               measure other runtimes beside marwright's module"
+	@echo "make soak                      kill, overload, attack and watch a served archive (about 20 minutes)"
 	@echo "make clean                     remove runs and caches; archives and .venv stay"
 
 mar: $(VENV)/.installed
@@ -49,6 +50,9 @@ compare: $(VENV_COMPARE)/.installed-compare
 
 bench-model: $(VENV_COMPARE)/.installed-compare
 	@$(VENV_COMPARE)/bin/python scripts/bench_model.py $(ARGS)
+
+soak: $(VENV)/.installed-dev
+	@PYTHONPATH=scripts $(BIN)/python -m soak $(ARGS)
 
 clean:
 	rm -rf runs .pytest_cache .mypy_cache .ruff_cache .marwright

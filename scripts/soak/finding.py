@@ -10,8 +10,8 @@ from typing import Any
 class Finding:
     """One promise, the figures measured for it, and what broke it.
 
-    ``summary`` is the sentence with the figures for a reader, ``figures`` the same and more for programs. ``broken`` has
-    a sentence for each thing that was not as promised; the promise is kept if there is none.
+    ``summary`` is the sentence with the figures for a reader, ``figures`` the same and more for programs. ``broken``
+    has a sentence for each thing that was not as promised; the promise is kept if there is none.
     """
 
     scenario: str

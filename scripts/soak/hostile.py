@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -66,7 +67,7 @@ class Tally:
 
 
 def hostile(served: Served, *, cases: int, seed: int) -> Finding:
-    """Send at least so many cases, sixteen at a time; stop at the first that breaks the promise, made as small as can be.
+    """Send at least so many cases, sixteen at a time; the first that breaks the promise is made as small as can be.
 
     Args:
         served: the server; its development configuration lets more through to the handler than the one for production.
@@ -88,7 +89,7 @@ def hostile(served: Served, *, cases: int, seed: int) -> Finding:
     broken += [f"wrong answer to a witness: {mistake}" for mistake in seen.wrong()]
     broken += [
         f"a witness got {each.status or 'no answer'}: {each.detail}"
-        for each in seen.testimonies
+        for each in seen.outcomes
         if each.verdict in ("refused", "unanswered")
     ]
     if MARK in served.logged():
@@ -108,8 +109,8 @@ def hostile(served: Served, *, cases: int, seed: int) -> Finding:
     listed = ", ".join(f"{count:,} × {status}" for status, count in statuses.items())
     summary = (
         f"{tally.cases:,} cases ({figures['megabytes_sent']:,} MB, seed {seed}): {listed}; of the 500s "
-        f"{tally.form_errors:,} are forms that TorchServe cannot decode; meanwhile {seen.count('right'):,} right answers "
-        f"to good requests, {seen.count('wrong')} wrong; {len(before - after)} workers died"
+        f"{tally.form_errors:,} are forms that TorchServe cannot decode; meanwhile {seen.count('right'):,} "
+        f"right answers to good requests, {seen.count('wrong')} wrong; {len(before - after)} workers died"
     )
     return Finding("hostile input", PROMISE, summary, figures, tuple(broken))
 
@@ -174,10 +175,8 @@ class _Clients:
         if case.content_type is not None:
             headers["Content-Type"] = case.content_type
         try:
-            try:
+            with suppress(BrokenPipeError, ConnectionResetError):  # the answer may be there although not all was read
                 connection.request(case.method, case.path, case.body, headers)
-            except (BrokenPipeError, ConnectionResetError):
-                pass  # the answer may be there although not all was read
             response = connection.getresponse()
             body = response.read()
         except TimeoutError:

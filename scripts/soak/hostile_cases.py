@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote_from_bytes
 
 from hypothesis import strategies as st
@@ -40,9 +39,41 @@ class Case:
 
 _strange = st.sampled_from(
     [
-        *("", " ", "\x00", "a\x00b", "\r\nX-Injected: 1\r\n\r\n", "\x1b[2J", "\x7f", "\ufeff", "\uffff", "\ud800", "\udfff\ud800"),
-        *("שלום עולם", "مرحبا بالعالم", "\u202eevil\u202c", "\u2066\u2067\u2068", "👩‍👩‍👧‍👦", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "e" + "\u0301" * 300, "ﷺ", "İıſK"),
-        *("[CLS]", "[SEP] [PAD] [MASK]", "##ing", "{{7*7}}", "'; DROP TABLE x; --", "../../etc/passwd", "%s%n", "NaN", "null"),
+        *(
+            "",
+            " ",
+            "\x00",
+            "a\x00b",
+            "\r\nX-Injected: 1\r\n\r\n",
+            "\x1b[2J",
+            "\x7f",
+            "\ufeff",
+            "\uffff",
+            "\ud800",
+            "\udfff\ud800",
+        ),
+        *(
+            "שלום עולם",
+            "مرحبا بالعالم",
+            "\u202eevil\u202c",
+            "\u2066\u2067\u2068",
+            "👩‍👩‍👧‍👦",
+            "🏴󠁧󠁢󠁥󠁮󠁧󠁿",
+            "e" + "\u0301" * 300,
+            "ﷺ",
+            "İıſK",
+        ),
+        *(
+            "[CLS]",
+            "[SEP] [PAD] [MASK]",
+            "##ing",
+            "{{7*7}}",
+            "'; DROP TABLE x; --",
+            "../../etc/passwd",
+            "%s%n",
+            "NaN",
+            "null",
+        ),
     ]
 )
 _texts = st.one_of(
@@ -51,7 +82,9 @@ _texts = st.one_of(
     _strange,
     _strange.map(lambda text: f"{MARK} {text}"),
     st.text(max_size=20).map(lambda text: f"{text}{MARK}{text}"),
-    st.builds(lambda text, times: text * (times // len(text)), st.text(min_size=1, max_size=8), st.sampled_from([500, 5_000])),
+    st.builds(
+        lambda text, times: text * (times // len(text)), st.text(min_size=1, max_size=8), st.sampled_from([500, 5_000])
+    ),
 )
 _scalars = st.one_of(
     st.none(),
@@ -67,18 +100,22 @@ _values = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=5), st.dictionaries(_texts, inner, max_size=4)),
     max_leaves=12,
 )
-_instances = st.one_of(
-    st.fixed_dictionaries({"text": _texts}, optional={"top_k": _scalars}), _texts, _values
-)
+_instances = st.one_of(st.fixed_dictionaries({"text": _texts}, optional={"top_k": _scalars}), _texts, _values)
 _ids = st.one_of(_texts, st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=140), _values)
 _shaped = st.one_of(
-    st.fixed_dictionaries({"text": _texts}, optional={"top_k": st.one_of(st.integers(-2, 9), _values), "request_id": _ids}),
+    st.fixed_dictionaries(
+        {"text": _texts}, optional={"top_k": st.one_of(st.integers(-2, 9), _values), "request_id": _ids}
+    ),
     st.fixed_dictionaries(
         {"instances": st.one_of(st.lists(_instances, max_size=6), _values)},
         optional={"top_k": _values, "request_id": _ids, "text": _values},
     ),
-    st.dictionaries(st.sampled_from(["text", "instances", "top_k", "request_id", "data", "body", ""]), _values, max_size=5),
-    st.builds(lambda instance, count: {"instances": [instance] * count}, _instances, st.sampled_from([63, 64, 65, 500])),
+    st.dictionaries(
+        st.sampled_from(["text", "instances", "top_k", "request_id", "data", "body", ""]), _values, max_size=5
+    ),
+    st.builds(
+        lambda instance, count: {"instances": [instance] * count}, _instances, st.sampled_from([63, 64, 65, 500])
+    ),
     _values,
 )
 
@@ -104,7 +141,12 @@ def _json(draw: st.DrawFn) -> bytes:
 _odd_json = st.sampled_from(
     [
         *(b"", b" ", b"NaN", b"-Infinity", b"[[]]", b'"tea"', b"1", b"{", b"}", b'{"text": }', b'{"text": "\\ud800"}'),
-        *(b'{"text": "\\uZZZZ"}', b'{"text": "tea", "text": 5}', b'{"text": "tea", "top_k": 1e400}', b"{'text': 'tea'}"),
+        *(
+            b'{"text": "\\uZZZZ"}',
+            b'{"text": "tea", "text": 5}',
+            b'{"text": "tea", "top_k": 1e400}',
+            b"{'text': 'tea'}",
+        ),
         b'{"text": "tea", "request_id": "a\\r\\nX-Injected: 1"}',
         b'{"text": "tea", "top_k": ' + b"9" * 5_000 + b"}",
     ]
@@ -159,14 +201,27 @@ _methods = st.sampled_from([*["POST"] * 6, "PUT", "PATCH", "GET", "DELETE", "HEA
 
 def _paths(path: str) -> st.SearchStrategy[str]:
     return st.sampled_from(
-        [*[path] * 8, f"{path}/1.0", f"{path}/9.9", f"{path}/", f"{path}?data=tea", f"{path}?%ff=%zz", f"{path}x", "/predictions"]
+        [
+            *[path] * 8,
+            f"{path}/1.0",
+            f"{path}/9.9",
+            f"{path}/",
+            f"{path}?data=tea",
+            f"{path}?%ff=%zz",
+            f"{path}x",
+            "/predictions",
+        ]
     )
 
 
 def ordinary_sizes(path: str) -> st.SearchStrategy[Case]:
     """Cases of up to some kilobytes for a path that answers predictions."""
-    json_case = st.builds(Case, st.just("POST"), st.just(path), st.just("application/json"), st.one_of(_json(), _json(), _odd_json))
-    any_case = st.builds(Case, _methods, _paths(path), _content_types, st.one_of(_json(), _odd_json, st.binary(max_size=200)))
+    json_case = st.builds(
+        Case, st.just("POST"), st.just(path), st.just("application/json"), st.one_of(_json(), _json(), _odd_json)
+    )
+    any_case = st.builds(
+        Case, _methods, _paths(path), _content_types, st.one_of(_json(), _odd_json, st.binary(max_size=200))
+    )
     text_case = st.builds(
         Case,
         st.just("POST"),
@@ -180,7 +235,11 @@ def ordinary_sizes(path: str) -> st.SearchStrategy[Case]:
         st.just("POST"),
         st.just(path),
         st.sampled_from(
-            [*[f"multipart/form-data; boundary={BOUNDARY}"] * 4, "multipart/form-data", "multipart/form-data; boundary="]
+            [
+                *[f"multipart/form-data; boundary={BOUNDARY}"] * 4,
+                "multipart/form-data",
+                "multipart/form-data; boundary=",
+            ]
         ),
         st.one_of(_parts, st.lists(_parts, max_size=3).map(b"".join), st.binary(max_size=60)),
     )
@@ -197,8 +256,14 @@ def large(path: str) -> st.SearchStrategy[Case]:
         *(st.sampled_from([b"]", b"}", b"]}", b"}]", b""]), st.sampled_from([900, 1_100, 30_000, 100_000])),
     )
     long_text = st.builds(
-        lambda text: json.dumps({"text": text * (LONGEST_TEXT // len(text))}, ensure_ascii=False).encode("utf-8", "surrogatepass"),
-        st.one_of(_strange.filter(bool), st.text(min_size=1, max_size=12), st.sampled_from(["a", "tea ", "שלום ", "👩‍👧", "\x00", "字"])),
+        lambda text: json.dumps({"text": text * (LONGEST_TEXT // len(text))}, ensure_ascii=False).encode(
+            "utf-8", "surrogatepass"
+        ),
+        st.one_of(
+            _strange.filter(bool),
+            st.text(min_size=1, max_size=12),
+            st.sampled_from(["a", "tea ", "שלום ", "👩‍👧", "\x00", "字"]),
+        ),
     )
     many = st.builds(
         lambda text, count: json.dumps({"instances": [text] * count}).encode(),

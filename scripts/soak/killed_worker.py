@@ -12,9 +12,11 @@ from collections import Counter
 from marwright.progress import say
 from soak.finding import Finding
 from soak.served import Served, awaited
-from soak.witnesses import Testimony, Witnesses, witnesses
+from soak.witnesses import Outcome, Witnesses, witnesses
 
-PROMISE = "A worker killed with -9 under load comes back; only what it had in hand fails, with a 5xx; no answer is wrong"
+PROMISE = (
+    "A worker killed with -9 under load comes back; only what it had in hand fails, with a 5xx; no answer is wrong"
+)
 CLIENTS = 32
 _COMES_BACK_S = 60
 # Until the frontend has noticed, it may hand the dead worker one more batch.
@@ -48,11 +50,11 @@ def killed_worker(served: Served, *, kills: int, batch_size: int, calm_s: float,
             say(f"  kill {number + 1} of {kills}: back after {seconds:.1f} s")
         time.sleep(calm_s)
     after = Witnesses()
-    after.testimonies = [each for each in seen.testimonies if moments and each.sent > moments[-1] + sum(back[-1:])]
-    broken += judged(seen.testimonies, moments, batch_size)
+    after.outcomes = [each for each in seen.outcomes if moments and each.sent > moments[-1] + sum(back[-1:])]
+    broken += judged(seen.outcomes, moments, batch_size)
     if not after.count("right"):
         broken.append("nobody was answered after the last worker had come back")
-    lost = [each for each in seen.testimonies if each.verdict in ("refused", "unanswered")]
+    lost = [each for each in seen.outcomes if each.verdict in ("refused", "unanswered")]
     statuses = dict(Counter(str(each.status or "no answer") for each in lost))
     worst = max((len(_lost_at(lost, moment)) for moment in moments), default=0)
     figures = {
@@ -74,10 +76,10 @@ def killed_worker(served: Served, *, kills: int, batch_size: int, calm_s: float,
     return Finding("killed worker", PROMISE, summary, figures, tuple(broken))
 
 
-def judged(testimonies: list[Testimony], moments: list[float], batch_size: int) -> list[str]:
+def judged(outcomes: list[Outcome], moments: list[float], batch_size: int) -> list[str]:
     """What breaks the promise: wrong answers, losses far from a kill, more than was in hand, no clean 5xx."""
-    broken = [f"wrong answer: {each.detail}" for each in testimonies if each.verdict == "wrong"]
-    lost = [each for each in testimonies if each.verdict in ("refused", "unanswered")]
+    broken = [f"wrong answer: {each.detail}" for each in outcomes if each.verdict == "wrong"]
+    lost = [each for each in outcomes if each.verdict in ("refused", "unanswered")]
     for moment in moments:
         if len(found := _lost_at(lost, moment)) > batch_size:
             broken.append(f"{len(found)} requests were lost at one kill; the worker had at most {batch_size} in hand")
@@ -91,7 +93,7 @@ def judged(testimonies: list[Testimony], moments: list[float], batch_size: int) 
     return broken
 
 
-def _lost_at(lost: list[Testimony], moment: float) -> list[Testimony]:
+def _lost_at(lost: list[Outcome], moment: float) -> list[Outcome]:
     """What was under way when a worker was killed."""
     return [each for each in lost if each.sent <= moment + _NOTICED_S and each.ended >= moment]
 

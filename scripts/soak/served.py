@@ -83,9 +83,7 @@ class Served:
         return "".join(file.read_text(encoding="utf-8", errors="replace") for file in files)
 
 
-def ask(
-    url: str, body: bytes | None = None, *, key: str | None = None, method: str | None = None
-) -> tuple[int, str]:
+def ask(url: str, body: bytes | None = None, *, key: str | None = None, method: str | None = None) -> tuple[int, str]:
     """Send one request; return the answer's status and text."""
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key is not None else {})
     try:

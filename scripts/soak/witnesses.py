@@ -37,7 +37,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Testimony:
+class Outcome:
     """What became of one request. Times are of ``time.monotonic``, in seconds; ``status`` 0 is no answer at all."""
 
     sent: float
@@ -63,15 +63,15 @@ class Witnesses:
     """What the clients have seen so far."""
 
     def __init__(self) -> None:
-        self.testimonies: list[Testimony] = []
+        self.outcomes: list[Outcome] = []
 
     def count(self, verdict: Verdict) -> int:
         """How many requests ended like this."""
-        return sum(each.verdict == verdict for each in self.testimonies)
+        return sum(each.verdict == verdict for each in self.outcomes)
 
     def wrong(self) -> list[str]:
         """What was wrong with each wrong answer."""
-        return [each.detail for each in self.testimonies if each.verdict == "wrong"]
+        return [each.detail for each in self.outcomes if each.verdict == "wrong"]
 
 
 @contextmanager
@@ -100,9 +100,9 @@ def _ask_on(
     connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=_TIMEOUT_S)
     while not over.is_set():
         number = next(numbers)
-        testimony = _asked(connection, served.path, headers, questions[number % len(questions)], f"witness-{number}")
-        seen.testimonies.append(testimony)
-        if testimony.status != 200:
+        outcome = _asked(connection, served.path, headers, questions[number % len(questions)], f"witness-{number}")
+        seen.outcomes.append(outcome)
+        if outcome.status != 200:
             connection.close()
             over.wait(_PAUSE_AFTER_FAILURE_S)
     connection.close()
@@ -110,7 +110,7 @@ def _ask_on(
 
 def _asked(
     connection: http.client.HTTPConnection, path: str, headers: dict[str, str], question: Question, request_id: str
-) -> Testimony:
+) -> Outcome:
     body = json.dumps({"text": question.text, "top_k": len(question.answer), "request_id": request_id})
     sent = time.monotonic()
     try:
@@ -118,12 +118,12 @@ def _asked(
         response = connection.getresponse()
         answer = response.read()
     except (OSError, http.client.HTTPException) as error:
-        return Testimony(sent, time.monotonic(), "unanswered", 0, f"{type(error).__name__}: {error}")
+        return Outcome(sent, time.monotonic(), "unanswered", 0, f"{type(error).__name__}: {error}")
     ended, status = time.monotonic(), response.status
     if status != 200:
-        return Testimony(sent, ended, "refused", status, answer.decode(errors="replace")[:200])
+        return Outcome(sent, ended, "refused", status, answer.decode(errors="replace")[:200])
     mistake = mistake_in(answer, response.getheader("X-Client-Request-Id"), question, request_id)
-    return Testimony(sent, ended, "wrong" if mistake else "right", status, mistake)
+    return Outcome(sent, ended, "wrong" if mistake else "right", status, mistake)
 
 
 def mistake_in(answer: bytes, echoed: str | None, question: Question, request_id: str) -> str:

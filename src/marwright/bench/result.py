@@ -30,8 +30,8 @@ class Result:
     ``HTTP 503``. ``achieved_rate`` counts the good answers that came within the counted seconds. ``latency_ms`` holds
     p50, p90, p95, p99, p99.9, max and mean of the good answers and of the timeouts, which count with the time they
     were given; ``None`` if there are neither. ``refusal_ms`` holds the same of answers with another
-    status than 2xx, which a server that has too much to do should give at once. ``doubts`` says why the figures cannot be
-    trusted; empty if they can.
+    status than 2xx, which a server that has too much to do should give at once. ``doubts`` says why the figures cannot
+    be trusted; empty if they can.
     """
 
     url: str

@@ -150,6 +150,8 @@ def _rows(result: Result, sla_ms: float | None) -> list[tuple[str, str]]:
         ("generator's own CPU", f"{result.generator_cpu_ms:.3f} ms per request ({share})"),
         ("sent late by", f"{late['max']:.2f} ms at most, p99 {late['p99']:.2f} ms"),
     ]
+    if (refusal := result.refusal_ms)["p50"] is not None:
+        rows.insert(4, ("errors took", f"{refusal['p50']:,.2f} ms (p50), {refusal['p99']:,.2f} ms (p99)"))
     if sla_ms is not None:
         verdict = "kept" if result.keeps(sla_ms) else "MISSED"
         within = f"{result.share_within(sla_ms):.2%} answered within {sla_ms:g} ms"

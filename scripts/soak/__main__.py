@@ -1,0 +1,179 @@
+"""Put a served archive under fire: the long form of the tests in tests/test_under_fire.py.
+
+    make soak
+    PYTHONPATH=scripts python -m soak --run runs/banking77 --archive model_store/banking77.mar --scenarios keys,overload
+
+Writes soak.md and soak.json, and exits with 1 if a promise is broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from marwright.archive.reading import describe
+from marwright.bench import texts_of_run
+from marwright.errors import MarwrightError
+from marwright.progress import say
+from marwright.resources import shipped
+from marwright.serving.process import interrupt_on_sigterm
+from marwright.serving.properties import Properties
+from marwright.workspace import Run
+from soak.broken_forms import broken_forms
+from soak.finding import Finding
+from soak.goods import goods
+from soak.hostile import hostile
+from soak.keys import keys
+from soak.killed_build import killed_build
+from soak.killed_worker import killed_worker
+from soak.neighbours import neighbours
+from soak.overload import overload
+from soak.report import write
+from soak.served import served
+from soak.steady import steady
+
+EXIT_BROKEN = 1
+NEIGHBOURS_TEXTS = 640
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is put under fire, and for how long."""
+
+    archive: Path
+    run: Run
+    seconds: float
+    warm_up_s: float
+    cases: int
+    kills: int
+    seed: int
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    found = argparse.ArgumentParser(
+        prog="soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    found.add_argument("--archive", type=Path, default=Path("model_store/pt_classifier.mar"))
+    found.add_argument("--run", type=Path, default=Path("runs/pt_classifier"), help="its run, for the texts")
+    found.add_argument("--scenarios", default="", help=f"{', '.join(SCENARIOS)}; all if not given")
+    found.add_argument("--seconds", type=float, default=600, help="of steady load")
+    found.add_argument("--warm-up", type=float, default=60, help="seconds before that")
+    found.add_argument("--cases", type=int, default=20_000, help="hostile requests")
+    found.add_argument("--kills", type=int, default=6, help="of a worker, and of a build")
+    found.add_argument("--seed", type=int, default=0)
+    found.add_argument("--output", type=Path, default=Path("docs/benchmarks"), help="the folder for the results")
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the scenarios one after another, and write what was found after each."""
+    given = parser().parse_args(arguments)
+    plan = Plan(given.archive, Run(given.run), given.seconds, given.warm_up, given.cases, given.kills, given.seed)
+    try:
+        names = _chosen(given.scenarios)
+        describe(plan.archive)
+        texts_of_run(plan.run)
+        with interrupt_on_sigterm():
+            findings = [_found(name, plan) for name in names]
+    except MarwrightError as error:
+        say(f"soak: {error}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        say("soak: stopped; no server is left running")
+        sys.exit(130)
+    write(findings, plan.archive, given.output)
+    say(f"{given.output / 'soak.md'} and soak.json are written")
+    if not all(finding.kept for finding in findings):
+        sys.exit(EXIT_BROKEN)
+
+
+def _chosen(given: str) -> list[str]:
+    names = [name for name in given.split(",") if name] or list(SCENARIOS)
+    if unknown := set(names) - set(SCENARIOS):
+        raise MarwrightError(f"--scenarios {', '.join(sorted(unknown))}: there are {', '.join(SCENARIOS)}.")
+    return names
+
+
+def _found(name: str, plan: Plan) -> Finding:
+    started = time.monotonic()
+    say(f"{name}:")
+    finding = SCENARIOS[name](plan)
+    say(f"  {finding.summary}")
+    for sentence in finding.broken[:10]:
+        say(f"  BROKEN: {sentence}")
+    say(f"  {'kept' if finding.kept else 'BROKEN'}, {time.monotonic() - started:.0f} s")
+    return finding
+
+
+# Each scenario has a server of its own: what one leaves behind must not be the next one's fault.
+
+
+def _killed_worker(plan: Plan) -> Finding:
+    with served(plan.archive, _development()) as server:
+        return killed_worker(server, kills=plan.kills, batch_size=_batch_size(plan.archive), calm_s=3, seed=plan.seed)
+
+
+def _overload(plan: Plan) -> Finding:
+    queue = int(Properties.read(_development()).settings["job_queue_size"])
+    with served(plan.archive, _development()) as server:
+        texts = texts_of_run(plan.run)
+        return overload(server, texts, seconds=30, queue=queue, batch_size=_batch_size(plan.archive))
+
+
+def _steady(plan: Plan) -> Finding:
+    with served(plan.archive, _development()) as server:
+        texts = texts_of_run(plan.run)
+        return steady(server, texts, seconds=plan.seconds, warm_up_s=plan.warm_up_s, most_growth=0.02)
+
+
+def _hostile(plan: Plan) -> Finding:
+    with served(plan.archive, _development()) as server:
+        return hostile(server, cases=plan.cases, seed=plan.seed)
+
+
+def _broken_forms(plan: Plan) -> Finding:
+    return broken_forms(plan.archive, _development(), heap_mb=256, forms=1_000)
+
+
+def _neighbours(plan: Plan) -> Finding:
+    return neighbours(plan.archive, texts_of_run(plan.run)[:NEIGHBOURS_TEXTS], rounds=3, seed=plan.seed)
+
+
+def _keys(plan: Plan) -> Finding:
+    return keys(plan.archive, shipped("configs") / "production.properties")
+
+
+def _killed_build(plan: Plan) -> Finding:
+    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+        build = goods(Path(folder))
+        return killed_build(build, kills=plan.kills, in_archive=plan.kills // 2, longest_s=20, seed=plan.seed)
+
+
+SCENARIOS: dict[str, Callable[[Plan], Finding]] = {
+    "killed-worker": _killed_worker,
+    "overload": _overload,
+    "steady": _steady,
+    "hostile": _hostile,
+    "broken-forms": _broken_forms,
+    "neighbours": _neighbours,
+    "keys": _keys,
+    "killed-build": _killed_build,
+}
+
+
+def _development() -> Path:
+    return shipped("configs") / "config.properties"
+
+
+def _batch_size(archive: Path) -> int:
+    return int((describe(archive)["model_config"] or {}).get("batchSize", 1))
+
+
+if __name__ == "__main__":
+    main()
