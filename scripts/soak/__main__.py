@@ -51,6 +51,7 @@ class Plan:
     warm_up_s: float
     cases: int
     kills: int
+    queue: int
     seed: int
 
 
@@ -66,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--warm-up", type=float, default=60, help="seconds before that")
     found.add_argument("--cases", type=int, default=20_000, help="hostile requests")
     found.add_argument("--kills", type=int, default=6, help="of a worker, and of a build")
+    found.add_argument("--queue", type=int, help="job_queue_size in the overload; else that of config.properties")
     found.add_argument("--seed", type=int, default=0)
     found.add_argument("--output", type=Path, default=Path("docs/benchmarks"), help="the folder for the results")
     return found
@@ -74,8 +76,10 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the scenarios one after another, and write what was found after each."""
     given = parser().parse_args(arguments)
-    plan = Plan(given.archive, Run(given.run), given.seconds, given.warm_up, given.cases, given.kills, given.seed)
     try:
+        queue = given.queue or int(Properties.read(_development()).settings["job_queue_size"])
+        run = Run(given.run)
+        plan = Plan(given.archive, run, given.seconds, given.warm_up, given.cases, given.kills, queue, given.seed)
         names = _chosen(given.scenarios)
         describe(plan.archive)
         texts_of_run(plan.run)
@@ -120,10 +124,9 @@ def _killed_worker(plan: Plan) -> Finding:
 
 
 def _overload(plan: Plan) -> Finding:
-    queue = int(Properties.read(_development()).settings["job_queue_size"])
-    with served(plan.archive, _development()) as server:
+    with served(plan.archive, _development(), {"job_queue_size": str(plan.queue)}) as server:
         texts = texts_of_run(plan.run)
-        return overload(server, texts, seconds=30, queue=queue, batch_size=_batch_size(plan.archive))
+        return overload(server, texts, seconds=30, queue=plan.queue, batch_size=_batch_size(plan.archive))
 
 
 def _steady(plan: Plan) -> Finding:

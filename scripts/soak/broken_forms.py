@@ -20,7 +20,8 @@ _HEADERS = {"Content-Type": "multipart/form-data; boundary=b"}
 # A part without a name: Netty's decoder trips over it, and nobody releases the buffers of the request.
 _FORM = b"--b\r\nContent-Disposition: form-data\r\n\r\n" + b"a" * FORM_BYTES + b"\r\n--b--\r\n"
 _LONG_TEXT = b'{"text": "' + b"tea " * (FORM_BYTES // 4) + b'"}'
-_OUT_OF_MEMORY = "OutOfMemoryError"
+# Not the name alone: the server logs the flag -XX:+ExitOnOutOfMemoryError.
+_OUT_OF_MEMORY = "java.lang.OutOfMemoryError"
 
 
 def broken_forms(archive: Path, properties: Path, *, heap_mb: int, forms: int) -> Finding:

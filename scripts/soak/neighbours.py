@@ -62,9 +62,10 @@ def neighbours(archive: Path, texts: Sequence[str], *, rounds: int, seed: int) -
     }
     summary = (
         f"{len(used)} texts, {rounds} times in batches of {BATCH}: 99 % within {figures['off_p99']:.4f} of a "
-        f"probability, {figures['off_most']:.4f} at most; the best label changed {int(best_changed.sum())} times "
-        f"in {off.size:,}, one of the first five {int(others.sum())} times, all between labels as likely as each other; "
-        f"from batch to batch 99 % within {figures['between_batches_p99']:.4f}, {figures['between_batches_most']:.4f} at most"
+        f"probability, {figures['off_most']:.4f} at most; in {off.size:,} comparisons the best label changed "
+        f"{figures['best_label_changed']} times, one of the first five {figures['top_5_other_labels']} times, each for "
+        f"one about as likely; from batch to batch 99 % within {figures['between_batches_p99']:.4f}, "
+        f"{figures['between_batches_most']:.4f} at most"
     )
     return Finding("neighbours", PROMISE, summary, figures, tuple(broken))
 

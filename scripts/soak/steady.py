@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from marwright.bench import Load, measure
+from marwright.bench.generator import Observer, Record
 from marwright.progress import say
 from soak.finding import Finding
 from soak.memory import Growth, Samples, watched
@@ -32,9 +33,10 @@ def steady(served: Served, texts: Sequence[str], *, seconds: float, warm_up_s: f
     say(f"  {found:.0f} answers/s at most; {rate:.0f} requests/s for {warm_up_s + seconds:.0f} s")
     if warm_up_s:
         measure(served.url, texts, _load(rate, warm_up_s), headers=headers)
+        say(f"  warm after {warm_up_s:.0f} s")
     before = set(served.workers())
     with watched(served.processes(), max(0.25, seconds / _SAMPLES)) as samples:
-        result = measure(served.url, texts, _load(rate, seconds), headers=headers)
+        result = measure(served.url, texts, _load(rate, seconds), headers=headers, observer=_every_minute())
     resident = {name: Growth.of(each.seconds, each.rss) for name, each in samples.items()}
     private = {name: Growth.of(each.seconds, each.uss) for name, each in samples.items()}
     broken = grown(resident, most_growth) + more_files(samples)
@@ -89,6 +91,19 @@ def more_files(samples: dict[str, Samples]) -> list[str]:
         if (least := min(each.files[middle:])) > (most := max(each.files[:middle], default=least)):
             found.append(f"{name} holds {least:.0f} files and more after {most:.0f} at most")
     return found
+
+
+def _every_minute() -> Observer:
+    """Say once a minute how far it is."""
+    told = 0
+
+    def observe(seconds: float, record: Record) -> None:
+        nonlocal told
+        if seconds // 60 > told:
+            told = int(seconds // 60)
+            say(f"  {told} min, {record.ok:,} answered, {record.failures.total():,} failed")
+
+    return observe
 
 
 def _load(rate: float, seconds: float) -> Load:

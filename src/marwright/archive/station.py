@@ -69,8 +69,10 @@ def build_archive(
     """
     handler = shipped("handlers") / layout.HANDLER if config.handler is None else config.handler
     contents = _contents(config, run, handler, name, trained)
-    for stale in file.parent.glob(f".{file.name}.*.partial"):
-        stale.unlink()  # left by a build that was killed just here
+    # Left by a build that was killed just here; with two dots, while it packed.
+    for pattern in (f".{file.name}.*.partial", f"..{file.name}.*.partial"):
+        for stale in file.parent.glob(pattern):
+            stale.unlink()
     with replacing(file) as partial:
         try:
             module = CPU_MODULES[read_json(run.exported.card)["runtime"]]
