@@ -134,3 +134,14 @@ def test_an_archive_carries_its_bill_of_materials(tiny_archive: Path) -> None:
         bill = json.loads(archive.read(layout.SBOM))
 
     assert bill["metadata"]["component"]["name"] == "goods"
+
+
+def test_what_killed_builds_have_left_beside_an_archive_is_swept_away(tmp_path: Path) -> None:
+    run = tiny_run.trained(tmp_path / "run")
+    left = [tmp_path / name for name in (".goods.mar.ab12.partial", "..goods.mar.ab12.partial.cd34.partial")]
+    others = [tmp_path / name for name in (".my_goods.mar.ab12.partial", "goods.mar.sig")]
+    for file in (*left, *others):
+        file.write_bytes(b"PK")
+    tiny_run.finish(run, tmp_path / "goods.mar")
+    assert not any(file.exists() for file in left)
+    assert all(file.exists() for file in others), "they are not this archive's"

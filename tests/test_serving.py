@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -121,6 +122,20 @@ def test_logs_are_quiet(development: tuple[RunningServer, Path]) -> None:
     assert "inference" not in workers.read_text()
     assert (logs / "ts_log.log").read_text() == ""
     assert {path.name for path in logs.iterdir()} == {"console.log", "model_log.log", "ts_log.log"}
+
+
+def test_a_form_that_cannot_be_decoded_is_logged_without_its_words(development: tuple[RunningServer, Path]) -> None:
+    server, _ = development
+    secrets = {"application/x-www-form-urlencoded": b"data=zanzibar-4711%zz", "text/plain": b"zanzibar-4711"}
+    for content_type, body in secrets.items():
+        request = urllib.request.Request(f"{server.inference}/predictions/echo", body, {"Content-Type": content_type})
+        with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=10):
+            pass
+    log = Path(server.logs) / "ts_log.log"
+    eventually(lambda: "HttpRequestHandler - \nio.netty" in log.read_text())
+    logged = log.read_text()
+    assert "ErrorDataDecoderException\n\tat io.netty" in logged, "where it happened stands there"
+    assert "zanzibar" not in "".join(file.read_text() for file in Path(server.logs).iterdir())
 
 
 def test_one_state_folder_holds_one_server(development: tuple[RunningServer, Path], store: Path) -> None:

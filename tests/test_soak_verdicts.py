@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import PROJECT
 
-from soak import keys, killed_worker, neighbours, overload, steady
+from marwright.errors import MarwrightError
+from soak import keys, killed_worker, neighbours, overload, report, steady
+from soak.__main__ import SCENARIOS
 from soak.finding import Finding
 from soak.hostile import Reply, is_form_error, mistake_in
 from soak.hostile_cases import Case
 from soak.memory import Growth, Samples
-from soak.report import table
 from soak.witnesses import Outcome, Question
 from soak.witnesses import mistake_in as mistake_of
 
@@ -206,11 +209,26 @@ def test_a_door_that_stands_open_is_noticed(
 # --- the report --------------------------------------------------------------------------------------------------
 
 
-def test_the_table_says_what_was_broken() -> None:
-    kept, broken = Finding("a", "It holds", "5 of 5", {}), Finding("b", "It stays", "4 of 5", {}, ("one fell",))
-    assert kept.kept
-    assert not broken.kept
-    assert table([kept, broken]).splitlines()[2:] == [
-        "| It holds | 5 of 5 | yes |",
-        "| It stays | 4 of 5 | **no**: one fell |",
-    ]
+def test_the_table_says_what_was_broken_and_keeps_what_was_not_run_again(tmp_path: Path) -> None:
+    file, page = tmp_path / "soak.json", tmp_path / "page.md"
+    page.write_text(f"# Page\n\n{report.BEGIN}\nold\n{report.END}\n\nMore.\n")
+    for finding in (
+        Finding("keys", "It holds", "5 of 5", {}),
+        Finding("steady", "It stays", "3 of 5", {}),
+        Finding("steady", "It stays", "4 of 5", {}, ("one fell",)),
+    ):
+        report.record(finding, Path("store/goods.mar"), 0.25, file)
+    report.write_table(file, page, list(SCENARIOS))
+    lines = page.read_text().splitlines()
+    rows = [line.split(" | ")[:3] for line in lines if line.startswith("| It")]
+    assert rows == [["| It stays", "4 of 5", "**no**: one fell"], ["| It holds", "5 of 5", "yes"]]
+    assert (lines[0], lines[-1]) == ("# Page", "More.")
+    assert "old" not in lines
+    with pytest.raises(MarwrightError, match="nothing stands between"):
+        report.write_table(file, tmp_path / "other.md", list(SCENARIOS))
+
+
+def test_the_page_names_every_scenario() -> None:
+    page = (PROJECT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    assert [name for name in SCENARIOS if f"`{name}`" not in page] == []
+    assert report.BEGIN in page

@@ -3,12 +3,14 @@
     make soak
     PYTHONPATH=scripts python -m soak --run runs/banking77 --archive model_store/banking77.mar --scenarios keys,overload
 
-Writes soak.md and soak.json, and exits with 1 if a promise is broken.
+Keeps the figures in docs/benchmarks/soak.json, writes them into docs/reliability.md, and exits with 1 if a promise is
+broken. Scenarios that were not run keep their last figures.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -33,7 +35,7 @@ from soak.killed_build import killed_build
 from soak.killed_worker import killed_worker
 from soak.neighbours import neighbours
 from soak.overload import overload
-from soak.report import write
+from soak.report import record, write_table
 from soak.served import served
 from soak.steady import steady
 
@@ -69,7 +71,8 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--kills", type=int, default=6, help="of a worker, and of a build")
     found.add_argument("--queue", type=int, help="job_queue_size in the overload; else that of config.properties")
     found.add_argument("--seed", type=int, default=0)
-    found.add_argument("--output", type=Path, default=Path("docs/benchmarks"), help="the folder for the results")
+    found.add_argument("--output", type=Path, default=Path("docs/benchmarks/soak.json"), help="for the figures")
+    found.add_argument("--page", type=Path, default=Path("docs/reliability.md"), help="for the table of them")
     return found
 
 
@@ -84,16 +87,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         describe(plan.archive)
         texts_of_run(plan.run)
         with interrupt_on_sigterm():
-            findings = [_found(name, plan) for name in names]
+            kept = [_kept(name, plan, given.output, given.page) for name in names]
     except MarwrightError as error:
         say(f"soak: {error}")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         say("soak: stopped; no server is left running")
         sys.exit(130)
-    write(findings, plan.archive, given.output)
-    say(f"{given.output / 'soak.md'} and soak.json are written")
-    if not all(finding.kept for finding in findings):
+    say(f"{given.output} and {given.page} are written")
+    if not all(kept):
         sys.exit(EXIT_BROKEN)
 
 
@@ -104,15 +106,17 @@ def _chosen(given: str) -> list[str]:
     return names
 
 
-def _found(name: str, plan: Plan) -> Finding:
-    started = time.monotonic()
+def _kept(name: str, plan: Plan, file: Path, page: Path) -> bool:
+    started, busy = time.monotonic(), os.getloadavg()[0]
     say(f"{name}:")
     finding = SCENARIOS[name](plan)
     say(f"  {finding.summary}")
     for sentence in finding.broken[:10]:
         say(f"  BROKEN: {sentence}")
     say(f"  {'kept' if finding.kept else 'BROKEN'}, {time.monotonic() - started:.0f} s")
-    return finding
+    record(finding, plan.archive, busy, file)
+    write_table(file, page, list(SCENARIOS))
+    return finding.kept
 
 
 # Each scenario has a server of its own: what one leaves behind must not be the next one's fault.

@@ -63,7 +63,7 @@ def broken_forms(archive: Path, properties: Path, *, heap_mb: int, forms: int) -
         f"{forms:,} forms of half a megabyte for a heap of {heap_mb} MB; afterwards {answered} of {len(long)} long "
         f"requests are answered and Java takes {rss_mb:.0f} MB"
     )
-    return Finding("broken forms", PROMISE, summary, figures, tuple(broken))
+    return Finding("broken-forms", PROMISE, summary, figures, tuple(broken))
 
 
 def _sent(server: Served) -> int:

@@ -112,7 +112,7 @@ def hostile(served: Served, *, cases: int, seed: int) -> Finding:
         f"{tally.form_errors:,} are forms that TorchServe cannot decode; meanwhile {seen.count('right'):,} "
         f"right answers to good requests, {seen.count('wrong')} wrong; {len(before - after)} workers died"
     )
-    return Finding("hostile input", PROMISE, summary, figures, tuple(broken))
+    return Finding("hostile", PROMISE, summary, figures, tuple(broken))
 
 
 def _rounds(

@@ -84,7 +84,7 @@ def killed_build(build: Build, *, kills: int, in_archive: int, longest_s: float,
         f"{places.total()} kills (seed {seed}; {listed}): each time the archive was the old one, the new one or not "
         f"there yet, never a part; the build went on to its end and `marwright verify` accepts the archive"
     )
-    return Finding("killed build", PROMISE, summary, figures, tuple(broken))
+    return Finding("killed-build", PROMISE, summary, figures, tuple(broken))
 
 
 @dataclass(frozen=True)

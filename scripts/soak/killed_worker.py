@@ -73,7 +73,7 @@ def killed_worker(served: Served, *, kills: int, batch_size: int, calm_s: float,
         f"({_listed(statuses)}); a new worker READY after {figures['back_after_s_median']} s "
         f"(median; {figures['back_after_s_most']} at most)"
     )
-    return Finding("killed worker", PROMISE, summary, figures, tuple(broken))
+    return Finding("killed-worker", PROMISE, summary, figures, tuple(broken))
 
 
 def judged(outcomes: list[Outcome], moments: list[float], batch_size: int) -> list[str]:

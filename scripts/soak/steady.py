@@ -70,7 +70,7 @@ def steady(served: Served, texts: Sequence[str], *, seconds: float, warm_up_s: f
         f"{seconds:.0f} s at {rate:.0f} requests/s, {result.ok:,} of {result.due:,} answered, p99 "
         f"{result.latency_ms['p99'] or 0:.0f} ms; resident memory after {warm_up_s:.0f} s of warm-up: {listed}"
     )
-    return Finding("soak", f"{PROMISE} by more than {most_growth:.0%}", summary, figures, tuple(broken))
+    return Finding("steady", f"{PROMISE} by more than {most_growth:.0%}", summary, figures, tuple(broken))
 
 
 def grown(resident: dict[str, Growth], most: float) -> list[str]:
