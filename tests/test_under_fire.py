@@ -65,7 +65,7 @@ def test_a_killed_worker_comes_back_and_takes_only_its_own_batch_with_it(under_f
 
 
 def test_forms_that_cannot_be_decoded_do_not_eat_the_memory(built: Built) -> None:
-    finding = broken_forms(built.archive, DEVELOPMENT, heap_mb=96, forms=400)
+    finding = broken_forms(built.archive, DEVELOPMENT, heap_mb=128, forms=400)
     assert finding.broken == (), finding.summary
 
 

@@ -14,7 +14,7 @@ from marwright.serving.properties import Properties
 from soak.finding import Finding
 from soak.served import Served, ask, served
 
-PROMISE = "Forms that TorchServe cannot decode, twice as many as its memory holds, cost it neither memory nor answers"
+PROMISE = "Forms that TorchServe cannot decode, more of them than its memory holds, cost it neither memory nor answers"
 FORM_BYTES = 500_000
 _HEADERS = {"Content-Type": "multipart/form-data; boundary=b"}
 # A part without a name: Netty's decoder trips over it, and nobody releases the buffers of the request.
@@ -31,9 +31,9 @@ def broken_forms(archive: Path, properties: Path, *, heap_mb: int, forms: int) -
         archive: a ``.mar`` file.
         properties: TorchServe's configuration.
         heap_mb: Java's heap for this server; as much again is the most it takes beside the heap for buffers.
-        forms: of half a megabyte each; together more than twice the heap, or nothing is shown.
+        forms: of half a megabyte each; together at least one and a half times the heap, or nothing is shown.
     """
-    if forms * FORM_BYTES < 1.9e6 * heap_mb:
+    if forms * FORM_BYTES < 1.5e6 * heap_mb:
         raise ValueError(f"{forms} forms are no more than {heap_mb} MB of heap can bear")
     flags = re.sub(r"-Xm[sx]\w+", "", Properties.read(properties).settings.get("vmargs", ""))
     with served(archive, properties, {"vmargs": f"-Xmx{heap_mb}m {flags}"}) as server:
