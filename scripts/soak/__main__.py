@@ -21,6 +21,7 @@ from pathlib import Path
 from marwright.archive.reading import describe
 from marwright.bench import texts_of_run
 from marwright.errors import MarwrightError
+from marwright.pipeline import STATIONS
 from marwright.progress import say
 from marwright.resources import shipped
 from marwright.serving.process import interrupt_on_sigterm
@@ -66,9 +67,9 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--run", type=Path, default=Path("runs/pt_classifier"), help="its run, for the texts")
     found.add_argument("--scenarios", default="", help=f"{', '.join(SCENARIOS)}; all if not given")
     found.add_argument("--seconds", type=float, default=600, help="of steady load")
-    found.add_argument("--warm-up", type=float, default=60, help="seconds before that")
+    found.add_argument("--warm-up", type=float, default=120, help="seconds before that")
     found.add_argument("--cases", type=int, default=20_000, help="hostile requests")
-    found.add_argument("--kills", type=int, default=6, help="of a worker, and of a build")
+    found.add_argument("--kills", type=int, default=6, help="of a worker")
     found.add_argument("--queue", type=int, help="job_queue_size in the overload; else that of config.properties")
     found.add_argument("--seed", type=int, default=0)
     found.add_argument("--output", type=Path, default=Path("docs/benchmarks/soak.json"), help="for the figures")
@@ -159,7 +160,8 @@ def _keys(plan: Plan) -> Finding:
 def _killed_build(plan: Plan) -> Finding:
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         build = goods(Path(folder))
-        return killed_build(build, kills=plan.kills, in_archive=plan.kills // 2, longest_s=20, seed=plan.seed)
+        road = [station.name for station in STATIONS]
+        return killed_build(build, stations=[*road, road[-1], road[-1]], longest_s=5, seed=plan.seed)
 
 
 SCENARIOS: dict[str, Callable[[Plan], Finding]] = {

@@ -42,24 +42,22 @@ class Build:
         return [sys.executable, "-m", "marwright", "build", str(self.config), *self.again]
 
 
-def killed_build(build: Build, *, kills: int, in_archive: int, longest_s: float, seed: int) -> Finding:
-    """Kill a build again and again, at any moment of what it has still to do, then while the archive is made.
+def killed_build(build: Build, *, stations: Sequence[str], longest_s: float, seed: int) -> Finding:
+    """Kill a build in one station after another, at moments drawn by chance.
 
     Args:
         build: of an archive that may stand there already.
-        kills: how often at any moment.
-        in_archive: how often after the last station has begun.
-        longest_s: the latest moment of a kill, in seconds from the start, or from the beginning of the last station.
+        stations: where to kill, in the order of the road; one may be named several times.
+        longest_s: the latest moment of a kill, in seconds from the station's beginning; it may fall into a later one.
         seed: of the moments.
     """
     chosen = random.Random(seed)
     whole = {sha256_of(build.archive)} if build.archive.is_file() else set()
     attempts, broken = [], []
-    for number in range(kills + in_archive):
-        line = "archive:" if number >= kills else ""
-        attempt = _killed(build, chosen.uniform(0, longest_s), line)
+    for number, station in enumerate(stations, 1):
+        attempt = _killed(build, chosen.uniform(0, longest_s), f"{station}:")
         attempts.append(attempt)
-        say(f"  kill {number + 1} of {kills + in_archive}: {attempt}")
+        say(f"  kill {number} of {len(stations)}: {attempt}")
         if attempt.orphans:
             broken.append(f"killed in {attempt.station}, it left {attempt.orphans} processes running")
         if build.archive.is_file() and (found := sha256_of(build.archive)) not in whole:
@@ -100,7 +98,7 @@ class _Attempt:
 
 
 def _killed(build: Build, delay_s: float, line: str) -> _Attempt:
-    """Start a build and kill it some seconds after the line with which a station begins, or after its start."""
+    """Start a build and kill it some seconds after the line with which a station begins."""
     with tempfile.TemporaryDirectory(prefix="soak-") as private:
         # A dead process cannot remove its temporary files.
         environment = {**os.environ, "TMPDIR": private}
@@ -108,7 +106,7 @@ def _killed(build: Build, delay_s: float, line: str) -> _Attempt:
             lines: list[str] = []
             reader = threading.Thread(target=lambda: lines.extend(process.stderr or ()), daemon=True)
             reader.start()
-            awaited(lambda: not line or line in map(str.rstrip, lines) or process.poll() is not None, _LONGEST_BUILD_S)
+            awaited(lambda: line in map(str.rstrip, lines) or process.poll() is not None, _LONGEST_BUILD_S)
             try:
                 process.wait(delay_s)
                 return _Attempt("end", finished=True, orphans=0)

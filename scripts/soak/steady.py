@@ -15,6 +15,7 @@ from soak.served import Served
 PROMISE = "At 70 % of capacity neither a worker nor the frontend grows"
 SHARE = 0.7
 _SAMPLES = 120
+_WARM_UP_CLIENTS = (64, 8, 32, 4, 16, 64)
 
 
 def steady(served: Served, texts: Sequence[str], *, seconds: float, warm_up_s: float, most_growth: float) -> Finding:
@@ -24,16 +25,17 @@ def steady(served: Served, texts: Sequence[str], *, seconds: float, warm_up_s: f
         served: the server.
         texts: what is asked.
         seconds: how long the memory is watched.
-        warm_up_s: before that, at the same rate: kernels for numbers of tokens not met before, Java's compiler.
+        warm_up_s: before that, one half with other numbers of clients, the other at the same rate: workers make a kernel
+            for each number of tokens that they have not met before, and Java compiles.
         most_growth: by which share a process may grow, such as 0.02.
     """
     found = capacity(served, texts)
     rate = SHARE * found
     headers = [f"{name}: {value}" for name, value in served.headers().items()]
     say(f"  {found:.0f} answers/s at most; {rate:.0f} requests/s for {warm_up_s + seconds:.0f} s")
-    if warm_up_s:
-        measure(served.url, texts, _load(rate, warm_up_s), headers=headers)
-        say(f"  warm after {warm_up_s:.0f} s")
+    for load in _warm_up(rate, warm_up_s):
+        measure(served.url, texts, load, headers=headers)
+    say(f"  warm after {warm_up_s:.0f} s")
     before = set(served.workers())
     with watched(served.processes(), max(0.25, seconds / _SAMPLES)) as samples:
         result = measure(served.url, texts, _load(rate, seconds), headers=headers, observer=_every_minute())
@@ -104,6 +106,13 @@ def _every_minute() -> Observer:
             say(f"  {told} min, {record.ok:,} answered, {record.failures.total():,} failed")
 
     return observe
+
+
+def _warm_up(rate: float, seconds: float) -> list[Load]:
+    """Batches of every size, which an even rate alone would bring only by and by; then that rate."""
+    each = seconds / 2 / len(_WARM_UP_CLIENTS)
+    varied = [Load(clients=clients, duration_s=each, warm_up_s=0) for clients in _WARM_UP_CLIENTS]
+    return [*varied, _load(rate, seconds / 2)]
 
 
 def _load(rate: float, seconds: float) -> Load:
