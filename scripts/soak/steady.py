@@ -25,8 +25,8 @@ def steady(served: Served, texts: Sequence[str], *, seconds: float, warm_up_s: f
         served: the server.
         texts: what is asked.
         seconds: how long the memory is watched.
-        warm_up_s: before that, one half with other numbers of clients, the other at the same rate: workers make a kernel
-            for each number of tokens that they have not met before, and Java compiles.
+        warm_up_s: before that, one half with other numbers of clients, the other at the same rate: workers make
+            a kernel for each number of tokens that they have not met before, and Java compiles.
         most_growth: by which share a process may grow, such as 0.02.
     """
     found = capacity(served, texts)
