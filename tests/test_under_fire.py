@@ -87,5 +87,5 @@ def test_a_build_killed_at_any_moment_leaves_a_whole_archive_and_goes_on(built: 
     config.write_text(built.config.read_text(encoding="utf-8").replace(str(folder), str(tmp_path)), encoding="utf-8")
     settings = ("--set", 'archive.version="2.0"', "--set", "compression.activations=dynamic")
     build = Build(config, tmp_path / "model_store" / built.archive.name, settings)
-    finding = killed_build(build, stations=["compressed", "archive", "archive"], longest_s=4, seed=0)
+    finding = killed_build(build, stations=["compressed", "archive"], longest_s=4, seed=0)
     assert finding.broken == (), finding.summary
