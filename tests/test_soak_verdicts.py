@@ -141,6 +141,8 @@ def test_overload_can_be_judged_as_survived_or_not(during: dict[str, Any], after
         (case(), Reply(200, b'{"tea": 1.5}'), "answered with 200"),
         (case(), Reply(200, b"{}"), "answered with 200"),
         (case(), Reply(200, b"<html>"), "answered with 200"),
+        (case(), Reply(200, b'{"label": null, "predictions": {}}'), "answered with 200"),
+        (case(), Reply(200, b'{"predictions": []}'), "answered with 200"),
         (case(b'{"request_id": "a"}'), Reply(200, b'{"tea": 0.5}', "b"), "of another"),
     ],
 )
@@ -152,6 +154,7 @@ def test_a_reply_that_no_case_may_get_is_noticed(sent: Case, reply: Reply, word:
     ("sent", "reply"),
     [
         (case(), Reply(400, b"{}")),
+        (case(), Reply(200, b'{"label": null, "predictions": {"tea": 0.4}}')),
         (case(b"x" * 2_000), Reply(413)),
         (case(b"x" * 2_000), Reply(0)),
         (case(b'{"request_id": 5}'), Reply(200, json.dumps({"predictions": [{"tea": 0.5}]}).encode(), "5")),

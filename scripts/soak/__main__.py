@@ -20,12 +20,13 @@ from pathlib import Path
 
 from marwright.archive.reading import describe
 from marwright.bench import texts_of_run
+from marwright.config import load_config
 from marwright.errors import MarwrightError
-from marwright.pipeline import STATIONS
 from marwright.progress import say
 from marwright.resources import shipped
 from marwright.serving.process import interrupt_on_sigterm
 from marwright.serving.properties import Properties
+from marwright.stations import STATIONS
 from marwright.workspace import Run
 from soak.broken_forms import broken_forms
 from soak.finding import Finding
@@ -160,7 +161,8 @@ def _keys(plan: Plan) -> Finding:
 def _killed_build(plan: Plan) -> Finding:
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         build = goods(Path(folder))
-        road = [station.name for station in STATIONS]
+        config = load_config(build.config)
+        road = [station.name for station in STATIONS if station.when(config)]
         return killed_build(build, stations=[*road, road[-1], road[-1]], longest_s=5, seed=plan.seed)
 
 

@@ -217,12 +217,20 @@ def shown(case: Case) -> str:
 
 
 def _is_prediction(body: bytes) -> bool:
+    """Whether this is one answer or a list of them."""
     try:
         answer = json.loads(body)
-    except ValueError:
+        answers = answer["predictions"] if isinstance(answer.get("predictions"), list) else [answer]
+        return bool(answers) and all(map(_is_answer, answers))
+    except (ValueError, TypeError, AttributeError):
         return False
-    lists = answer.get("predictions", [answer]) if isinstance(answer, dict) else []
-    return bool(lists) and all(one and all(0 <= value <= 1 for value in one.values()) for one in lists)
+
+
+def _is_answer(answer: dict[str, Any]) -> bool:
+    """Whether this is label: probability, or that without a label that is sure enough."""
+    unsure = answer.keys() == {"label", "predictions"} and answer["label"] is None
+    probabilities = (answer["predictions"] if unsure else answer).values()
+    return bool(probabilities) and all(0 <= value <= 1 for value in probabilities)
 
 
 def _sent(case: Case, request_id: str) -> bool:

@@ -101,14 +101,17 @@ _values = st.recursive(
     max_leaves=12,
 )
 _instances = st.one_of(st.fixed_dictionaries({"text": _texts}, optional={"top_k": _scalars}), _texts, _values)
+_numbers_of_labels = st.one_of(st.integers(-2, 9), _values)
+_confidences = st.one_of(st.floats(-0.1, 1.1), _values)
 _ids = st.one_of(_texts, st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=140), _values)
 _shaped = st.one_of(
     st.fixed_dictionaries(
-        {"text": _texts}, optional={"top_k": st.one_of(st.integers(-2, 9), _values), "request_id": _ids}
+        {"text": _texts},
+        optional={"top_k": _numbers_of_labels, "min_confidence": _confidences, "request_id": _ids},
     ),
     st.fixed_dictionaries(
         {"instances": st.one_of(st.lists(_instances, max_size=6), _values)},
-        optional={"top_k": _values, "request_id": _ids, "text": _values},
+        optional={"top_k": _values, "min_confidence": _confidences, "request_id": _ids, "text": _values},
     ),
     st.dictionaries(
         st.sampled_from(["text", "instances", "top_k", "request_id", "data", "body", ""]), _values, max_size=5
@@ -182,12 +185,13 @@ _parts = st.builds(
     st.one_of(st.binary(max_size=40), _texts.map(lambda text: text.encode("utf-8", errors="surrogatepass")), _json()),
     st.sampled_from(["--\r\n", "--", "\r\n", "", "-"]),
 )
+_FIELDS = (b"data", b"body", b"text", b"top_k", b"min_confidence", b"request_id")
 _fields = st.one_of(
     _json(),
     st.binary(max_size=80),
     st.lists(
         st.tuples(
-            st.sampled_from([b"data", b"body", b"top_k", b"request_id", b"text", b"", b"%zz", b"%ff"]),
+            st.sampled_from([*_FIELDS, b"", b"%zz", b"%ff"]),
             st.one_of(
                 st.binary(max_size=30).map(lambda value: quote_from_bytes(value).encode()),
                 st.sampled_from([b"tea", b"%", b"%zz", b"%00", b"%ff%fe", b"5", b"99999999999", f"{MARK}%g".encode()]),

@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 
 from marwright.files import sha256_of
-from marwright.pipeline import STATIONS
 from marwright.progress import say
+from marwright.stations import STATIONS
 from soak.finding import Finding
 from soak.served import awaited
 

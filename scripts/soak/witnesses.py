@@ -111,7 +111,8 @@ def _ask_on(
 def _asked(
     connection: http.client.HTTPConnection, path: str, headers: dict[str, str], question: Question, request_id: str
 ) -> Outcome:
-    body = json.dumps({"text": question.text, "top_k": len(question.answer), "request_id": request_id})
+    wanted = {"top_k": len(question.answer), "min_confidence": 0, "request_id": request_id}
+    body = json.dumps({"text": question.text, **wanted})
     sent = time.monotonic()
     try:
         connection.request("POST", path, body, headers)
