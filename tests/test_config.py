@@ -386,6 +386,22 @@ def test_students_that_cannot_be_are_refused(tmp_path: Path, student: str, compl
     assert complaint in told
 
 
+@pytest.mark.parametrize(
+    ("section", "setting"),
+    [
+        ("export: {runtime: onnxruntime}", "export.runtime"),
+        ("pruning: {kind: magnitude}", "pruning"),
+        ("compression: {quantization_aware: {}}", "compression.quantization_aware"),
+        ("compression: {max_drop: 0.01}", "compression.max_drop"),
+    ],
+)
+def test_what_is_for_transformers_is_refused_for_a_bilstm(tmp_path: Path, section: str, setting: str) -> None:
+    (told,) = complaints(tmp_path, f"{CUSTOMS}student: {{bilstm: {{}}}}\n{section}\n")
+
+    assert setting in told
+    assert "Bi-LSTM" in told or "student.bilstm" in told
+
+
 def test_settings_that_a_student_does_not_use_leave_its_fingerprint_alone() -> None:
     # Students trained before there were Bi-LSTMs must not be trained again.
     assert not {"bilstm", "augmentation", "teacher_words"} & StudentConfig(layers=(0,)).model_dump().keys()

@@ -49,6 +49,11 @@ def test_the_card_has_the_figures_a_colleague_asks_for() -> None:
     assert text.rstrip().endswith("- refund\n- lost card\n- other")
 
 
+def test_an_archive_that_abstains_says_when_and_how() -> None:
+    assert '"label": null' not in card()
+    assert 'below 0.8, the answer is `{"label": null' in card(min_confidence=0.8)
+
+
 def test_licences_are_those_that_are_given() -> None:
     assert "Licences" not in card()
     assert "## Licences\n\n- data: CC BY 4.0\n- encoder: Apache 2.0\n" in card(

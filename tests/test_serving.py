@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import http.client
 import json
 import os
 import re
@@ -109,7 +110,17 @@ def test_models_cannot_be_changed_without_keys(development: tuple[RunningServer,
     server, _ = development
     assert ask(f"{server.management}/models?url=echo.mar", method="POST")[0] == 405
     assert ask(f"{server.management}/models/echo", method="DELETE")[0] == 405
-    assert ask(f"{server.inference}/predictions/echo", b" " * 2_000_000)[0] == 413
+
+
+def test_a_body_that_is_too_long_is_refused_before_it_is_sent(development: tuple[RunningServer, Path]) -> None:
+    server, _ = development
+    connection = http.client.HTTPConnection(server.inference.removeprefix("http://"), timeout=10)
+    # Not sent: the server closes the connection while it comes, and the refusal may then be lost on the way.
+    connection.putrequest("POST", "/predictions/echo")
+    connection.putheader("Content-Length", "2000000")
+    connection.endheaders()
+    assert connection.getresponse().status == 413
+    connection.close()
 
 
 def test_logs_are_quiet(development: tuple[RunningServer, Path]) -> None:

@@ -18,17 +18,6 @@
 
 #include "labels.h"
 
-// setup_config.json has one setting a line, as in  "temperature": 0.91,
-double read_temperature(const std::string& file) {
-  std::ifstream lines(file);
-  const std::string key = "\"temperature\": ";
-  for (std::string line; std::getline(lines, line);) {
-    const auto found = line.find(key);
-    if (found != std::string::npos) return std::stod(line.substr(found + key.size()));
-  }
-  throw std::runtime_error(file + ": no temperature; is this an unpacked archive of marwright?");
-}
-
 void classify(const std::string& folder, const std::vector<int64_t>& ids) {
   const c10::InferenceMode no_gradients;
   torch::jit::Module module = torch::jit::load(folder + "/model.pt");

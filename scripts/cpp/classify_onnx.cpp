@@ -20,10 +20,10 @@
 
 #include "labels.h"
 
-std::vector<float> softmax(const float* logits, size_t count) {
+std::vector<float> softmax(const float* logits, size_t count, float temperature) {
   const float largest = *std::max_element(logits, logits + count);
   std::vector<float> values(count);
-  std::transform(logits, logits + count, values.begin(), [&](float logit) { return std::exp(logit - largest); });
+  std::transform(logits, logits + count, values.begin(), [&](float logit) { return std::exp((logit - largest) / temperature); });
   const float sum = std::accumulate(values.begin(), values.end(), 0.0f);
   for (float& value : values) value /= sum;
   return values;
@@ -49,7 +49,8 @@ void classify(const std::string& folder, std::vector<int64_t> ids) {
   if (outputs[0].GetTensorTypeAndShapeInfo().GetElementCount() != labels.size()) {
     throw std::runtime_error(folder + ": its module has another number of labels than index_to_name.json");
   }
-  const auto probabilities = softmax(outputs[0].GetTensorData<float>(), labels.size());
+  const auto temperature = static_cast<float>(read_temperature(folder + "/setup_config.json"));
+  const auto probabilities = softmax(outputs[0].GetTensorData<float>(), labels.size(), temperature);
   std::vector<size_t> order(labels.size());
   std::iota(order.begin(), order.end(), 0);
   const auto shown = std::min<size_t>(5, order.size());

@@ -1,4 +1,4 @@
-// The labels of an unpacked archive.
+// The labels of an unpacked archive, and the temperature by which its logits are divided before the softmax.
 
 #pragma once
 
@@ -18,4 +18,15 @@ inline std::vector<std::string> read_labels(const std::string& file) {
   }
   if (labels.empty()) throw std::runtime_error(file + ": no labels; is this an unpacked archive of marwright?");
   return labels;
+}
+
+// setup_config.json has one setting a line, as in  "temperature": 0.91,
+inline double read_temperature(const std::string& file) {
+  std::ifstream lines(file);
+  const std::string key = "\"temperature\": ";
+  for (std::string line; std::getline(lines, line);) {
+    const auto found = line.find(key);
+    if (found != std::string::npos) return std::stod(line.substr(found + key.size()));
+  }
+  throw std::runtime_error(file + ": no temperature; is this an unpacked archive of marwright?");
 }

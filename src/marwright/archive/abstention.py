@@ -17,4 +17,7 @@ def probabilities_in(answer: Mapping[str, Any]) -> dict[str, float]:
     Raises:
         KeyError, TypeError, ValueError: it is no answer of a text classifier.
     """
-    return dict(answer["predictions"] if abstains(answer) else answer)
+    probabilities = answer["predictions"] if abstains(answer) else answer
+    if not isinstance(probabilities, dict):
+        raise TypeError(f"expected label: probability, not {type(probabilities).__name__}")
+    return probabilities

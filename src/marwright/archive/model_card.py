@@ -42,13 +42,19 @@ def model_card(
 def _use(name: str, config: ArchiveConfig) -> str:
     if config.handler is not None:
         return f"## Use\n\nThe archive has a handler of its own, `{config.handler.name}`, which says what a request is."
+    unsure = (
+        ""
+        if config.min_confidence is None
+        else f"\nIf the best label's probability is below {config.min_confidence:g}, the answer is "
+        '`{"label": null, "predictions": {…}}` with the same labels.'
+    )
     return f"""## Use
 
 ```bash
 curl -X POST http://localhost:8080/predictions/{name} -H 'Content-Type: application/json' -d '{{"text": "…"}}'
 ```
 
-The answer has the {config.top_k} best labels with their probabilities, best first.
+The answer has the {config.top_k} best labels with their probabilities, best first.{unsure}
 `marwright predict {name}.mar "…"` asks it without a server."""
 
 

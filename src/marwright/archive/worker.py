@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from marwright.archive import protocol
+from marwright.archive.abstention import probabilities_in
 from marwright.archive.protocol import Answer, Body
 from marwright.archive.reading import manifest_in, unpacked
 from marwright.errors import ArchiveError
@@ -93,11 +94,11 @@ class ArchiveWorker:
                 raise ArchiveError(f"{text[:60]!r} was answered with {answer.status}: {_message(answer.body)}")
         return [self._labels_in(answer.body) for answer in answers]
 
-    def _labels_in(self, body: bytes) -> dict[str, float]:
-        with suppress(ValueError, RecursionError):
-            labels = json.loads(body)
-            if isinstance(labels, dict) and all(isinstance(value, int | float) for value in labels.values()):
-                return labels
+    def _labels_in(self, body: bytes) -> dict[str, Any]:
+        with suppress(ValueError, RecursionError, TypeError, KeyError):
+            answer: dict[str, Any] = json.loads(body)
+            if all(isinstance(value, int | float) for value in probabilities_in(answer).values()):
+                return answer
         raise ArchiveError(
             f"{self._file}: its handler answers {body[:60]!r}, which is not a probability for each label."
         )

@@ -135,10 +135,15 @@ class Config(Section):
     select: SelectConfig | None = Field(default=None, description="`marwright build` then ships the candidate it picks")
 
     @model_validator(mode="after")
-    def _runtime_can_compute_the_student(self) -> Self:
-        student = self.student
-        if self.export.runtime == "onnxruntime" and isinstance(student, StudentConfig) and student.bilstm is not None:
-            raise ValueError("export.runtime: ONNX Runtime is for transformers; a Bi-LSTM takes torchscript")
+    def _a_bilstm_is_no_transformer(self) -> Self:
+        if not isinstance(self.student, StudentConfig) or self.student.bilstm is None:
+            return self
+        if self.export.runtime != "torchscript":
+            raise ValueError("export.runtime: only torchscript computes a Bi-LSTM")
+        if self.pruning is not None or self.compression.quantization_aware is not None:
+            raise ValueError("pruning and compression.quantization_aware are for transformers; student.bilstm is none")
+        if self.compression.max_drop is not None:
+            raise ValueError("compression.max_drop chooses among a transformer's layers; student.bilstm has none")
         return self
 
     @field_validator("student", mode="before")

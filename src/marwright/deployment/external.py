@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from marwright.archive.golden import TOLERANCE, difference
+from marwright.confidence import probabilities_of
+from marwright.deployment.finished import temperature_of
 from marwright.errors import ExportError
 from marwright.files import filling, read_json, stable_json, write_text
 from marwright.workspace import ModelFolder, Run
@@ -52,7 +52,7 @@ def export_external(run: Run, model: ModelFolder, folder: Path) -> None:
         write_text(partial / "tokenizer_config.json", stable_json(settings))
         write_text(partial / "special_tokens_map.json", stable_json(special))
         write_text(partial / "config.json", stable_json(_model_settings(run, model)))
-        _prove(partial, read_json(run.exported.golden))
+        _prove(partial, read_json(run.exported.golden), temperature_of(run))
 
 
 def _tokenizer_settings(file: Path) -> tuple[dict[str, Any], dict[str, str]]:
@@ -86,8 +86,8 @@ def _model_settings(run: Run, model: ModelFolder) -> dict[str, Any]:
     }
 
 
-def _prove(folder: Path, golden: Sequence[dict[str, Any]]) -> None:
-    """Answer the golden requests as one padded batch, with nothing but the folder."""
+def _prove(folder: Path, golden: Sequence[dict[str, Any]], temperature: float) -> None:
+    """Answer the golden requests as one padded batch, with nothing but the folder; others take softmax as it is."""
     from onnxruntime import InferenceSession
     from transformers import AutoConfig, AutoTokenizer
 
@@ -101,8 +101,7 @@ def _prove(folder: Path, golden: Sequence[dict[str, Any]]) -> None:
     # Some releases of transformers give token types that were not asked for.
     wanted = {each.name: feeds[each.name] for each in session.get_inputs()}
     logits = session.run(["logits"], wanted)[0]
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities = shifted / shifted.sum(axis=1, keepdims=True)
+    probabilities = probabilities_of(logits, temperature)
     for request, row in zip(golden, probabilities, strict=True):
         best = row.argsort()[::-1][: len(request["answer"])]
         off = difference(request["answer"], {labels[int(index)]: float(row[index]) for index in best})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from marwright.config import Config
 from marwright.errors import MarwrightError
+from marwright.files import read_json
 from marwright.freshness import digest_if_fresh
 from marwright.pipeline import fingerprint_of
 from marwright.stations import STATIONS
@@ -34,3 +35,9 @@ def finished_run(config: Config) -> Run:
         if station.name == LAST:
             break
     return run
+
+
+def temperature_of(run: Run) -> float:
+    """By what the logits of a run's module are divided, so that its probabilities can be taken at their word."""
+    temperature: float = read_json(run.exported.card)["confidence"]["temperature"]
+    return temperature

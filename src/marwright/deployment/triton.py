@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from marwright.config import ArchiveConfig
+from marwright.deployment.finished import temperature_of
 from marwright.deployment.triton_config import TextModel, classifier_config, module_config
 from marwright.errors import ExportError
 from marwright.files import filling, read_json, stable_json, write_text
@@ -81,6 +82,7 @@ def export_triton(
         settings = {
             "labels": labels,
             "max_characters": archive.max_characters,
+            "temperature": temperature_of(run),
             "module": {"name": module, "inputs": backend.inputs, "output": backend.output},
             "top_k": pair.top_k,
         }

@@ -63,7 +63,7 @@ class TritonPythonModel:
 
     def _classify(self, texts: list[str]) -> tuple[Any, Any]:
         """The best labels and their probabilities, both (texts, top-k)."""
-        logits = self._logits(*self._encode(texts))
+        logits = self._logits(*self._encode(texts)) / self.settings["temperature"]
         weights = np.exp(logits - logits.max(axis=1, keepdims=True))
         probabilities = weights / weights.sum(axis=1, keepdims=True)
         best = np.argsort(-probabilities, axis=1, kind="stable")[:, : self.settings["top_k"]]

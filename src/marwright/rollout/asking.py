@@ -18,6 +18,7 @@ from threading import Lock
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from marwright.archive.abstention import probabilities_in
 from marwright.serving.management import key_header
 
 # At a time; the rates of a rollout are a share of what the server bears, so a few are plenty.
@@ -39,8 +40,13 @@ class Answer:
 
     @property
     def label(self) -> str | None:
-        """The best label, where the answer is ``{label: probability, …}``, best first."""
-        return next(iter(self.value), None) if self.ok and isinstance(self.value, dict) else None
+        """The best label of a text classifier's answer, be it sure enough of it or not."""
+        if not self.ok:
+            return None
+        try:
+            return next(iter(probabilities_in(self.value)), None)
+        except (KeyError, TypeError):
+            return None
 
 
 class Caller:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from marwright.archive import layout
+from marwright.archive.abstention import probabilities_in
 from marwright.archive.golden import TOLERANCE, difference
 from marwright.rollout.asking import Answer, Caller
 
@@ -55,6 +56,6 @@ def wrong_answers(caller: Caller, version: str, golden: Sequence[dict[str, Any]]
 
 def _off(recorded: Sequence[dict[str, Any]], answer: Answer) -> float:
     try:
-        return difference(recorded, answer.value)
+        return difference(recorded, probabilities_in(answer.value))
     except (AttributeError, KeyError, TypeError):
         return math.inf
