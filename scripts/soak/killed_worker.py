@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import statistics
 import time
 from collections import Counter
+
+import psutil
 
 from marwright.progress import say
 from soak.finding import Finding
@@ -39,10 +39,10 @@ def killed_worker(served: Served, *, kills: int, batch_size: int, calm_s: float,
     with witnesses(served, CLIENTS) as seen:
         for number in range(kills):
             time.sleep(calm_s * chosen.uniform(0.5, 1.5))
-            victim = chosen.choice(sorted(served.workers()))
+            victim = chosen.choice(_own_workers(served))
             moments.append(time.monotonic())
-            os.kill(victim, signal.SIGKILL)
-            seconds = awaited(lambda gone=victim: _whole_again(served, gone, full), _COMES_BACK_S)
+            victim.kill()
+            seconds = awaited(lambda gone=victim.pid: _whole_again(served, gone, full), _COMES_BACK_S)
             if seconds is None:
                 broken.append(f"kill {number + 1}: there is no new worker after {_COMES_BACK_S} s: {served.workers()}")
                 break
@@ -96,6 +96,13 @@ def judged(outcomes: list[Outcome], moments: list[float], batch_size: int) -> li
 def _lost_at(lost: list[Outcome], moment: float) -> list[Outcome]:
     """What was under way when a worker was killed."""
     return [each for each in lost if each.sent <= moment + _NOTICED_S and each.ended >= moment]
+
+
+def _own_workers(served: Served) -> list[psutil.Process]:
+    """The server's children that it calls READY: of a worker without a process it says -1, which would be everybody."""
+    ready = {pid for pid, status in served.workers().items() if status == "READY"}
+    children = psutil.Process(served.server.pid).children(recursive=True)
+    return sorted((child for child in children if child.pid in ready), key=lambda child: child.pid)
 
 
 def _whole_again(served: Served, gone: int, full: int) -> bool:
