@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import tiny_run
 
 from marwright.archive.golden import TOLERANCE, difference
+from marwright.confidence import probabilities_of
 from marwright.deployment.external import export_external
+from marwright.deployment.finished import temperature_of
 from marwright.errors import ExportError, MarwrightError
 from marwright.files import read_json, stable_json
 from marwright.workspace import Run
@@ -41,7 +42,7 @@ def test_transformers_and_onnx_runtime_answer_from_it_as_the_archive(folder: Pat
     for one in read_json(tiny_onnx[0].exported.golden):
         feeds = tokenizer(one["text"], truncation=True, return_tensors="np")
         logits = session.run(None, {name: feeds[name] for name in ("input_ids", "attention_mask")})[0][0]
-        probabilities = np.exp(logits) / np.exp(logits).sum()
+        probabilities = probabilities_of(logits[None], temperature_of(tiny_onnx[0]))[0]
         answer = {config.id2label[index]: float(value) for index, value in enumerate(probabilities)}
         assert max(answer, key=lambda label: answer[label]) == one["answer"][0]["label"]
         assert difference(one["answer"], answer) < TOLERANCE
