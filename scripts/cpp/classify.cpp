@@ -10,12 +10,11 @@
 #include <torch/script.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <exception>
 #include <iostream>
 #include <string>
 #include <vector>
 
+#include "command_line.h"
 #include "labels.h"
 
 void classify(const std::string& folder, const std::vector<int64_t>& ids) {
@@ -33,17 +32,4 @@ void classify(const std::string& folder, const std::vector<int64_t>& ids) {
   }
 }
 
-int main(int argc, char** argv) {
-  if (argc < 3) {
-    std::cerr << "usage: classify UNPACKED_ARCHIVE ID...\n";
-    return 2;
-  }
-  try {
-    std::vector<int64_t> ids;
-    for (int at = 2; at < argc; ++at) ids.push_back(std::stoll(argv[at]));
-    classify(argv[1], ids);
-  } catch (const std::exception& error) {
-    std::cerr << "classify: " << error.what() << "\n";
-    return 2;
-  }
-}
+int main(int argc, char** argv) { return run_on_ids("classify", argc, argv, classify); }

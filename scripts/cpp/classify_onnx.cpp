@@ -12,12 +12,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <exception>
 #include <iostream>
 #include <numeric>
 #include <string>
 #include <vector>
 
+#include "command_line.h"
 #include "labels.h"
 
 std::vector<float> softmax(const float* logits, size_t count, float temperature) {
@@ -61,17 +61,4 @@ void classify(const std::string& folder, std::vector<int64_t> ids) {
   }
 }
 
-int main(int argc, char** argv) {
-  if (argc < 3) {
-    std::cerr << "usage: classify_onnx UNPACKED_ARCHIVE ID...\n";
-    return 2;
-  }
-  try {
-    std::vector<int64_t> ids;
-    for (int at = 2; at < argc; ++at) ids.push_back(std::stoll(argv[at]));
-    classify(argv[1], ids);
-  } catch (const std::exception& error) {
-    std::cerr << "classify_onnx: " << error.what() << "\n";
-    return 2;
-  }
-}
+int main(int argc, char** argv) { return run_on_ids("classify_onnx", argc, argv, classify); }
