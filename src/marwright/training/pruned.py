@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import transformers
 
 from marwright.checkpoints import load_tokenizer
@@ -18,15 +17,14 @@ from marwright.modules.kept_parts import KeptParts, kept_parts_file
 from marwright.processes import is_main, wait_for_all
 from marwright.progress import say
 from marwright.training.answers import logits_of
-from marwright.training.checkpoint import freeze_word_embeddings, load_classifier, set_dropout
+from marwright.training.checkpoint import load_classifier
 from marwright.training.dataset import Collator, TokenizedSplit, collator_for, tokenized_splits
-from marwright.training.distillation import DistillationTrainer
-from marwright.training.fitting import fit
+from marwright.training.fine_tuning import fine_tune, in_full_shape
 from marwright.training.importance import importance_of
 from marwright.training.layer_parts import layers_of
 from marwright.training.magnitude import WeightMask
 from marwright.training.results import write_results
-from marwright.training.structure import choose_kept, put_back, remove_all_but
+from marwright.training.structure import choose_kept, remove_all_but
 from marwright.workspace import DataFolder, ModelFolder
 
 
@@ -91,29 +89,12 @@ def prune(
             f"{cut:.1%} before fine-tuning"
         )
 
-    set_dropout(pruned, config.dropout)
-    if config.freeze_word_embeddings:
-        freeze_word_embeddings(pruned)
-    train = TokenizedSplit(splits["train"].rows, splits["train"].labels, np.load(teacher.logits("train")))
-    history = fit(
-        pruned,
-        train,
-        splits["validation"],
-        collator,
-        config,
-        what="pruned",
-        seed=seed,
-        work=work,
-        trainer_class=DistillationTrainer,
-        callbacks=callbacks,
-        temperature=config.temperature,
-        alpha=config.alpha,
+    history = fine_tune(
+        pruned, splits, teacher, collator, config, what="pruned", seed=seed, work=work, callbacks=callbacks
     )
     if not is_main():
         return
-    if kept is not None:
-        small, pruned = pruned, load_classifier(model.checkpoint, labels)
-        put_back(pruned, small, kept)
+    pruned = in_full_shape(pruned, kept, model.checkpoint, labels)
     about = {
         "pruning": {"kind": config.kind, "parameters_left": left, "of_parameters": parameters, **what},
         "unpruned": {split: before[split] for split in ("validation", "test")},

@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import transformers
 
 from marwright.checkpoints import load_tokenizer
@@ -19,14 +18,13 @@ from marwright.modules.pretrained import load_module
 from marwright.processes import is_main
 from marwright.progress import say
 from marwright.tokenization import pad_id
-from marwright.training.checkpoint import freeze_word_embeddings, load_classifier, set_dropout
-from marwright.training.dataset import TokenizedSplit, collator_for, tokenized_splits
-from marwright.training.distillation import DistillationTrainer
+from marwright.training.checkpoint import load_classifier
+from marwright.training.dataset import collator_for, tokenized_splits
 from marwright.training.fake_quantization import Roundings, rounding, static_roundings, token_roundings
-from marwright.training.fitting import fit
+from marwright.training.fine_tuning import fine_tune, in_full_shape
 from marwright.training.magnitude import WeightMask
 from marwright.training.results import write_results
-from marwright.training.structure import put_back, remove_all_but
+from marwright.training.structure import remove_all_but
 from marwright.workspace import DataFolder, ModelFolder
 
 
@@ -71,30 +69,21 @@ def tune(
 
     scheme, roundings = _scheme(config, export, tuned, model, splits["train"].rows, pad_id(tokenizer))
     say(f"  quantization-aware training with {scheme} scales of activations")
-    set_dropout(tuned, training.dropout)
-    if training.freeze_word_embeddings:
-        freeze_word_embeddings(tuned)
-    train = TokenizedSplit(splits["train"].rows, splits["train"].labels, np.load(teacher.logits("train")))
     with rounding(tuned, roundings, embeddings=config.embeddings == "int8"):
-        history = fit(
+        history = fine_tune(
             tuned,
-            train,
-            splits["validation"],
+            splits,
+            teacher,
             collator_for(tokenizer),
             training,
             what="tuned",
             seed=seed,
             work=work,
-            trainer_class=DistillationTrainer,
             callbacks=[mask] if mask.zeros else [],
-            temperature=training.temperature,
-            alpha=training.alpha,
         )
     if not is_main():
         return
-    if kept is not None:
-        small, tuned = tuned, load_classifier(model.checkpoint, labels)
-        put_back(tuned, small, kept)
+    tuned = in_full_shape(tuned, kept, model.checkpoint, labels)
     before = read_json(model.metrics)
     about: dict[str, Any] = {
         "quantization_aware": {"activations": scheme, **{split: before[split] for split in ("validation", "test")}}
