@@ -79,11 +79,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         model.root.mkdir(exist_ok=True)
         write_text(model.history, stable_json(HISTORY))
     write_text(run.exported.card, stable_json({"confidence": {"temperature": 1.0}}))
-    run.measured.root.mkdir()
     right = np.arange(60) % 5
     for split in ("validation", "test"):
         np.save(run.teacher.logits(split), logits(right, wrong=10))
-        np.save(run.measured.logits(split), logits(right, wrong=15))
+        np.save(run.exported.logits(split), logits(right, wrong=15))
     return run
 
 
@@ -107,7 +106,7 @@ def exploration(run: Run, rows: tuple[Row, ...], folder: Path) -> Exploration:
 
 def measured(run: Run, name: str, ms: float) -> Row:
     right = np.arange(60) % 5
-    test = split_figures(np.load(run.measured.logits("test")), np.load(run.teacher.logits("test")), right)
+    test = split_figures(np.load(run.exported.logits("test")), np.load(run.teacher.logits("test")), right)
     return Row(name, "as planted", None, test, test, Latency(ms, 2 * ms, 9 * ms, 12 * ms), 18_400_000, None, 0.8)
 
 

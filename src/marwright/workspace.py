@@ -136,13 +136,9 @@ class ExportedFolder:
 
 @dataclass(frozen=True)
 class MeasuredFolder:
-    """What the exported module alone answers, and the memory it needs."""
+    """The memory that the exported module needs."""
 
     root: Path
-
-    def logits(self, split: str) -> Path:
-        """Float32 logits of the exported module, one row per text of the split, in the split's order."""
-        return self.root / f"logits_{split}.npy"
 
     @property
     def memory(self) -> Path:

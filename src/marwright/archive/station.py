@@ -25,7 +25,7 @@ from marwright.errors import ArchiveError
 from marwright.files import read_json, replacing, stable_json
 from marwright.progress import say
 from marwright.resources import shipped
-from marwright.workspace import CPU_MODULES, Run
+from marwright.workspace import Run
 
 SERVING = ("torch", "torchserve", "tokenizers")
 """What a worker imports besides the standard library and the archive, whatever its runtime."""
@@ -75,7 +75,7 @@ def build_archive(
             stale.unlink()
     with replacing(file) as partial:
         try:
-            module = CPU_MODULES[read_json(run.exported.card)["runtime"]]
+            module = run.exported.cpu.name
             pack(contents, partial, name=name, version=config.version, handler=handler.name, module=module)
             if config.handler is None:
                 _prove(partial, read_json(run.exported.golden))
@@ -88,8 +88,9 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str, trained
     from marwright.archive.sbom import bill_of_materials
 
     contents = Contents()
-    runtime = read_json(run.exported.card)["runtime"]
-    cpu = run.exported.module(runtime)
+    exported = read_json(run.exported.card)
+    runtime = exported["runtime"]
+    cpu = run.exported.cpu
     contents.add(cpu.name, cpu)
     # The kernels for static int8 scales overflow on processors without VNNI instructions.
     needs_vnni = runtime == "torchscript" and read_json(run.compressed.plan)["cpu"].get("activations") == "static"
@@ -112,7 +113,7 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str, trained
         "threads": config.threads,
         "top_k": config.top_k,
         "min_confidence": config.min_confidence,
-        "temperature": read_json(run.exported.card)["confidence"]["temperature"],
+        "temperature": exported["confidence"]["temperature"],
         "max_instances": config.max_instances,
         "max_characters": config.max_characters,
         "modules": modules,

@@ -92,10 +92,10 @@ def examine(config: Config) -> Exploration:
     """Build a configuration up to its exported module and measure it alone: an exploration with one candidate."""
     run = Run(config.runs / config.name)
     build(config, "exported", lenders=run.candidates.existing(), brief=True)
-    from marwright.exploration.answers import measure_answers
+    from marwright.exploration.measured import measure_memory
 
     with locked(run.lock, f"{run.root}: a build is working on this run; wait for it to end."):
-        measure_answers(run)
+        measure_memory(run)
         return _judged(config, (Candidate(config.name, {}, config, run),), {}, run.findings)
 
 
@@ -117,9 +117,9 @@ def _build_and_measure(candidate: Candidate, lenders: list[Run], folder: Candida
     trace.unlink(missing_ok=True)
     try:
         build(candidate.config, "exported", run=candidate.run, lenders=lenders, brief=True)
-        from marwright.exploration.answers import measure_answers
+        from marwright.exploration.measured import measure_memory
 
-        measure_answers(candidate.run)
+        measure_memory(candidate.run)
     except MarwrightError as error:
         return " ".join(str(error).split())
     # Whatever goes wrong inside torch or transformers is this candidate's failure and not that of the others.
@@ -170,7 +170,7 @@ class _Teacher:
         temperature = read_json(run.exported.card)["confidence"]["temperature"]
         figures: dict[str, Any] = {
             split: split_figures(
-                np.load(run.measured.logits(split)), self.logits[split], self.labels[split], temperature
+                np.load(run.exported.logits(split)), self.logits[split], self.labels[split], temperature
             )
             for split in self.labels
         }

@@ -1,27 +1,22 @@
-"""What a run's exported module answers on validation and test, and the memory it takes: measured once, then kept."""
+"""The memory that a run's exported module takes: measured once, then kept. Its answers lie with the module."""
 
 from __future__ import annotations
 
 import shutil
 
-import numpy as np
 from datasets import load_from_disk
 from tokenizers import Tokenizer
 
 from marwright.exploration.memory import peak_memory_bytes
-from marwright.export import loading
 from marwright.files import move_folder_into_place, stable_json, write_text
 from marwright.freshness import digest_if_fresh, fingerprint, recorded_digest, write_stamp
-from marwright.logits import logits_of
-from marwright.threads import one_thread
 from marwright.tokenization import pad_id, token_ids
 from marwright.workspace import MeasuredFolder, Run
 
-REVISION = 1
-SPLITS = ("validation", "test")
+REVISION = 2
 
 
-def measure_answers(run: Run) -> bool:
+def measure_memory(run: Run) -> bool:
     """Fill a run's :class:`MeasuredFolder`, unless it is fresh.
 
     Args:
@@ -41,13 +36,6 @@ def measure_answers(run: Run) -> bool:
     partial.mkdir()
     output = MeasuredFolder(partial)
     filler = pad_id(Tokenizer.from_file(str(run.student.tokenizer)))
-    # On one thread, as in a worker; more of them would add floats in another order.
-    with one_thread():
-        module = loading.load(run.exported.cpu)
-        for split in SPLITS:
-            rows = token_rows(run, split)
-            np.save(output.logits(split), logits_of(module, rows, filler, f"{split} answers of the exported module"))
-    del module
     memory = peak_memory_bytes(run.exported.cpu, token_rows(run, "validation"), filler)
     write_text(output.memory, stable_json({"peak_bytes_above_baseline": memory}))
     move_folder_into_place(partial, run.measured.root)

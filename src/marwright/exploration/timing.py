@@ -15,7 +15,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from marwright.exploration.answers import token_rows
+from marwright.exploration.measured import token_rows
 from marwright.exploration.rows import Latency
 from marwright.export import loading
 from marwright.files import read_json, stable_json, write_text

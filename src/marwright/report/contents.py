@@ -107,7 +107,7 @@ def details_of(candidate: Candidate, exploration: Exploration) -> Details:
     splits = load_from_disk(str(run.data.splits))
     texts, right = list(splits["test"]["text"]), np.asarray(splits["test"]["label"])
     temperature = read_json(run.exported.card)["confidence"]["temperature"]
-    ours = probabilities_of(np.load(run.measured.logits("test")), temperature)
+    ours = probabilities_of(np.load(run.exported.logits("test")), temperature)
     theirs = probabilities_of(np.load(exploration.teacher.teacher.logits("test")))
     confusion = np.zeros((len(labels), len(labels)), dtype=np.int64)
     np.add.at(confusion, (right, ours.argmax(1)), 1)
