@@ -21,6 +21,7 @@ from marwright.modules.pretrained import HuggingFaceClassifier
 from marwright.tokenization import token_ids
 from marwright.workspace import SPLITS, Run
 
+Runtime = Literal["torchscript", "onnxruntime", "aotinductor"]
 LABELS = ["tea", "coffee", "Käse", "rice", "wool"]
 LONGEST = 32
 
@@ -52,7 +53,7 @@ def finish(
     run: Run,
     archive: Path,
     activations: Literal["dynamic", "static"] = "dynamic",
-    runtime: Literal["torchscript", "onnxruntime"] = "torchscript",
+    runtime: Runtime = "torchscript",
 ) -> None:
     """Run the stations that come after the student."""
     compression = CompressionConfig(activations=activations)
@@ -65,9 +66,9 @@ def finish(
     build_archive(ArchiveConfig(), run, name="goods", file=archive)
 
 
-def packed(root: Path, runtime: Literal["torchscript", "onnxruntime"] = "torchscript") -> Path:
+def packed(root: Path, activations: Literal["dynamic", "static"] = "dynamic", runtime: Runtime = "torchscript") -> Path:
     """A whole archive of random weights."""
     torch.manual_seed(0)
     run = trained(root / "run")
-    finish(run, root / "goods.mar", runtime=runtime)
+    finish(run, root / "goods.mar", activations, runtime)
     return root / "goods.mar"

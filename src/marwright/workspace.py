@@ -10,7 +10,7 @@ from pathlib import Path
 
 SPLITS = ("train", "validation", "test")
 # The CPU's module by the runtime that computes it; TorchServe's tools go by these endings.
-CPU_MODULES = {"torchscript": "model.pt", "onnxruntime": "model.onnx"}
+CPU_MODULES = {"torchscript": "model.pt", "onnxruntime": "model.onnx", "aotinductor": "model.pt2"}
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ class Runtime:
 RUNTIMES = {
     "torchscript": Runtime(layout.TORCHSCRIPT),
     "onnxruntime": Runtime("onnx_runtime", ("onnxruntime",)),
+    "aotinductor": Runtime("aotinductor_runtime"),
 }
 
 
@@ -92,10 +93,8 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str, trained
     runtime = exported["runtime"]
     cpu = run.exported.cpu
     contents.add(cpu.name, cpu)
-    # The kernels for static int8 scales overflow on processors without VNNI instructions.
-    needs_vnni = runtime == "torchscript" and read_json(run.compressed.plan)["cpu"].get("activations") == "static"
     modules: dict[str, Any] = {
-        "cpu": {"file": cpu.name, "runtime": RUNTIMES[runtime].handler_module, "needs_vnni": needs_vnni}
+        "cpu": {"file": cpu.name, "runtime": RUNTIMES[runtime].handler_module, **exported["needs"]}
     }
     on_gpu = run.exported.gpu.is_file()
     if on_gpu:

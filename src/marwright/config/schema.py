@@ -53,7 +53,7 @@ class CompressionConfig(Section):
 class ExportConfig(Section):
     """How the module becomes TorchScript, and how exactly it must answer as before."""
 
-    runtime: Literal["torchscript", "onnxruntime"] = Field(
+    runtime: Literal["torchscript", "onnxruntime", "aotinductor"] = Field(
         default="torchscript", description="what computes the CPU's module in the worker"
     )
     method: Literal["script", "trace"] = Field(default="script", description="script marwright's own encoder, or trace")
@@ -163,6 +163,21 @@ class Config(Section):
                 raise ValueError(
                     f"{setting} is about marwright's own module, which export.runtime: onnxruntime does not use. "
                     "Write `runtime: torchscript`, or leave it out"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _compiled_int8_has_fixed_scales_and_one_thread(self) -> Self:
+        if self.export.runtime == "aotinductor":
+            asked = {
+                "compression.activations: dynamic": self.compression.activations == "dynamic",
+                "compression.max_drop": self.compression.max_drop is not None,
+                "archive.threads above 1": self.archive.threads > 1,
+            }
+            for setting in (setting for setting, given in asked.items() if given):
+                raise ValueError(
+                    f"{setting} is not for export.runtime: aotinductor, whose int8 has fixed scales and which computes "
+                    "on one thread. Write `runtime: torchscript`, or leave it out"
                 )
         return self
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -24,6 +24,8 @@ class Source:
     method: Literal["script", "trace"]
     example: tuple[Tensor, Tensor]
     """Ids and attention mask, (batch, length) int64 each."""
+    max_length: int
+    """Tokens of the longest text."""
     calibration: Sequence[tuple[Tensor, Tensor]]
     """The same of train rows, one text each and all of one length: they show what values activations take."""
 
@@ -42,6 +44,8 @@ class Exported:
     """The class it was made from."""
     method: str
     """How it was made."""
+    needs: Mapping[str, Any] = field(default_factory=dict)
+    """What the runtime must find on the machine that serves it, as its ``load`` in the handler reads it."""
 
 
 Exporter = Callable[[Source, Path], Exported]

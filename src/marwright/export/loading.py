@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from marwright.export import onnx_module, torchscript
+from marwright.export import aotinductor_module, onnx_module, torchscript
 from marwright.logits import Module
 
-LOADERS: dict[str, Callable[[Path], Module]] = {".pt": torchscript.load, ".onnx": onnx_module.load}
+LOADERS: dict[str, Callable[[Path], Module]] = {
+    ".pt": torchscript.load,
+    ".onnx": onnx_module.load,
+    ".pt2": aotinductor_module.load,
+}
 
 
 def load(file: Path) -> Module:

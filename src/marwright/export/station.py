@@ -14,6 +14,7 @@ from torch import Tensor
 from marwright.confidence import probabilities_of
 from marwright.config import ExportConfig
 from marwright.export import measuring, torchscript
+from marwright.export.aotinductor_module import export_aotinductor
 from marwright.export.calibrating import calibrate, in_words
 from marwright.export.exporting import Exporter, Source
 from marwright.export.onnx_module import export_onnx
@@ -33,8 +34,12 @@ from marwright.workspace import CompressedFolder, DataFolder, ExportedFolder, Mo
 GOLDEN_REQUESTS = 32
 CALIBRATION_ROWS = 256
 GPU_TOKEN_BUDGET = 1 << 16
-METHODS = {"script": "scripted", "trace": "traced", "onnx": "for ONNX Runtime"}
-EXPORTERS: dict[str, Exporter] = {"torchscript": export_torchscript, "onnxruntime": export_onnx}
+METHODS = {"script": "scripted", "trace": "traced", "onnx": "for ONNX Runtime", "compile": "compiled"}
+EXPORTERS: dict[str, Exporter] = {
+    "torchscript": export_torchscript,
+    "onnxruntime": export_onnx,
+    "aotinductor": export_aotinductor,
+}
 
 
 # The number of threads decides in which order floats are added, and with it the last digits of what is recorded.
@@ -71,7 +76,7 @@ def export(
     example = padded(table[5], filler)
     precision = read_json(compressed.plan)["cpu"]["precision"]
     source = Source(
-        student.checkpoint, compressed.cpu, precision, config.method, example, _calibration(data, tokenizer)
+        student.checkpoint, compressed.cpu, precision, config.method, example, max_length, _calibration(data, tokenizer)
     )
     made = EXPORTERS[config.runtime](source, folder.module(config.runtime))
     reference = HuggingFaceClassifier(student.checkpoint)
@@ -91,6 +96,7 @@ def export(
         "runtime": config.runtime,
         "module": made.module,
         "method": made.method,
+        "needs": dict(made.needs),
         "parity": {
             "tolerance": config.tolerance,
             "before": _shapes(before),

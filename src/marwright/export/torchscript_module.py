@@ -30,6 +30,8 @@ def export_torchscript(source: Source, file: Path) -> Exported:
         eager,
         module=type(eager).__name__,
         method="script" if script else "trace",
+        # Without these instructions the kernels for fixed scales overflow.
+        needs={"needs_vnni": isinstance(eager, StaticInt8Bert)},
     )
 
 

@@ -55,7 +55,7 @@ class Places(NamedTuple):
     tokens: Tensor
     """(batch * length,) the token at each place; padding shows the token before it."""
     mask: Tensor
-    """(batch, 1, 1, length) float32, minus infinity at padding."""
+    """(batch, length) float32, minus infinity at padding."""
 
 
 class SymbolicBert(nn.Module):
@@ -117,10 +117,11 @@ def places_of(attention_mask: Tensor) -> Places:
     flat = attention_mask.reshape(-1)
     real = flat.nonzero()[:, 0]
     # What the mask promises and a graph cannot know.
-    torch._check(real.size(0) >= batch)
-    torch._check(real.size(0) <= batch * length)
-    mask = torch.zeros(batch, 1, 1, length).masked_fill((attention_mask == 0).view(batch, 1, 1, length), -torch.inf)
-    return Places(real, (flat.cumsum(0) - 1).clamp(min=0), mask)
+    torch._check(real.size(0) >= batch)  # type: ignore[no-untyped-call]
+    torch._check(real.size(0) <= batch * length)  # type: ignore[no-untyped-call]
+    # Scattered, so that it is computed once: what is made point by point would be made again in every layer.
+    mask = torch.full((batch * length,), -torch.inf).index_put((real,), torch.zeros(()))
+    return Places(real, (flat.cumsum(0) - 1).clamp(min=0), mask.view(batch, length))
 
 
 def attend(projected: Tensor, places: Places, heads: int, scale: float) -> Tensor:
@@ -135,11 +136,15 @@ def attend(projected: Tensor, places: Places, heads: int, scale: float) -> Tenso
     Returns:
         (tokens, heads * size) float32.
     """
-    batch, _, _, length = places.mask.shape
+    batch, length = places.mask.shape
     split = projected[places.tokens].view(batch, length, 3, heads, -1).permute(2, 0, 3, 1, 4)
-    scores = torch.matmul(split[0], split[1].transpose(2, 3)).float() * scale + places.mask
-    weights = torch.softmax(scores, 3).to(projected.dtype)
-    context = torch.matmul(weights, split[2]).float().transpose(1, 2)
+    query, key, value = split.reshape(3, batch * heads, length, -1).unbind()
+    scores = torch.bmm(query, key.transpose(1, 2)).view(batch, heads, length, length).float()
+    scores = scores * scale + places.mask.view(batch, 1, 1, length)
+    # In place of the usual subtraction of the maximum; no score of a trained encoder comes near these bounds.
+    weights = scores.clamp(-80.0, 80.0).exp().to(projected.dtype).view(batch * heads, length, length)
+    context = torch.bmm(weights, value).float() / weights.float().sum(2, keepdim=True)
+    context = context.view(batch, heads, length, -1).transpose(1, 2)
     return context.reshape(batch * length, -1)[places.real]
 
 
@@ -156,12 +161,12 @@ def attend_from_first(queries: Tensor, keys_values: Tensor, places: Places, head
     Returns:
         (texts, heads * size) float32.
     """
-    batch, _, _, length = places.mask.shape
+    batch, length = places.mask.shape
     split = keys_values[places.tokens].view(batch, length, 2, heads, -1).permute(2, 0, 3, 1, 4)
-    query = queries.view(batch, 1, heads, -1).transpose(1, 2)
-    scores = torch.matmul(query, split[0].transpose(2, 3)).float() * scale + places.mask
-    weights = torch.softmax(scores, 3).to(keys_values.dtype)
-    return torch.matmul(weights, split[1]).float().reshape(batch, -1)
+    key, value = split.reshape(2, batch * heads, length, -1).unbind()
+    scores = torch.bmm(queries.view(batch * heads, 1, -1), key.transpose(1, 2)).view(batch, heads, 1, length).float()
+    weights = torch.softmax(scores * scale + places.mask.view(batch, 1, 1, length), 3).to(keys_values.dtype)
+    return torch.bmm(weights.view(batch * heads, 1, length), value).float().view(batch, -1)
 
 
 class FloatLayer(nn.Module):

@@ -6,6 +6,7 @@ machine's processor it writes one.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import cast
 
 import torch
@@ -20,12 +21,6 @@ from marwright.modules.static_bert import (
 )
 from marwright.modules.static_linear import StaticInt8Linear
 from marwright.modules.symbolic_bert import SymbolicBert
-
-
-@torch.library.register_fake("onednn::qlinear_prepack")
-def _packed_shape(weight: Tensor, shape: list[int] | None) -> Tensor:
-    """What `torch.export` must know about packed weights: oneDNN calls their shape (in, out)."""
-    return weight.new_empty([weight.size(1), weight.size(0)])
 
 
 class FusedInt8Linear(nn.Module):
@@ -73,27 +68,7 @@ class FusedInt8Linear(nn.Module):
 
     def add_product(self, states: Tensor, quantized: Tensor) -> Tensor:
         """Return (tokens, out) float32 plus the product with (tokens, in) uint8; the states may be overwritten."""
-        output: Tensor = torch.ops.onednn.qlinear_pointwise(
-            quantized,
-            self.input_scale,
-            self.input_zero_point,
-            torch.ops.onednn.qlinear_prepack(self.rows, None),
-            self.scales,
-            self.zero_points,
-            states,
-            self.bias,
-            1.0,
-            0,
-            torch.float32,
-            1.0,
-            0,
-            "sum",
-            1.0,
-            "none",
-            [],
-            "",
-        )
-        return output
+        return states + self.product(quantized, torch.float32)
 
 
 class Bytes(nn.Module):
@@ -104,8 +79,8 @@ class Bytes(nn.Module):
 
     def __init__(self, channels: ChannelRange) -> None:
         super().__init__()
-        self.register_buffer("factor", channels.factor)
-        self.register_buffer("byte_offset", channels.byte_offset)
+        self.register_buffer("factor", cast(Tensor, channels.factor))
+        self.register_buffer("byte_offset", cast(Tensor, channels.byte_offset))
 
     def forward(self, states: Tensor) -> Tensor:
         """Return (tokens, channels) uint8."""
@@ -145,7 +120,7 @@ class Int8Layer(nn.Module):
 
     def queries_keys_values(self, states: Tensor) -> Tensor:
         """See :class:`marwright.modules.symbolic_bert.Layer`."""
-        return self.query_key_value.product(self.input_bytes(states), torch.bfloat16)
+        return self.query_key_value.product(self.input_bytes(states), torch.float32).to(torch.bfloat16)
 
     def output(self, states: Tensor, context: Tensor) -> Tensor:
         """See :class:`marwright.modules.symbolic_bert.Layer`."""
@@ -168,11 +143,11 @@ class Int8LastLayer(nn.Module):
 
     def queries(self, firsts: Tensor) -> Tensor:
         """See :class:`marwright.modules.symbolic_bert.LastLayer`."""
-        return self.query.product(self.input_bytes(firsts), torch.bfloat16)
+        return self.query.product(self.input_bytes(firsts), torch.float32).to(torch.bfloat16)
 
     def keys_values(self, states: Tensor) -> Tensor:
         """See :class:`marwright.modules.symbolic_bert.LastLayer`."""
-        return self.key_value.product(self.input_bytes(states), torch.bfloat16)
+        return self.key_value.product(self.input_bytes(states), torch.float32).to(torch.bfloat16)
 
     def output(self, states: Tensor, context: Tensor) -> Tensor:
         """See :class:`marwright.modules.symbolic_bert.LastLayer`."""
@@ -197,6 +172,7 @@ class Int8Head(nn.Module):
 
 def symbolic_int8(module: StaticInt8Bert) -> SymbolicBert:
     """The same classifier on the same weights, for `torch.export`."""
+    _tell_the_shape_of_packed_weights()
     layers = [Int8Layer(cast(StaticLayer, layer)) for layer in module.layers]
     return SymbolicBert(
         (module.word_embeddings, module.position_embeddings, module.embedding_norm),
@@ -210,3 +186,13 @@ def symbolic_int8(module: StaticInt8Bert) -> SymbolicBert:
 def _cut(shifted: Tensor) -> Tensor:
     """Cut float32 values to whole numbers from 0 to 255."""
     return shifted.clamp(0.0, 255.0).to(torch.uint8)
+
+
+@cache
+def _tell_the_shape_of_packed_weights() -> None:
+    """`torch.export` runs without numbers and must be told shapes; what oneDNN packs has the shape (in, out)."""
+
+    def packed(weight: Tensor, shape: list[int] | None) -> Tensor:
+        return weight.new_empty([weight.size(1), weight.size(0)])
+
+    torch.library.register_fake("onednn::qlinear_prepack", packed)

@@ -1,0 +1,177 @@
+"""Exports the student as machine code, by `torch.export` and AOTInductor. Experimental, as AOTInductor is itself."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from marwright.errors import ExportError
+from marwright.export.exporting import Exported, Source
+from marwright.files import replacing
+from marwright.logits import Module
+from marwright.modules.packed_bert import PackedBert
+from marwright.modules.pretrained import load_module
+from marwright.modules.static_bert import StaticInt8Bert, compressed_module
+from marwright.modules.symbolic_bert import symbolic_float
+from marwright.modules.symbolic_int8 import FusedInt8Linear, symbolic_int8
+from marwright.progress import say
+
+MOST_TEXTS = 1 << 16
+TYPICAL_TOKENS = 256
+
+
+def export_aotinductor(source: Source, file: Path) -> Exported:
+    """Compile a package for any batch and any length.
+
+    Raises:
+        ExportError: there is no C++ compiler, the weights are in a precision that cannot be compiled, or
+            `torch.export` cannot capture the model.
+    """
+    from safetensors.torch import load_file
+
+    if not any(shutil.which(name) for name in (os.environ.get("CXX"), "g++", "clang++") if name):
+        raise ExportError(
+            "export.runtime: aotinductor needs a C++ compiler on the machine of the build: apt install g++"
+        )
+    module = load_module(source.checkpoint, "script")
+    float_module = symbolic_float(module) if isinstance(module, PackedBert) else load_module(source.checkpoint, "trace")
+    with tempfile.TemporaryDirectory(prefix="marwright-") as folder:
+        full = Path(folder) / "float.pt2"
+        say("  compiling for float32, to compare (half a minute)")
+        compile_package(float_module, source.example, source.max_length, full)
+        unquantized = load(full)
+    if source.precision == "fp32":
+        made: nn.Module = float_module
+    else:
+        compressed = compressed_module(module, load_file(source.weights), torch.float32)
+        if not isinstance(compressed, StaticInt8Bert):
+            raise ExportError(
+                "export.runtime: aotinductor computes int8 with fixed scales only, for BERT, RoBERTa and DistilBERT. "
+                "Set compression.activations: static, or compression.cpu: fp32."
+            )
+        made = symbolic_int8(compressed)
+    say("  compiling (about a minute)")
+    with replacing(file) as partial:
+        compile_package(made, source.example, source.max_length, partial)
+    return Exported(
+        unquantized,
+        load(file),
+        None,
+        module=type(made).__name__,
+        method="compile",
+        needs={
+            "needs_torch": torch.__version__.partition("+")[0],
+            "needs_avx512": _has_avx512(),
+            "needs_vnni": source.precision == "int8",
+        },
+    )
+
+
+def compile_package(module: nn.Module, example: tuple[Tensor, Tensor], max_length: int, file: Path) -> None:
+    """Capture a module for any batch and length, and compile it for one thread of a processor like this one.
+
+    Args:
+        module: in evaluation mode.
+        example: ids and attention mask, (batch, length) int64 each; more than one text and token.
+        max_length: tokens of the longest text.
+        file: where the package goes.
+
+    Raises:
+        ExportError: the module cannot be captured.
+    """
+    from torch._inductor import aoti_compile_and_package
+    from torch.fx.experimental import _config as symbols
+
+    sizes = {
+        0: torch.export.Dim("batch", min=1, max=MOST_TEXTS),
+        1: torch.export.Dim("length", min=2, max=max(max_length, example[0].size(1))),
+    }
+    # Sizes from the example must not become conditions: a graph captured with many texts must take one.
+    with torch.no_grad(), _quiet(), symbols.patch(backed_size_oblivious=True):
+        try:
+            captured = torch.export.export(module, example, dynamic_shapes=(sizes, sizes))
+        except Exception as error:  # torch.export has dozens of its own
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            raise ExportError(f"torch.export cannot capture {type(module).__name__}: {reason}") from error
+        # The file's name becomes part of the package.
+        with tempfile.TemporaryDirectory(prefix="marwright-") as folder:
+            package = aoti_compile_and_package(
+                captured, package_path=str(Path(folder) / "model.pt2"), inductor_configs=_settings(module)
+            )
+            shutil.copyfile(package, file)
+
+
+def load(file: Path) -> Module:
+    """Read a package, called with tensors of any batch and length."""
+    with _quiet():
+        compiled = torch._inductor.aoti_load_package(str(file))
+
+    def logits(ids: Tensor, mask: Tensor) -> Tensor:
+        if ids.size(1) == 1:
+            ids, mask = functional.pad(ids, [0, 1]), functional.pad(mask, [0, 1])
+        answer: Tensor = compiled(ids, mask)
+        return answer
+
+    return logits
+
+
+def _settings(module: nn.Module) -> dict[str, Any]:
+    """What Inductor is told."""
+    settings: dict[str, Any] = {
+        # Weights become constants, packed as the kernels want them.
+        "freezing": True,
+        # Any processor with these instructions, not only this very one.
+        "cpp.march": _march(),
+        "cpp.threads": 1,
+    }
+    if any(isinstance(child, FusedInt8Linear) for child in module.modules()):
+        # Inductor's own kernels for the products: oneDNN makes and keeps one for every number of tokens, and costs more
+        # to call. With one choice for each product nothing is timed, so two builds choose alike.
+        settings |= {
+            "max_autotune": True,
+            "max_autotune_gemm_backends": "CPP,ATEN",
+            "test_configs.autotune_choice_name_regex": "CppMicro|bmm",
+            # The number of real tokens is known when a batch comes; kernels are laid out for about so many.
+            "unbacked_symint_fallback": TYPICAL_TOKENS,
+        }
+    return settings
+
+
+def _march() -> str | None:
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return None
+    return "x86-64-v4" if _has_avx512() else "x86-64-v3"
+
+
+def _has_avx512() -> bool:
+    return bool(torch.cpu._is_avx512_supported())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Inductor's tables of what it timed and the warnings of operators that are leaving PyTorch."""
+    from torch._inductor import select_algorithm
+
+    logger = logging.getLogger("torch._inductor")
+    level, tables = logger.level, select_algorithm.PRINT_AUTOTUNE
+    logger.setLevel(logging.ERROR)
+    select_algorithm.PRINT_AUTOTUNE = False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+        select_algorithm.PRINT_AUTOTUNE = tables
