@@ -27,7 +27,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import numpy as np
 import torch
 
-from compare.engines import CALIBRATION_TEXTS, Array, Engine, marwright_engine, onnx_engines, openvino_engines
+from compare.engines import CALIBRATION_TEXTS, Array, Engine, marwright_engines, onnx_engines, openvino_engines
 from compare.figures import Figure, as_json
 from compare.machine import command, described, machine, versions
 from compare.products import Products
@@ -104,8 +104,8 @@ def bench(run: Run, file: Path | None, rounds: int, output: Path) -> None:
     try:
         say("making the modules")
         rows_to_calibrate = [(each.ids, each.mask) for each in calibration]
-        own, encoder = marwright_engine(run.teacher.checkpoint, folder, rows_to_calibrate)
-        engines = [own, *onnx_engines(run.teacher.checkpoint, folder)]
+        own, encoder = marwright_engines(run.teacher.checkpoint, folder, rows_to_calibrate)
+        engines = [*own, *onnx_engines(run.teacher.checkpoint, folder)]
         engines += openvino_engines(folder / "float.onnx", rows_to_calibrate)
         agreement = _agreement(engines, [batch("", [row]) for row in rows[:COMPARED_TEXTS]])
         products = {shape.name: Products(encoder, shape.mask) for shape in shapes}
@@ -192,7 +192,7 @@ def _write(
         cells = [f"**{engine.name}**" if engine.own else engine.name]
         for shape in shapes:
             median, base = times[shape.name][engine.name].median, times[shape.name][own].median
-            cells.append(f"{median:.2f}" if engine.own else f"{median:.2f} ({median / base:.2f}×)")
+            cells.append(f"{median:.2f}" if engine.name == own else f"{median:.2f} ({median / base:.2f}×)")
         lines.append([*cells, f"{agreement[engine.name]:.1%}"])
     limits = [["", *(shape.name for shape in shapes)], ["---", *["---:"] * len(shapes)]]
     shares = {shape.name: times[shape.name]["products"].median / times[shape.name][own].median for shape in shapes}
@@ -206,8 +206,8 @@ def _write(
     longest = mixed.ids.shape[1]
     paragraphs = [
         f"The teacher of `{run.root.name}`, the same weights in every runtime, one thread each; medians of {rounds} "
-        f"calls, the runtimes in turn. In brackets: times as long as marwright's module. The 16 titles are of {origin} "
-        f"and have {mixed.tokens} tokens; padded to the longest, as the other runtimes need them, they take "
+        f"calls, the runtimes in turn. In brackets: times as long as marwright's TorchScript module. The 16 titles are "
+        f"of {origin} and have {mixed.tokens} tokens; padded to the longest, as the other runtimes need them, they take "
         f"16 × {longest} = {16 * longest} places. The last column is the share of {COMPARED_TEXTS} texts.",
         described(about, installed),
         f"```bash\n{call}\n```",

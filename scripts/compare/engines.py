@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
 from marwright.export.onnx_files import INPUTS, export_float, fuse, quantize
 from marwright.modules.packed_bert import EncoderShape
 from marwright.progress import say
+from marwright.resources import shipped
+
+if TYPE_CHECKING:
+    import torch
 
 Array = npt.NDArray[Any]
 Call = Callable[[Array, Array], Array]
@@ -28,33 +34,46 @@ class Engine:
     own: bool = False
 
 
-def marwright_engine(
+def marwright_engines(
     checkpoint: Path, folder: Path, calibration: Sequence[tuple[Array, Array]]
-) -> tuple[Engine, EncoderShape]:
-    """marwright's TorchScript module as its build makes it, loaded from its file; and its encoder's numbers."""
+) -> tuple[list[Engine], EncoderShape]:
+    """marwright's module as its build makes it, loaded from its file, for each of its own runtimes; and its numbers."""
     import torch
 
-    from marwright.export.torchscript import load, save, to_torchscript
+    from marwright.export import aotinductor_module, torchscript
     from marwright.modules.calibration import static_tensors
     from marwright.modules.packed_bert import PackedBert
     from marwright.modules.pretrained import load_module
     from marwright.modules.static_bert import assemble
+    from marwright.modules.symbolic_int8 import symbolic_int8
 
     module = load_module(checkpoint, "script")
     assert isinstance(module, PackedBert)
     rows = [ids[0].tolist() for ids, _ in calibration]
     tensors, _ = static_tensors(module, rows, filler=0, precise_embeddings=False)
     example = (torch.ones((2, 8), dtype=torch.int64), torch.ones((2, 8), dtype=torch.int64))
-    file = folder / "marwright.pt"
-    save(to_torchscript(assemble(module.shape, tensors), example, script=True), file)
-    compiled = load(file)
+    assembled = assemble(module.shape, tensors)
+    scripted, compiled = folder / "marwright.pt", folder / "marwright.pt2"
+    torchscript.save(torchscript.to_torchscript(assembled, example, script=True), scripted)
+    aotinductor_module.compile_package(symbolic_int8(assembled), example, module.shape.positions, compiled)
+    sys.path.append(str(shipped("handlers")))
+    runtime = importlib.import_module("aotinductor_runtime").AotInductorRuntime(aotinductor_module.load(compiled))
+    engines = [
+        _own("marwright, int8", torchscript.load(scripted)),
+        _own("marwright, int8, AOTInductor", runtime.logits),
+    ]
+    return engines, module.shape
+
+
+def _own(name: str, logits: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Engine:
+    import torch
 
     def call(ids: Array, mask: Array) -> Array:
         with torch.inference_mode():
-            found: Array = compiled(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()
+            found: Array = logits(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()
             return found
 
-    return Engine("marwright, int8", call, own=True), module.shape
+    return Engine(name, call, own=True)
 
 
 def onnx_engines(checkpoint: Path, folder: Path) -> list[Engine]:

@@ -99,7 +99,7 @@ def compile_package(module: nn.Module, example: tuple[Tensor, Tensor], max_lengt
         1: torch.export.Dim("length", min=2, max=max(max_length, example[0].size(1))),
     }
     # Sizes from the example must not become conditions: a graph captured with many texts must take one.
-    with torch.no_grad(), _quiet(), symbols.patch(backed_size_oblivious=True):
+    with torch.no_grad(), _quiet(), symbols.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
         try:
             captured = torch.export.export(module, example, dynamic_shapes=(sizes, sizes))
         except Exception as error:  # torch.export has dozens of its own
