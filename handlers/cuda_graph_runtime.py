@@ -27,12 +27,18 @@ class CudaGraphRuntime:
     """A module, and the buckets that can be replayed."""
 
     def __init__(
-        self, module: torch.nn.Module, device: torch.device, staging: Staging, replays: dict[Bucket, Replay]
+        self,
+        module: torch.nn.Module,
+        device: torch.device,
+        staging: Staging,
+        replays: dict[Bucket, Replay],
+        graph_bytes: int,
     ) -> None:
         self.module = module
         self.device = device
         self.staging = staging
         self.replays = replays
+        self.graph_bytes = graph_bytes
         self.buckets = Buckets(list(replays))
 
     def logits(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -147,12 +153,7 @@ def load(file: Path, settings: dict[str, Any], device: torch.device) -> CudaGrap
     buckets = [(texts, length) for texts, length in settings["buckets"]]
     staging = Staging(buckets, device)
     recorder = Recorder(module, device, settings["graph_megabytes"] << 20)
-    runtime = CudaGraphRuntime(module, device, staging, record_all(recorder.record, staging, buckets))
-    logger.info(
-        "CUDA graphs: %d of %d buckets recorded, in %.0f MB of at most %d",
-        len(runtime.replays),
-        len(buckets),
-        recorder.used_bytes() / (1 << 20),
-        settings["graph_megabytes"],
-    )
-    return runtime
+    replays = record_all(recorder.record, staging, buckets)
+    used, most = recorder.used_bytes(), settings["graph_megabytes"]
+    logger.info("CUDA graphs: %d of %d recorded, in %d of %d MB", len(replays), len(buckets), used >> 20, most)
+    return CudaGraphRuntime(module, device, staging, replays, used)

@@ -108,7 +108,7 @@ def runtime_of(module: PaddedBert, buckets: list[Bucket], replayed: list[Bucket]
         return replay
 
     staging = Staging(buckets, CPU)
-    return CudaGraphRuntime(module, CPU, staging, record_all(record, staging, buckets))
+    return CudaGraphRuntime(module, CPU, staging, record_all(record, staging, buckets), 0)
 
 
 @torch.inference_mode()
