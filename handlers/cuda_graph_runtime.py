@@ -82,14 +82,16 @@ class Recorder:
             RuntimeError: the device has no memory left, or the module does what cannot be recorded.
         """
         self._stream.wait_stream(torch.cuda.current_stream())
-        # The outer block gives the stream back where recording fails; PyTorch's own then does not.
+        # This block gives the stream back where recording fails; PyTorch's own then does not.
         with torch.cuda.stream(self._stream):
-            if self._needed(batch) > self.most_bytes:
-                return None
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
-                logits = self.module(batch[0], batch[1])
+            replay = self._recorded(batch) if self._needed(batch) <= self.most_bytes else None
         torch.cuda.current_stream().wait_stream(self._stream)
+        return replay
+
+    def _recorded(self, batch: torch.Tensor) -> Replay:
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+            logits = self.module(batch[0], batch[1])
 
         def replay() -> torch.Tensor:
             graph.replay()

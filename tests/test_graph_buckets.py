@@ -174,5 +174,5 @@ def test_an_archive_carries_its_buckets(tiny_archive: Path) -> None:
     assert module["file"] == "model_gpu.pt"
     assert module["graph_megabytes"] == 512
     assert [1, 16] in module["buckets"]
-    assert {texts for texts, _ in module["buckets"]} == {1, 2, 4, 8, 16}
+    assert {texts for texts, _ in module["buckets"]} == {1, 2, 4, 8, 16, 32}
     assert max(length for _, length in module["buckets"]) <= 32

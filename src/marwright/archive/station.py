@@ -135,12 +135,12 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str, trained
 def _on_gpus(config: ArchiveConfig, run: Run, exported: dict[str, Any]) -> dict[str, Any]:
     """What the handler is told of the module for GPUs."""
     module = {"file": layout.GPU_MODULE, "runtime": layout.TORCHSCRIPT, "precision": exported["precision"]}
-    serving = config.gpu or GpuServingConfig(batch_size=config.batch_size)
+    serving = config.gpu or GpuServingConfig()
     longest = exported["recordable_tokens"]
     if not longest or not serving.graph_megabytes:
         return module
     lengths = {int(length): count for length, count in read_json(run.exported.token_lengths).items()}
-    buckets = graph_buckets(lengths, serving.batch_size, longest)
+    buckets = graph_buckets(lengths, max(serving.batch_size, config.batch_size), longest)
     return module | {
         "runtime": layout.CUDA_GRAPHS,
         "buckets": buckets,
