@@ -1,7 +1,7 @@
 """Runs a TorchScript module on a GPU by replaying CUDA graphs that were recorded when it was loaded.
 
-A small batch costs a GPU less than it costs Python and TorchScript to start its hundred kernels; a graph starts them
-all at once. One is recorded for each bucket, a shape of batch in the archive's settings. Other batches, and those whose
+A GPU is done with a small batch's kernels sooner than Python and TorchScript start them; a graph starts them all at
+once. One is recorded for each bucket, a shape of batch in the archive's settings. Other batches, and those whose
 graph would need more memory than it may, run kernel by kernel.
 """
 
