@@ -86,7 +86,8 @@ class Recorder:
         with torch.cuda.stream(self._stream):
             replay = self._recorded(batch) if self._needed(batch) <= self.most_bytes else None
         torch.cuda.current_stream().wait_stream(self._stream)
-        return replay
+        # Beside larger ones it may take more than it needs by itself; given up here, its memory serves the next one.
+        return replay if self.used_bytes() <= self.most_bytes else None
 
     def _recorded(self, batch: torch.Tensor) -> Replay:
         graph = torch.cuda.CUDAGraph()

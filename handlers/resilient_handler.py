@@ -172,8 +172,14 @@ class ResilientHandler(BaseHandler):
 
     def _free_cached_memory(self) -> None:
         """Give back what the GPU's allocator keeps; call it where no error is handled, or its stack keeps tensors."""
-        if self.device.type == "cuda":
+        if self.device.type != "cuda":
+            return
+        try:
+            torch.cuda.synchronize(self.device)
             torch.cuda.empty_cache()
+        except RuntimeError as error:
+            # Some errors of a GPU last as long as the process. TorchServe starts another worker in its place.
+            raise SystemExit(f"{self.device} answers nothing any more: {error}") from None
 
     def _respond(self, request: Request | BadRequest, answers: Iterator[Any], context: Any, index: int) -> bytes:
         context.set_response_content_type(index, "application/json")

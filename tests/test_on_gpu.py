@@ -99,7 +99,9 @@ def test_the_same_archive_answers_on_both_devices(tiny_archive: Path, folder: Pa
         assert own == pytest.approx(other, abs=0.05)
 
 
-def test_a_worker_survives_a_gpu_without_memory(tiny_archive: Path, folder: Path) -> None:
+def test_a_worker_survives_a_gpu_without_memory(
+    tiny_archive: Path, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     archived = loaded(tiny_archive, folder, 0)
     many = TEXTS * 2000
     archived.handler.settings["max_instances"] = len(many)
@@ -111,6 +113,7 @@ def test_a_worker_survives_a_gpu_without_memory(tiny_archive: Path, folder: Path
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0, GPU)
     assert len(crowded) == len(many)
+    assert "OutOfMemoryError while answering 10000 texts" in caplog.text
     assert all("code" not in one or one["type"] == "OutOfMemory" for one in crowded)
     assert all("code" not in one for one in answers(archived, TEXTS))
 

@@ -89,6 +89,19 @@ def test_another_failure_is_no_lack_of_memory(archived: Archived) -> None:
     assert [one["type"] for one in answers(archived)] == ["PredictionFailed"] * len(TEXTS)
 
 
+def test_a_worker_whose_gpu_is_lost_to_it_ends_so_that_another_can_start(
+    archived: Archived, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    archived.handler.runtime = Scarce(archived.handler.runtime, 0)
+    archived.handler.device = torch.device("cuda", 0)
+    monkeypatch.setattr(torch.cuda, "synchronize", lost)
+    with pytest.raises(SystemExit, match="cuda:0 answers nothing any more: CUDA error"):
+        archived.answer(TEXTS)
+
+
 def test_warm_up_goes_on_with_the_batches_that_fit(archived: Archived, caplog: pytest.LogCaptureFixture) -> None:
     scarce = Scarce(archived.handler.runtime, 4)
     archived.handler.runtime = scarce
