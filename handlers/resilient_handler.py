@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from ts.torch_handler.base_handler import BaseHandler
 
+from prediction_failure import PredictionFailure, failure_after
 from request_parsing import BadRequest, Request, parse_request
 
 logger = logging.getLogger(__name__)
@@ -89,12 +90,30 @@ class ResilientHandler(BaseHandler):
         """
         examples = [self.prepare(instance) for instance in self.settings["warm_up"]]
         full = context.system_properties.get("batch_size") or 1
-        start = 0
+        start, too_many = 0, full + 1
         for size in (1, 1, 1, full, full, *range(1, min(full, MOST_WARM_UP_SIZES) + 1)):
-            self.predict([examples[(start + index) % len(examples)] for index in range(size)])
+            if size < too_many and not self._has_memory_for(
+                [examples[(start + index) % len(examples)] for index in range(size)]
+            ):
+                too_many = size
             start += size
         self._counts.clear()
         self._milliseconds.clear()
+
+    def _has_memory_for(self, examples: list[Any]) -> bool:
+        """Answer a batch, if the GPU has the memory for it; one that has none for a single text cannot serve."""
+        try:
+            self.predict(examples)
+        except torch.cuda.OutOfMemoryError:
+            if len(examples) == 1:
+                raise
+            logger.warning(
+                "%s has no memory for %d texts at once: it will split such batches", self.device, len(examples)
+            )
+        else:
+            return True
+        self._free_cached_memory()
+        return False
 
     # --- answering ---------------------------------------------------------------------------------------------
 
@@ -129,7 +148,7 @@ class ResilientHandler(BaseHandler):
             raise BadRequest(f"instances[{at}]: {error}" if request.many else str(error)) from None
 
     def _predict_separately_if_needed(self, examples: list[Any]) -> list[Any]:
-        """Answer all at once; if that fails, halve until what fails stands alone. Failures come back as exceptions."""
+        """Answer all at once; if that fails, halve until what fails stands alone, and gives a failure for an answer."""
         if not examples:
             return []
         try:
@@ -142,14 +161,25 @@ class ResilientHandler(BaseHandler):
                 len(examples),
                 "".join(traceback.format_tb(error.__traceback__)),
             )
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
-            if len(examples) == 1:
-                return [error]
-            middle = len(examples) // 2
-            return self._predict_separately_if_needed(examples[:middle]) + self._predict_separately_if_needed(
-                examples[middle:]
-            )
+            failure = failure_after(error)
+        self._free_cached_memory()
+        if len(examples) == 1:
+            return [failure]
+        middle = len(examples) // 2
+        return self._predict_separately_if_needed(examples[:middle]) + self._predict_separately_if_needed(
+            examples[middle:]
+        )
+
+    def _free_cached_memory(self) -> None:
+        """Give back what the GPU's allocator keeps; call it where no error is handled, or its stack keeps tensors."""
+        if self.device.type != "cuda":
+            return
+        try:
+            torch.cuda.synchronize(self.device)
+            torch.cuda.empty_cache()
+        except RuntimeError as error:
+            # Some errors of a GPU last as long as the process. TorchServe starts another worker in its place.
+            raise SystemExit(f"{self.device} answers nothing any more: {error}") from None
 
     def _respond(self, request: Request | BadRequest, answers: Iterator[Any], context: Any, index: int) -> bytes:
         context.set_response_content_type(index, "application/json")
@@ -157,9 +187,10 @@ class ResilientHandler(BaseHandler):
             context.set_response_status(code=400, phrase="Bad Request", idx=index)
             return _json({"code": 400, "type": "BadRequest", "message": str(request)})
         own = [next(answers) for _ in request.instances]
-        if any(isinstance(answer, Exception) for answer in own):
+        failure = next((answer for answer in own if isinstance(answer, PredictionFailure)), None)
+        if failure is not None:
             context.set_response_status(code=503, phrase="Service Unavailable", idx=index)
-            return _json({"code": 503, "type": "PredictionFailed", "message": "This request could not be answered."})
+            return _json({"code": 503, "type": failure.kind, "message": str(failure)})
         return _json({"predictions": own} if request.many else own[0])
 
     # --- metrics -----------------------------------------------------------------------------------------------

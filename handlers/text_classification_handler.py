@@ -43,14 +43,15 @@ class TextClassificationHandler(ResilientHandler):
             logits = self.runtime.logits(ids, mask)
             probabilities = torch.softmax(logits / self.temperature, dim=1)
             best = probabilities.topk(max(top_k for _, top_k, _ in examples))
-            values, indices = best.values.tolist(), best.indices.tolist()
+            # One tensor, and so one copy from the device; float32 holds any number of labels exactly.
+            values, indices = torch.stack((best.values, best.indices.to(best.values.dtype))).tolist()
         return [
             self._answer(values[at][:top_k], indices[at][:top_k], min_confidence)
             for at, (_, top_k, min_confidence) in enumerate(examples)
         ]
 
-    def _answer(self, values: list[float], indices: list[int], min_confidence: float) -> dict[str, Any]:
-        answer = {self.labels[index]: round(value, 6) for value, index in zip(values, indices, strict=True)}
+    def _answer(self, values: list[float], indices: list[float], min_confidence: float) -> dict[str, Any]:
+        answer = {self.labels[int(index)]: round(value, 6) for value, index in zip(values, indices, strict=True)}
         if values[0] < min_confidence:
             self.count("Abstentions", 1)
             return {"label": None, "predictions": answer}

@@ -46,5 +46,8 @@ class TextEncoder:
         longest = max(lengths)
         # The mask hides what fills the rows, so any id would do.
         ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
+        # A single text above all: each small operation costs it as much as it would cost a full batch.
+        if min(lengths) == longest:
+            return ids, torch.ones_like(ids)
         mask = torch.arange(longest) < torch.tensor(lengths).unsqueeze(1)
         return ids, mask.to(torch.int64)

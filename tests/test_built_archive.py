@@ -42,8 +42,11 @@ def test_the_archive_holds_what_it_needs_to_explain_and_prove_itself(built: Buil
         layout.HANDLER,
         "resilient_handler.py",
         "request_parsing.py",
+        "prediction_failure.py",
         "text_encoding.py",
         "torchscript_runtime.py",
+        "cuda_graph_runtime.py",
+        "batch_buckets.py",
     }
     assert card["data"]["labels"] == 6
     assert card["archive"]["accuracy"] > card["data"]["majority_share"]["test"] + 0.2

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from marwright.config import AboSource, Config, CustomsSource, StudentConfig, TableSource, load_config
+from marwright.config import (
+    AboSource,
+    Config,
+    CustomsSource,
+    GpuServingConfig,
+    StudentConfig,
+    TableSource,
+    load_config,
+)
 from marwright.errors import ConfigError
 from marwright.resources import shipped
 
@@ -406,3 +414,13 @@ def test_settings_that_a_student_does_not_use_leave_its_fingerprint_alone() -> N
     # Students trained before there were Bi-LSTMs must not be trained again.
     assert not {"bilstm", "augmentation", "teacher_words"} & StudentConfig(layers=(0,)).model_dump().keys()
     assert "bilstm" in StudentConfig.model_validate({"bilstm": {}}).model_dump()
+
+
+def test_settings_for_gpus_need_a_module_for_them(tmp_path: Path) -> None:
+    gpus = CUSTOMS + "archive: {gpu: {device_ids: [0, 1]}}\n"
+
+    assert loaded(tmp_path, gpus).archive.gpu == GpuServingConfig(device_ids=(0, 1))
+    (complaint,) = complaints(tmp_path, gpus + "compression: {gpu: none}\n")
+    assert "compression.gpu: none makes no module" in complaint
+    (negative,) = complaints(tmp_path, gpus.replace("0, 1", "-1"))
+    assert negative.startswith("model.yaml:4: archive.gpu.device_ids.0: ")

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import PROJECT, marwright
 
 from marwright.archive.station import model_config
@@ -87,6 +88,10 @@ MODEL_TRAPS = [
     ("default-batch-delay", {"maxBatchDelay": None}),
     ("long-batch-delay", {"maxBatchDelay": "100"}),
     ("more-threads-than-cores", {"minWorkers": "5", "maxWorkers": "5"}),
+    ("device-ids-on-the-cpu", {"deviceType": "cpu", "deviceIds": "[0]"}),
+    ("negative-device-id", {"deviceIds": "[-1]"}),
+    ("device-ids-without-workers", {"minWorkers": None, "maxWorkers": None, "deviceIds": "[0, 1]"}),
+    ("device-without-a-worker", {"deviceIds": "[0, 1]"}),
 ]
 
 SERVER_TRAPS = [
@@ -159,7 +164,8 @@ def test_every_rule_has_a_case_here() -> None:
 
 def test_what_is_well_written_has_no_finding(tmp_path: Path) -> None:
     section = "handler:\n  anything: 1\npt2: {compile: {enable: true}}\n"
-    assert model(tmp_path, {"deviceType": "GPU", "deviceIds": "[0, 1]", "useJobTicket": "true"}, section) == []
+    devices: dict[str, str | None] = {"deviceType": "GPU", "deviceIds": "[0, 1]", "minWorkers": "2", "maxWorkers": "2"}
+    assert model(tmp_path, devices | {"useJobTicket": "true"}, section) == []
     assert server(tmp_path, {"load_models": "a.mar,c=d.mar", "models": MODELS}) == []
     assert server(tmp_path, {"load_models": "all", "models": MODELS, "inference_address": "http://[::1]:8080"}) == []
     # The name in the manifest of pt_v2.mar may be a, whatever its file is called.
@@ -238,11 +244,28 @@ def archive_with(tmp_path: Path, config: str | None, setup: object) -> Path:
 
 
 @pytest.mark.parametrize("on_gpu", [True, False])
-def test_the_settings_written_into_archives_have_no_finding(tmp_path: Path, on_gpu: bool) -> None:
-    config = ArchiveConfig()
+@pytest.mark.parametrize("gpu", [None, {}, {"device_ids": [1]}], ids=str)
+def test_the_settings_written_into_archives_have_no_finding(
+    tmp_path: Path, on_gpu: bool, gpu: dict[str, object] | None
+) -> None:
+    config = ArchiveConfig.model_validate({"gpu": gpu})
     file = archive_with(tmp_path, model_config(config, on_gpu=on_gpu), {"threads": config.threads})
 
     assert lint(file, cores=1) == []
+
+
+def test_an_archive_for_some_gpus_names_them_and_has_a_worker_for_each() -> None:
+    config = ArchiveConfig.model_validate({"gpu": {"device_ids": [0, 2], "batch_size": 64}})
+
+    assert yaml.safe_load(model_config(config, on_gpu=True)) == {
+        "minWorkers": 2,
+        "maxWorkers": 2,
+        "batchSize": 64,
+        "maxBatchDelay": 2,
+        "responseTimeout": 30,
+        "deviceType": "gpu",
+        "deviceIds": [0, 2],
+    }
 
 
 def test_the_threads_of_an_archives_workers_count(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_an_onnx_archive_holds_one_cpu_module_and_says_what_it_needs(onnx: tuple
     assert manifest["model"]["serializedFile"] == "model.onnx"
     assert setup["modules"]["cpu"] == {"file": "model.onnx", "runtime": "onnx_runtime", "needs_vnni": False}
     # Its module for GPUs stays TorchScript.
-    assert setup["modules"]["cuda"]["runtime"] == "torchscript_runtime"
+    assert setup["modules"]["cuda"]["runtime"] == "cuda_graph_runtime"
     assert "onnxruntime" in needed
 
 

@@ -253,14 +253,14 @@ STATIONS = (
     ),
     Station(
         "exported",
-        revision=10,
+        revision=11,
         needs=lambda c: ("data", trained_models(c)[-1], "compressed"),
         settings=lambda c: {"export": c.export, "max_length": c.teacher.max_length},
         work=_exported,
     ),
     Station(
         "archive",
-        revision=5,
+        revision=6,
         needs=lambda c: ("data", *trained_models(c), "compressed", "exported"),
         settings=lambda c: {"archive": c.archive, "name": c.name, "model_store": str(c.model_store)},
         work=_archive,

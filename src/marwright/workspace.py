@@ -115,6 +115,11 @@ class ExportedFolder:
         return self.root / "model_gpu.pt"
 
     @property
+    def token_lengths(self) -> Path:
+        """How many train rows have which number of tokens; absent when there is no module for GPUs."""
+        return self.root / "token_lengths.json"
+
+    @property
     def golden(self) -> Path:
         """Texts with the probabilities that the exported module gave them."""
         return self.root / "golden_requests.json"

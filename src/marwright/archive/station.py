@@ -16,11 +16,12 @@ from marwright import __version__
 from marwright.archive import layout
 from marwright.archive.abstention import probabilities_in
 from marwright.archive.golden import TOLERANCE, difference
+from marwright.archive.graph_buckets import graph_buckets
 from marwright.archive.model_card import model_card
 from marwright.archive.packing import Contents, pack, source_date
 from marwright.archive.worker import running
 from marwright.confidence import probabilities_of, selective_accuracy
-from marwright.config import ArchiveConfig
+from marwright.config import ArchiveConfig, GpuServingConfig
 from marwright.errors import ArchiveError
 from marwright.files import read_json, replacing, stable_json
 from marwright.progress import say
@@ -99,7 +100,7 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str, trained
     on_gpu = run.exported.gpu.is_file()
     if on_gpu:
         contents.add(layout.GPU_MODULE, run.exported.gpu)
-        modules["cuda"] = {"file": layout.GPU_MODULE, "runtime": layout.TORCHSCRIPT}
+        modules["cuda"] = _on_gpus(config, run, exported["gpu"])
     contents.add(layout.TOKENIZER, run.model(trained[-1]).tokenizer)
     labels = read_json(run.data.labels)
     # Plain ASCII: TorchServe reads this file in the locale's encoding. In the order of ids, not of their digits.
@@ -129,6 +130,22 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str, trained
     for source in handler_modules(handler, {module["runtime"] for module in modules.values()}):
         contents.add(source.name, source)
     return contents
+
+
+def _on_gpus(config: ArchiveConfig, run: Run, exported: dict[str, Any]) -> dict[str, Any]:
+    """What the handler is told of the module for GPUs."""
+    module = {"file": layout.GPU_MODULE, "runtime": layout.TORCHSCRIPT, "precision": exported["precision"]}
+    serving = config.gpu or GpuServingConfig()
+    longest = exported["recordable_tokens"]
+    if not longest or not serving.graph_megabytes:
+        return module
+    lengths = {int(length): count for length, count in read_json(run.exported.token_lengths).items()}
+    buckets = graph_buckets(lengths, max(serving.batch_size, config.batch_size), longest)
+    return module | {
+        "runtime": layout.CUDA_GRAPHS,
+        "buckets": buckets,
+        "graph_megabytes": serving.graph_megabytes,
+    }
 
 
 def _module_sizes(run: Run) -> dict[str, int]:
@@ -179,16 +196,23 @@ def _imported(tree: ast.AST) -> set[str]:
 def model_config(config: ArchiveConfig, *, on_gpu: bool) -> str:
     """TorchServe's settings for this model; every number is a number, since TorchServe drops strings silently."""
     settings: dict[str, Any] = {}
-    if config.workers is not None:
-        settings = {"minWorkers": config.workers, "maxWorkers": config.workers}
+    batches = config.gpu or config
+    devices = list(config.gpu.device_ids) if config.gpu is not None else []
+    # Left to itself TorchServe starts a worker for each GPU of the server, whichever are named.
+    workers = config.workers or len(devices)
+    if workers:
+        settings = {"minWorkers": workers, "maxWorkers": workers}
     settings |= {
-        "batchSize": config.batch_size,
-        "maxBatchDelay": config.max_batch_delay_ms,
+        "batchSize": batches.batch_size,
+        "maxBatchDelay": batches.max_batch_delay_ms,
         "responseTimeout": config.response_timeout_s,
     }
     if not on_gpu:
         # Without this a machine with a GPU would give one to a module that cannot use it.
         settings["deviceType"] = "cpu"
+    elif config.gpu is not None:
+        # TorchServe takes the CPU where it finds no GPU, and ignores a list with a GPU that it does not find.
+        settings |= {"deviceType": "gpu"} | ({"deviceIds": devices} if devices else {})
     text: str = yaml.safe_dump(settings, sort_keys=False)
     return text
 

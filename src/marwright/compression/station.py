@@ -18,7 +18,7 @@ from marwright.files import stable_json, write_text
 from marwright.modules.calibration import static_hindrance, static_tensors
 from marwright.modules.packed_bert import PackedBert
 from marwright.modules.pretrained import load_module
-from marwright.modules.quantized import quantize_embeddings, quantize_linears, tensors_of
+from marwright.modules.quantized import HALF_PRECISIONS, quantize_embeddings, quantize_linears, tensors_of
 from marwright.modules.static_bert import assemble
 from marwright.progress import say
 from marwright.threads import one_thread
@@ -56,11 +56,12 @@ def compress(
     save_file(tensors, folder.cpu)
     plan["cpu"]["bytes"] = folder.cpu.stat().st_size
 
-    if config.gpu == "fp16":
-        rows = quantize_embeddings(module, torch.float16) if config.embeddings == "int8" else []
+    if config.gpu != "none":
+        dtype = HALF_PRECISIONS[config.gpu]
+        rows = quantize_embeddings(module, dtype) if config.embeddings == "int8" else []
         # The scales of int8 embeddings stay in float32: the smallest would vanish in float16.
         halved = {
-            name: tensor.half() if tensor.dtype == torch.float32 and not name.endswith(".scales") else tensor
+            name: tensor.to(dtype) if tensor.dtype == torch.float32 and not name.endswith(".scales") else tensor
             for name, tensor in tensors_of(module).items()
         }
         save_file(halved, folder.gpu)
@@ -69,7 +70,7 @@ def compress(
     write_text(folder.plan, stable_json(plan))
     say(
         f"  {plan['module']}: {_mb(plan['fp32_bytes'])} in fp32, {_mb(plan['cpu']['bytes'])} for CPUs ({config.cpu})"
-        + (f", {_mb(plan['gpu']['bytes'])} for GPUs (fp16)" if "gpu" in plan else "")
+        + (f", {_mb(plan['gpu']['bytes'])} for GPUs ({config.gpu})" if "gpu" in plan else "")
     )
 
 

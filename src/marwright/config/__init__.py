@@ -8,6 +8,7 @@ from marwright.config.schema import (
     Config,
     ExploreConfig,
     ExportConfig,
+    GpuServingConfig,
     SelectConfig,
 )
 from marwright.config.training import (
@@ -35,6 +36,7 @@ __all__ = [
     "ExploreConfig",
     "ExportConfig",
     "FineTuningConfig",
+    "GpuServingConfig",
     "MagnitudePruning",
     "Pruning",
     "QuantizationAwareConfig",

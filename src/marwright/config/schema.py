@@ -28,7 +28,9 @@ class CompressionConfig(Section):
         description="int8 scales of activations: fixed on train rows (static, for x86 with VNNI), found for each token "
         "as it comes (dynamic), or whichever of the two proves faster here without answering differently",
     )
-    gpu: Literal["fp16", "none"] = "fp16"
+    gpu: Literal["fp16", "bf16", "none"] = Field(
+        default="fp16", description="16 bits for GPUs; bf16 has the range of fp32 and an eighth of fp16's exactness"
+    )
     embeddings: Literal["int8", "fp32"] = Field(
         default="int8", description="word embeddings stored as one int8 row and one scale per token"
     )
@@ -66,6 +68,26 @@ class ExportConfig(Section):
     )
 
 
+class GpuServingConfig(Section):
+    """How an archive that is meant for GPUs is served there; it still answers on a CPU."""
+
+    device_ids: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        default=(), description="GPUs of the server, from 0, each with a worker of its own; none given: all of them"
+    )
+    batch_size: int = Field(default=32, ge=1, le=1024)
+    max_batch_delay_ms: int = Field(default=2, ge=1, description="longest wait for a batch to fill; 0 would mean 100")
+    graph_megabytes: int = Field(
+        default=512, ge=0, description="memory of a GPU that a worker's CUDA graphs may take; 0: no graphs"
+    )
+
+    @field_validator("device_ids")
+    @classmethod
+    def _each_once(cls, ids: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(ids)) < len(ids):
+            raise ValueError("a GPU is named twice; workers on the same one would share its time")
+        return ids
+
+
 class ArchiveConfig(Section):
     """What the archive is called and how its handler and worker behave."""
 
@@ -90,6 +112,9 @@ class ArchiveConfig(Section):
     batch_size: int = Field(default=16, ge=1, le=1024)
     max_batch_delay_ms: int = Field(default=1, ge=1, description="longest wait for a batch to fill; 0 would mean 100")
     response_timeout_s: int = Field(default=30, ge=1)
+    gpu: GpuServingConfig | None = Field(
+        default=None, description="for servers with GPUs: batches of their size, and which GPUs; none: as for CPUs"
+    )
 
 
 CandidateName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -144,6 +169,12 @@ class Config(Section):
             raise ValueError("pruning and compression.quantization_aware are for transformers; student.bilstm is none")
         if self.compression.max_drop is not None:
             raise ValueError("compression.max_drop chooses among a transformer's layers; student.bilstm has none")
+        return self
+
+    @model_validator(mode="after")
+    def _gpus_need_a_module(self) -> Self:
+        if self.archive.gpu is not None and self.compression.gpu == "none":
+            raise ValueError("archive.gpu is about GPUs, for which compression.gpu: none makes no module: write fp16")
         return self
 
     @field_validator("student", mode="before")

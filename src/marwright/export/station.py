@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,18 @@ from torch import Tensor
 
 from marwright.confidence import probabilities_of
 from marwright.config import ExportConfig
-from marwright.export import measuring, torchscript
+from marwright.export import measuring
 from marwright.export.aotinductor_module import export_aotinductor
 from marwright.export.calibrating import calibrate, in_words
 from marwright.export.exporting import Exporter, Source
+from marwright.export.gpu_module import export_gpu
 from marwright.export.onnx_module import export_onnx
 from marwright.export.parity import Difference, check, compare, shape_table
-from marwright.export.torchscript_module import export_torchscript, is_scripted
+from marwright.export.torchscript_module import export_torchscript
 from marwright.files import read_json, stable_json, write_text
 from marwright.logits import logits_of
 from marwright.metrics import scores
-from marwright.modules.packed_bert import PackedBert
-from marwright.modules.pretrained import HuggingFaceClassifier, load_module
-from marwright.modules.static_bert import compressed_module
+from marwright.modules.pretrained import HuggingFaceClassifier
 from marwright.progress import say
 from marwright.threads import one_thread
 from marwright.tokenization import pad_id, padded, token_ids
@@ -33,7 +33,6 @@ from marwright.workspace import CompressedFolder, DataFolder, ExportedFolder, Mo
 
 GOLDEN_REQUESTS = 32
 CALIBRATION_ROWS = 256
-GPU_TOKEN_BUDGET = 1 << 16
 METHODS = {"script": "scripted", "trace": "traced", "onnx": "for ONNX Runtime", "compile": "compiled"}
 EXPORTERS: dict[str, Exporter] = {
     "torchscript": export_torchscript,
@@ -74,10 +73,9 @@ def export(
     rows = token_ids(tokenizer, texts)
     table = shape_table(rows, max_length)
     example = padded(table[5], filler)
-    precision = read_json(compressed.plan)["cpu"]["precision"]
-    source = Source(
-        student.checkpoint, compressed.cpu, precision, config.method, example, max_length, _calibration(data, tokenizer)
-    )
+    plan = read_json(compressed.plan)
+    precision, calibration = plan["cpu"]["precision"], _calibration(data, tokenizer)
+    source = Source(student.checkpoint, compressed.cpu, precision, config.method, example, max_length, calibration)
     made = EXPORTERS[config.runtime](source, folder.module(config.runtime))
     reference = HuggingFaceClassifier(student.checkpoint)
     before = compare(made.unquantized, reference, table, filler)
@@ -105,7 +103,19 @@ def export(
         },
     }
     if compressed.gpu.is_file():
-        card["gpu"] = _export_gpu(config, student, compressed, folder, table, filler, example)
+        gpu, differences = export_gpu(
+            student,
+            compressed,
+            folder.gpu,
+            method=config.method,
+            precision=plan["gpu"]["precision"],
+            tolerance=config.tolerance,
+            table=table,
+            filler=filler,
+            example=example,
+        )
+        card["gpu"] = gpu | {"parity": _shapes(differences)}
+        write_text(folder.token_lengths, stable_json(lengths_of(data, tokenizer)))
 
     logits = logits_of(made.written, rows, filler, "test answers of the exported module")
     unseen, unseen_labels = _split(data, "validation")
@@ -132,27 +142,6 @@ def export(
     _tell(card, latency)
 
 
-def _export_gpu(
-    config: ExportConfig,
-    student: ModelFolder,
-    compressed: CompressedFolder,
-    folder: ExportedFolder,
-    table: list[list[list[int]]],
-    filler: int,
-    example: tuple[Tensor, Tensor],
-) -> dict[str, Any]:
-    """Export the half-precision module; it is compared on the CPU, which computes float16 slowly but rightly."""
-    from safetensors.torch import load_file
-
-    module = compressed_module(load_module(student.checkpoint, config.method), load_file(compressed.gpu), torch.float16)
-    if isinstance(module, PackedBert):
-        module.token_budget = GPU_TOKEN_BUDGET
-    torchscript.save(torchscript.to_torchscript(module, example, script=is_scripted(module)), folder.gpu)
-    differences = compare(torchscript.load(folder.gpu), module, table, filler)
-    check(differences, config.tolerance, "fp16, exported against eager")
-    return {"precision": "fp16", "parity": _shapes(differences), "bytes": folder.gpu.stat().st_size}
-
-
 def _calibration(data: DataFolder, tokenizer: Any) -> list[tuple[Tensor, Tensor]]:
     """Train rows, spread evenly over the split and padded to one length."""
     from datasets import load_from_disk
@@ -161,6 +150,12 @@ def _calibration(data: DataFolder, tokenizer: Any) -> list[tuple[Tensor, Tensor]
     chosen = train.select(range(0, len(train), max(1, len(train) // CALIBRATION_ROWS)))
     ids, mask = padded(token_ids(tokenizer, list(chosen["text"])), pad_id(tokenizer))
     return [(ids[at : at + 1], mask[at : at + 1]) for at in range(len(ids))]
+
+
+def lengths_of(data: DataFolder, tokenizer: Any) -> dict[str, int]:
+    """How many train rows have which number of tokens, special tokens included and cut as the tokenizer is set."""
+    rows = token_ids(tokenizer, _split(data, "train")[0])
+    return {str(length): count for length, count in sorted(Counter(map(len, rows)).items())}
 
 
 def _split(data: DataFolder, name: str) -> tuple[list[str], npt.NDArray[np.int64]]:

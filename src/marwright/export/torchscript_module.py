@@ -11,6 +11,7 @@ from marwright.export import torchscript
 from marwright.export.exporting import Exported, Source
 from marwright.modules.packed_bert import PackedBert
 from marwright.modules.packed_lstm import PackedLstm
+from marwright.modules.padded_bert import PaddedBert
 from marwright.modules.pretrained import load_module
 from marwright.modules.static_bert import StaticInt8Bert, compressed_module
 
@@ -37,4 +38,4 @@ def export_torchscript(source: Source, file: Path) -> Exported:
 
 def is_scripted(module: nn.Module) -> bool:
     """Whether it is written for TorchScript; a module of transformers is traced."""
-    return isinstance(module, PackedBert | PackedLstm | StaticInt8Bert)
+    return isinstance(module, PackedBert | PaddedBert | PackedLstm | StaticInt8Bert)

@@ -98,6 +98,35 @@ def min_workers_without_max(settings: ModelSettings) -> Problems:
         yield Problem("maxWorkers", f"maxWorkers: {most} is dropped without a minWorkers", f"add minWorkers: {most}")
 
 
+def device_ids_on_the_cpu(settings: ModelSettings) -> Problems:
+    """A model for the CPU has no devices to choose from."""
+    if settings.device_ids() and str(settings.values.get("deviceType", "")).lower() == "cpu":
+        yield Problem("deviceIds", "deviceIds is ignored with deviceType: cpu", "remove it, or write deviceType: gpu")
+
+
+def negative_device_id(settings: ModelSettings) -> Problems:
+    """One id that is none loses them all."""
+    if any(device < 0 for device in settings.device_ids()):
+        reason = "an id below 0 has TorchServe ignore the whole list, as has one that the server does not have"
+        yield Problem("deviceIds", reason, "GPUs count from 0: write deviceIds: [0, 1]")
+
+
+def device_ids_without_workers(settings: ModelSettings) -> Problems:
+    """The default number of workers is that of the server's GPUs."""
+    if settings.device_ids() and "minWorkers" not in settings.values:
+        reason = "without minWorkers there is a worker for each GPU of the server, all of them on those in deviceIds"
+        count = len(settings.device_ids())
+        yield Problem("deviceIds", reason, f"write minWorkers: {count} and maxWorkers: {count}")
+
+
+def device_without_a_worker(settings: ModelSettings) -> Problems:
+    """Workers are dealt out to the devices in turn."""
+    workers, devices = settings.integer("minWorkers", 0), len(settings.device_ids())
+    if 0 < workers < devices:
+        reason = f"with minWorkers: {workers} only the first {workers} of {devices} GPUs in deviceIds get a worker"
+        yield Problem("deviceIds", reason, f"write minWorkers: {devices} and maxWorkers: {devices}, or fewer devices")
+
+
 def unknown_key(settings: ModelSettings) -> Problems:
     """Perhaps the handler reads it, perhaps nobody does."""
     for key in sorted(settings.values.keys() - MODEL_KEYS - HANDLER_SECTIONS - SERVER_KEYS):
@@ -159,6 +188,8 @@ MODEL_ERRORS = (
     misspelt_key,
     key_twice,
     min_workers_without_max,
+    device_ids_on_the_cpu,
+    negative_device_id,
 )
 MODEL_WARNINGS = (
     unknown_key,
@@ -168,4 +199,6 @@ MODEL_WARNINGS = (
     default_batch_delay,
     long_batch_delay,
     more_threads_than_cores,
+    device_ids_without_workers,
+    device_without_a_worker,
 )

@@ -30,6 +30,11 @@ class ModelSettings:
         value = self.values.get(key)
         return value if is_java_integer(value) else default
 
+    def device_ids(self) -> list[int]:
+        """The GPUs that are named, as far as they are whole numbers in a list."""
+        value = self.values.get("deviceIds")
+        return [one for one in value if is_java_integer(one)] if isinstance(value, list) else []
+
 
 def is_java_integer(value: object) -> TypeGuard[int]:
     """Whether YAML gives Java a whole number of 32 bits, the only kind that TorchServe takes."""

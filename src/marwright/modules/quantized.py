@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 # Below this every activation of a token is noise; it keeps a token of zeros from dividing by zero.
 SMALLEST_SCALE = 1e-8
+# What modules for GPUs compute in, by the name it has in the configuration.
+HALF_PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 class Int8Linear(nn.Module):

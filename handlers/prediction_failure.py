@@ -1,0 +1,18 @@
+"""What a client is told of a text that the module could not answer; the log has the rest."""
+
+import torch
+
+
+class PredictionFailure(Exception):
+    """Stands in the place of an answer. It is never raised, so that it holds no stack, and no tensor of one."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def failure_after(error: Exception) -> PredictionFailure:
+    """The failure that an error of the module means for a text that was tried alone."""
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return PredictionFailure("OutOfMemory", "There is no memory for this request now. Send it again later.")
+    return PredictionFailure("PredictionFailed", "This request could not be answered.")

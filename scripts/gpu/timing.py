@@ -1,0 +1,65 @@
+"""Times answers: several ways to the same answers in turn, so that they meet the same machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from marwright.progress import track
+
+Answer = Callable[[Sequence[str]], list[bytes]]
+"""Texts to JSON, one for each."""
+
+WARM_UP_CALLS = 20
+DEVICE_CALLS = 100
+
+
+def timed(
+    ways: Mapping[str, Answer], batches: Sequence[Sequence[str]], calls: int, what: str
+) -> dict[str, dict[str, float]]:
+    """Milliseconds of a call from texts to JSON: median, p99, and texts a second over all calls.
+
+    Args:
+        ways: by name.
+        batches: batches of texts, taken in order and from the start again.
+        calls: of each way, after some that are not counted.
+        what: shown beside the progress bar.
+    """
+    warm_up = min(WARM_UP_CALLS, calls)
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for number in track(range(warm_up + calls), what, total=warm_up + calls):
+        batch = batches[number % len(batches)]
+        for name, answer in ways.items():
+            started = time.perf_counter()
+            answer(batch)
+            if number >= warm_up:
+                times[name].append(1000 * (time.perf_counter() - started))
+    return {name: _figures(found, len(batches[0])) for name, found in times.items()}
+
+
+def _figures(milliseconds: Sequence[float], texts: int) -> dict[str, float]:
+    median, p99 = np.percentile(milliseconds, [50, 99])
+    return {
+        "p50_ms": round(float(median), 3),
+        "p99_ms": round(float(p99), 3),
+        "texts_per_second": round(1000 * texts * len(milliseconds) / sum(milliseconds), 1),
+    }
+
+
+def device_ms(runtime: Any, ids: Tensor, mask: Tensor) -> float:
+    """Milliseconds that a GPU itself is busy with a batch, copy in included, back to back."""
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    with torch.inference_mode():
+        for _ in range(WARM_UP_CALLS):
+            runtime.logits(ids, mask)
+        start.record()
+        for _ in range(DEVICE_CALLS):
+            runtime.logits(ids, mask)
+        end.record()
+    end.synchronize()
+    return round(start.elapsed_time(end) / DEVICE_CALLS, 4)
