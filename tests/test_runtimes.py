@@ -37,7 +37,7 @@ def test_an_onnx_archive_holds_one_cpu_module_and_says_what_it_needs(onnx: tuple
     assert {"model.onnx", "onnx_runtime.py"} <= names
     assert layout.CPU_MODULE not in names
     assert manifest["model"]["serializedFile"] == "model.onnx"
-    assert setup["modules"]["cpu"] == {"file": "model.onnx", "runtime": "onnx_runtime", "needs_vnni": False}
+    assert setup["modules"]["cpu"] == {"file": "model.onnx", "runtime": "onnx_runtime"}
     # Its module for GPUs stays TorchScript.
     assert setup["modules"]["cuda"]["runtime"] == "cuda_graph_runtime"
     assert "onnxruntime" in needed
