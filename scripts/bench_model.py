@@ -207,7 +207,7 @@ def _write(
     paragraphs = [
         f"The teacher of `{run.root.name}`, the same weights in every runtime, one thread each; medians of {rounds} "
         f"calls, the runtimes in turn. In brackets: times as long as marwright's TorchScript module. The 16 titles are "
-        f"of {origin} and have {mixed.tokens} tokens; padded to the longest, as the other runtimes need them, they take "
+        f"of {origin} and have {mixed.tokens} tokens; padded to the longest, as the others need them, they take "
         f"16 × {longest} = {16 * longest} places. The last column is the share of {COMPARED_TEXTS} texts.",
         described(about, installed),
         f"```bash\n{call}\n```",
