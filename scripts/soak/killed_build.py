@@ -24,7 +24,8 @@ from soak.served import awaited
 
 PROMISE = "A kill -9 at any moment of a build leaves the old archive or the new one, whole, and a build that can go on"
 _LONGEST_BUILD_S = 900
-_ORPHANS_END_S = 30
+# A worker of TorchServe waits 30 s for whoever started it, once it has imported torch.
+_ORPHANS_END_S = 60
 _BEGINNINGS = {f"{station.name}:" for station in STATIONS}
 
 
