@@ -190,11 +190,7 @@ class Config(Section):
                 "compression.quantization_aware": self.compression.quantization_aware is not None,
                 "compression.max_drop": self.compression.max_drop is not None,
             }
-            for setting in (setting for setting, given in asked.items() if given):
-                raise ValueError(
-                    f"{setting} is about marwright's own module, which export.runtime: onnxruntime does not use. "
-                    "Write `runtime: torchscript`, or leave it out"
-                )
+            _refuse(asked, "is about marwright's own module, which export.runtime: onnxruntime does not use")
         return self
 
     @model_validator(mode="after")
@@ -205,11 +201,8 @@ class Config(Section):
                 "compression.max_drop": self.compression.max_drop is not None,
                 "archive.threads above 1": self.archive.threads > 1,
             }
-            for setting in (setting for setting, given in asked.items() if given):
-                raise ValueError(
-                    f"{setting} is not for export.runtime: aotinductor, whose int8 has fixed scales and which computes "
-                    "on one thread. Write `runtime: torchscript`, or leave it out"
-                )
+            why = "is not for export.runtime: aotinductor, whose int8 has fixed scales and which computes on one thread"
+            _refuse(asked, why)
         return self
 
     @model_validator(mode="after")
@@ -220,3 +213,9 @@ class Config(Section):
                 "computes the removed parts all the same. Write `method: script`, or `kind: magnitude`"
             )
         return self
+
+
+def _refuse(asked: dict[str, bool], why: str) -> None:
+    """Raise for the first setting that is given and cannot be had with the runtime."""
+    for setting in (setting for setting, given in asked.items() if given):
+        raise ValueError(f"{setting} {why}. Write `runtime: torchscript`, or leave it out")

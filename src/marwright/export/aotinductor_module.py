@@ -24,7 +24,7 @@ from marwright.logits import Module
 from marwright.modules.packed_bert import PackedBert
 from marwright.modules.pretrained import load_module
 from marwright.modules.static_bert import StaticInt8Bert, compressed_module
-from marwright.modules.symbolic_bert import symbolic_float
+from marwright.modules.symbolic_bert import SymbolicBert, symbolic_float
 from marwright.modules.symbolic_int8 import FusedInt8Linear, symbolic_int8
 from marwright.progress import say
 
@@ -39,32 +39,25 @@ def export_aotinductor(source: Source, file: Path) -> Exported:
         ExportError: there is no C++ compiler, the weights are in a precision that cannot be compiled, or
             `torch.export` cannot capture the model.
     """
-    from safetensors.torch import load_file
-
     if not any(shutil.which(name) for name in (os.environ.get("CXX"), "g++", "clang++") if name):
         raise ExportError(
             "export.runtime: aotinductor needs a C++ compiler on the machine of the build: apt install g++"
         )
     module = load_module(source.checkpoint, "script")
     float_module = symbolic_float(module) if isinstance(module, PackedBert) else load_module(source.checkpoint, "trace")
+    # Before anything is compiled: the weights may be none that can be.
+    made = float_module if source.precision == "fp32" else _int8(module, source)
     with tempfile.TemporaryDirectory(prefix="marwright-") as folder:
         full = Path(folder) / "float.pt2"
-        say("  compiling for float32, to compare (half a minute)")
+        say("  compiling for float32 (half a minute)")
         compile_package(float_module, source.example, source.max_length, full)
         unquantized = load(full)
-    if source.precision == "fp32":
-        made: nn.Module = float_module
-    else:
-        compressed = compressed_module(module, load_file(source.weights), torch.float32)
-        if not isinstance(compressed, StaticInt8Bert):
-            raise ExportError(
-                "export.runtime: aotinductor computes int8 with fixed scales only, for BERT, RoBERTa and DistilBERT. "
-                "Set compression.activations: static, or compression.cpu: fp32."
-            )
-        made = symbolic_int8(compressed)
-    say("  compiling (about a minute)")
-    with replacing(file) as partial:
-        compile_package(made, source.example, source.max_length, partial)
+        with replacing(file) as partial:
+            if made is float_module:
+                shutil.copyfile(full, partial)
+            else:
+                say("  compiling for int8 (about a minute)")
+                compile_package(made, source.example, source.max_length, partial)
     return Exported(
         unquantized,
         load(file),
@@ -77,6 +70,18 @@ def export_aotinductor(source: Source, file: Path) -> Exported:
             "needs_vnni": source.precision == "int8",
         },
     )
+
+
+def _int8(module: nn.Module, source: Source) -> SymbolicBert:
+    from safetensors.torch import load_file
+
+    compressed = compressed_module(module, load_file(source.weights), torch.float32)
+    if not isinstance(compressed, StaticInt8Bert):
+        raise ExportError(
+            "export.runtime: aotinductor computes int8 with fixed scales only, for BERT, RoBERTa and DistilBERT. "
+            "Set compression.activations: static, or compression.cpu: fp32."
+        )
+    return symbolic_int8(compressed)
 
 
 def compile_package(module: nn.Module, example: tuple[Tensor, Tensor], max_length: int, file: Path) -> None:

@@ -87,8 +87,12 @@ class PackedLayer(nn.Module):
             start = end
         if first_only:
             packed = torch.cat(firsts)
-        packed = self.attention_norm(packed + self.attention_output(torch.cat(contexts)))
-        output: Tensor = self.output_norm(packed + self.down(functional.gelu(self.up(packed))))
+        return self.output(packed, torch.cat(contexts))
+
+    def output(self, states: Tensor, context: Tensor) -> Tensor:
+        """What follows attention: (…, hidden) for the layer's input and attention's output, (…, heads * size)."""
+        states = self.attention_norm(states + self.attention_output(context))
+        output: Tensor = self.output_norm(states + self.down(functional.gelu(self.up(states))))
         return output
 
 

@@ -20,14 +20,9 @@ class PaddedLayer(nn.Module):
     def __init__(self, packed: PackedLayer) -> None:
         """Take over a layer's weights."""
         super().__init__()
+        self.packed = packed
         self.heads = packed.heads
         self.head_size = packed.head_size
-        self.query_key_value = packed.query_key_value
-        self.attention_output = packed.attention_output
-        self.attention_norm = packed.attention_norm
-        self.up = packed.up
-        self.down = packed.down
-        self.output_norm = packed.output_norm
 
     def forward(self, states: Tensor, mask: Tensor, first_only: bool) -> Tensor:
         """Run the layer.
@@ -41,15 +36,14 @@ class PaddedLayer(nn.Module):
             (batch, length, hidden), or (batch, 1, hidden) if ``first_only``.
         """
         batch, length = states.size(0), states.size(1)
-        split = self.query_key_value(states).view(batch, length, 3, self.heads, self.head_size).permute(2, 0, 3, 1, 4)
+        split = self.packed.query_key_value(states).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         query = split[0]
         if first_only:
             query = query[:, :, :1]
             states = states[:, :1]
         context = functional.scaled_dot_product_attention(query, split[1], split[2], mask)
         context = context.transpose(1, 2).reshape(batch, query.size(2), self.heads * self.head_size)
-        states = self.attention_norm(states + self.attention_output(context))
-        output: Tensor = self.output_norm(states + self.down(functional.gelu(self.up(states))))
+        output: Tensor = self.packed.output(states, context)
         return output
 
 

@@ -139,8 +139,7 @@ def attend(projected: Tensor, places: Places, heads: int, scale: float) -> Tenso
     batch, length = places.mask.shape
     split = projected[places.tokens].view(batch, length, 3, heads, -1).permute(2, 0, 3, 1, 4)
     query, key, value = split.reshape(3, batch * heads, length, -1).unbind()
-    scores = torch.bmm(query, key.transpose(1, 2)).view(batch, heads, length, length).float()
-    scores = scores * scale + places.mask.view(batch, 1, 1, length)
+    scores = masked_scores(query, key, places, heads, scale)
     # In place of the usual subtraction of the maximum; no score of a trained encoder comes near these bounds.
     weights = scores.clamp(-80.0, 80.0).exp().to(projected.dtype).view(batch * heads, length, length)
     context = torch.bmm(weights, value).float() / weights.float().sum(2, keepdim=True)
@@ -164,9 +163,24 @@ def attend_from_first(queries: Tensor, keys_values: Tensor, places: Places, head
     batch, length = places.mask.shape
     split = keys_values[places.tokens].view(batch, length, 2, heads, -1).permute(2, 0, 3, 1, 4)
     key, value = split.reshape(2, batch * heads, length, -1).unbind()
-    scores = torch.bmm(queries.view(batch * heads, 1, -1), key.transpose(1, 2)).view(batch, heads, 1, length).float()
-    weights = torch.softmax(scores * scale + places.mask.view(batch, 1, 1, length), 3).to(keys_values.dtype)
+    scores = masked_scores(queries.view(batch * heads, 1, -1), key, places, heads, scale)
+    weights = torch.softmax(scores, 3).to(keys_values.dtype)
     return torch.bmm(weights.view(batch * heads, 1, length), value).float().view(batch, -1)
+
+
+def masked_scores(query: Tensor, key: Tensor, places: Places, heads: int, scale: float) -> Tensor:
+    """How much each token attends to each: (batch, heads, queries, length) float32, minus infinity at padding.
+
+    Args:
+        query: (batch * heads, queries, size).
+        key: (batch * heads, length, size).
+        places: of the tokens.
+        heads: attention heads.
+        scale: of the scores.
+    """
+    batch, length = places.mask.shape
+    scores = torch.bmm(query, key.transpose(1, 2)).view(batch, heads, query.size(1), length).float()
+    return scores * scale + places.mask.view(batch, 1, 1, length)
 
 
 class FloatLayer(nn.Module):
@@ -195,10 +209,7 @@ class FloatLayer(nn.Module):
 
     def output(self, states: Tensor, context: Tensor) -> Tensor:
         """See :class:`Layer`."""
-        packed = self.packed
-        states = packed.attention_norm(states + packed.attention_output(context))
-        output: Tensor = packed.output_norm(states + packed.down(functional.gelu(packed.up(states))))
-        return output
+        return self.packed.output(states, context)
 
 
 def symbolic_float(module: PackedBert) -> SymbolicBert:

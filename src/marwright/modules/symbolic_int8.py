@@ -40,9 +40,9 @@ class FusedInt8Linear(nn.Module):
         self.input_scale = float(input_scale)
         self.input_zero_point = int(input_zero_point)
 
-    def product(self, quantized: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return (tokens, out) of a float type for (tokens, in) uint8."""
-        return self._fused(quantized, "none", 1.0, 0, dtype)
+    def product(self, quantized: Tensor) -> Tensor:
+        """Return (tokens, out) float32 for (tokens, in) uint8."""
+        return self._fused(quantized, "none", 1.0, 0, torch.float32)
 
     def gelu_to_bytes(self, quantized: Tensor, scale: float, zero_point: int) -> Tensor:
         """Return GELU of the product as (tokens, out) uint8 with the given scale and zero point."""
@@ -66,10 +66,6 @@ class FusedInt8Linear(nn.Module):
         )
         return output
 
-    def add_product(self, states: Tensor, quantized: Tensor) -> Tensor:
-        """Return (tokens, out) float32 plus the product with (tokens, in) uint8; the states may be overwritten."""
-        return states + self.product(quantized, torch.float32)
-
 
 class Bytes(nn.Module):
     """Brings every channel into uint8, as calibration saw its range."""
@@ -87,11 +83,15 @@ class Bytes(nn.Module):
         return _cut(torch.addcmul(self.byte_offset, states, self.factor))
 
 
-class _Int8Output(nn.Module):
-    """What follows attention in a layer."""
+class _Int8Layer(nn.Module):
+    """What all layers have: their input in bytes, and what follows attention, which is in bfloat16."""
 
-    def __init__(self, rest: StaticFeedForward) -> None:
+    scale = 1.0  # the weights of the queries have it
+
+    def __init__(self, heads: int, input_range: ChannelRange, rest: StaticFeedForward) -> None:
         super().__init__()
+        self.heads = heads
+        self.input_bytes = Bytes(input_range)
         self.attention_output = FusedInt8Linear(rest.attention_output)
         self.attention_norm = rest.attention_norm
         self.up_bytes = Bytes(rest.up_range)
@@ -99,60 +99,44 @@ class _Int8Output(nn.Module):
         self.down = FusedInt8Linear(rest.down)
         self.output_norm = rest.output_norm
 
-    def forward(self, states: Tensor, context: Tensor) -> Tensor:
-        states = self.attention_norm(self.attention_output.add_product(states, _cut(context + 128.5)))
+    def output(self, states: Tensor, context: Tensor) -> Tensor:
+        """See :class:`marwright.modules.symbolic_bert.Layer`."""
+        states = self.attention_norm(states + self.attention_output.product(_cut(context + 128.5)))
         up = self.up.gelu_to_bytes(self.up_bytes(states), self.down.input_scale, self.down.input_zero_point)
-        output: Tensor = self.output_norm(self.down.add_product(states, up))
+        output: Tensor = self.output_norm(states + self.down.product(up))
         return output
 
+    def _projected(self, linear: FusedInt8Linear, states: Tensor) -> Tensor:
+        return linear.product(self.input_bytes(states)).to(torch.bfloat16)
 
-class Int8Layer(nn.Module):
-    """A layer in int8, its attention in bfloat16."""
 
-    scale = 1.0  # the weights of the queries have it
+class Int8Layer(_Int8Layer):
+    """A layer in int8."""
 
     def __init__(self, layer: StaticLayer) -> None:
-        super().__init__()
-        self.heads = layer.heads
-        self.input_bytes = Bytes(layer.input_range)
+        super().__init__(layer.heads, layer.input_range, layer.rest)
         self.query_key_value = FusedInt8Linear(layer.query_key_value)
-        self.rest = _Int8Output(layer.rest)
 
     def queries_keys_values(self, states: Tensor) -> Tensor:
         """See :class:`marwright.modules.symbolic_bert.Layer`."""
-        return self.query_key_value.product(self.input_bytes(states), torch.float32).to(torch.bfloat16)
-
-    def output(self, states: Tensor, context: Tensor) -> Tensor:
-        """See :class:`marwright.modules.symbolic_bert.Layer`."""
-        output: Tensor = self.rest(states, context)
-        return output
+        return self._projected(self.query_key_value, states)
 
 
-class Int8LastLayer(nn.Module):
+class Int8LastLayer(_Int8Layer):
     """The last layer in int8."""
 
-    scale = 1.0
-
     def __init__(self, layer: StaticLastLayer) -> None:
-        super().__init__()
-        self.heads = layer.heads
-        self.input_bytes = Bytes(layer.input_range)
+        super().__init__(layer.heads, layer.input_range, layer.rest)
         self.query = FusedInt8Linear(layer.query)
         self.key_value = FusedInt8Linear(layer.key_value)
-        self.rest = _Int8Output(layer.rest)
 
     def queries(self, firsts: Tensor) -> Tensor:
         """See :class:`marwright.modules.symbolic_bert.LastLayer`."""
-        return self.query.product(self.input_bytes(firsts), torch.float32).to(torch.bfloat16)
+        return self._projected(self.query, firsts)
 
     def keys_values(self, states: Tensor) -> Tensor:
         """See :class:`marwright.modules.symbolic_bert.LastLayer`."""
-        return self.key_value.product(self.input_bytes(states), torch.float32).to(torch.bfloat16)
-
-    def output(self, states: Tensor, context: Tensor) -> Tensor:
-        """See :class:`marwright.modules.symbolic_bert.LastLayer`."""
-        output: Tensor = self.rest(states, context)
-        return output
+        return self._projected(self.key_value, states)
 
 
 class Int8Head(nn.Module):
@@ -166,7 +150,7 @@ class Int8Head(nn.Module):
 
     def forward(self, states: Tensor) -> Tensor:
         """Return (texts, hidden) float32 for the last hidden states."""
-        output: Tensor = self.activation(self.linear.product(self.input_bytes(states), torch.float32))
+        output: Tensor = self.activation(self.linear.product(self.input_bytes(states)))
         return output
 
 
