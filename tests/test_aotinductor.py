@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny_run
 import torch
+from conftest import PROJECT
 from tiny_models import save_tiny_classifier
 from torch import Tensor
 
 from aotinductor_runtime import MOST_PLACES, AotInductorRuntime
 from aotinductor_runtime import load as load_in_worker
 from marwright.archive import layout
+from marwright.archive.golden import difference
 from marwright.archive.worker import running
 from marwright.errors import ExportError
 from marwright.export.aotinductor_module import compile_package, load
@@ -27,6 +30,7 @@ from marwright.modules.pretrained import load_module
 from marwright.modules.symbolic_bert import symbolic_float
 from marwright.tokenization import padded
 from marwright.workspace import Run
+from soak.served import ask, served
 
 needs_a_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="AOTInductor needs g++")
 needs_vnni = pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="fixed scales need AVX-512 VNNI")
@@ -116,6 +120,19 @@ def test_a_compiled_archive_answers_in_a_worker(compiled: tuple[Run, Path]) -> N
         together = worker.classify(texts)[:6]
     for own, shared in zip(alone, together, strict=True):
         assert own == pytest.approx(shared, abs=0.02)
+
+
+@pytest.mark.slow
+@needs_a_compiler
+@needs_vnni
+def test_a_compiled_archive_answers_behind_torchserve(compiled: tuple[Run, Path]) -> None:
+    golden = read_json(compiled[0].exported.golden)
+    bodies = [json.dumps({"text": request["text"], "top_k": len(request["answer"])}).encode() for request in golden]
+    with served(compiled[1], PROJECT / "configs" / "config.properties") as server, ThreadPoolExecutor(8) as clients:
+        answers = list(clients.map(lambda body: ask(server.url, body), bodies))
+    for request, (status, answer) in zip(golden, answers, strict=True):
+        assert status == 200, answer
+        assert difference(request["answer"], json.loads(answer)) < 0.02
 
 
 @pytest.mark.slow

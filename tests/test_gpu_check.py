@@ -81,6 +81,7 @@ def test_an_estimate_never_promises_more_than_a_t4s_full_rates() -> None:
 
 def test_a_card_is_known_by_the_name_that_the_driver_gives_it() -> None:
     assert card_named("NVIDIA H100 80GB HBM3") == CARDS["H100"]
+    assert card_named("NVIDIA A100-SXM4-40GB") == CARDS["A100"]
     assert card_named("Tesla T4") == CARDS["T4"]
     assert card_named("NVIDIA L40S") != CARDS["L4"]
     assert card_named("NVIDIA GeForce GT 710") is None

@@ -11,16 +11,22 @@ import pytest
 from conftest import PROJECT
 
 from marwright.errors import MarwrightError
-from soak import keys, killed_worker, neighbours, overload, report, steady
+from soak import keys, killed_worker, neighbours, overload, report, rollout, steady
 from soak.__main__ import SCENARIOS
 from soak.finding import Finding
 from soak.hostile import Reply, is_form_error, mistake_in
 from soak.hostile_cases import Case
 from soak.memory import Growth, Samples
-from soak.witnesses import Outcome, Question
-from soak.witnesses import mistake_in as mistake_of
+from soak.witnesses import Outcome, Question, Witnesses
+from soak.witnesses import judged as judged_answer
 
-QUESTION = Question("tea", [{"label": "tea", "probability": 0.9}, {"label": "rice", "probability": 0.1}])
+QUESTION = Question(
+    "tea",
+    {
+        "1.0": [{"label": "tea", "probability": 0.9}, {"label": "rice", "probability": 0.1}],
+        "2.0": [{"label": "rice", "probability": 0.7}, {"label": "tea", "probability": 0.3}],
+    },
+)
 RIGHT = b'{"tea": 0.89, "rice": 0.11}'
 JSON = "application/json"
 
@@ -37,12 +43,45 @@ def case(body: bytes = b"{}", content_type: str = JSON, method: str = "POST") ->
 
 
 def test_a_witness_knows_its_answer_from_another() -> None:
-    assert mistake_of(RIGHT, "witness-7", QUESTION, "witness-7") == ""
-    assert "came with the id witness-8" in mistake_of(RIGHT, "witness-8", QUESTION, "witness-7")
-    assert "came with the id None" in mistake_of(RIGHT, None, QUESTION, "witness-7")
-    assert "0.800 off" in mistake_of(b'{"rice": 0.9, "tea": 0.1}', "witness-7", QUESTION, "witness-7")
+    def mistake(answer: bytes, echoed: str | None = "witness-7") -> str:
+        version, found = judged_answer(answer, echoed, QUESTION, "witness-7")
+        assert not version
+        return found
+
+    assert "came with the id witness-8" in mistake(RIGHT, "witness-8")
+    assert "came with the id None" in mistake(RIGHT, None)
+    assert "0.200 off" in mistake(b'{"rice": 0.9, "tea": 0.1}')
     for nonsense in (b"", b"[]", b"5", b"<html>"):
-        assert "was answered with" in mistake_of(nonsense, "witness-7", QUESTION, "witness-7")
+        assert "was answered with" in mistake(nonsense)
+
+
+def test_a_witness_knows_which_version_has_answered() -> None:
+    assert judged_answer(RIGHT, "witness-7", QUESTION, "witness-7") == ("1.0", "")
+    assert judged_answer(b'{"rice": 0.69, "tea": 0.31}', "witness-7", QUESTION, "witness-7") == ("2.0", "")
+
+
+# --- rollout -----------------------------------------------------------------------------------------------------
+
+
+def met(*versions: str, client: int = 0) -> list[Outcome]:
+    return [Outcome(at, at + 1, "right", 200, "", version, client) for at, version in enumerate(versions)]
+
+
+def test_a_rollout_is_seen_by_each_client_as_one_change_and_one_change_back() -> None:
+    seen = Witnesses()
+    seen.outcomes = [*met("1.0", "2.0", "2.0", "1.0"), *met("1.0", "1.0", "2.0", "1.0", client=1)]
+    assert rollout.judged(seen) == []
+    seen.outcomes += met("2.0", client=1)
+    assert rollout.judged(seen) == ["client 1 was answered by 1.0, 2.0, 1.0, 2.0 in turn"]
+
+
+def test_a_rollout_may_lose_nothing() -> None:
+    seen = Witnesses()
+    seen.outcomes = [*met("1.0", "2.0", "1.0"), lost(5, 6, 503), lost(6, 7, 0), Outcome(7, 8, "wrong", 200, "mixed")]
+    wrong, refused, unanswered = rollout.judged(seen)
+    assert "mixed" in wrong
+    assert "503" in refused
+    assert "no answer" in unanswered
 
 
 # --- killed worker -----------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -15,10 +16,11 @@ class Card:
 
 
 T4 = Card(65, 320, "NVIDIA T4 data sheet, 2019")
+# Of several cards with one name, the fastest: the upper bound of an estimate is then too high rather than too low.
 CARDS = {
     "H200": Card(989, 4800, "NVIDIA H200 data sheet, 2024 (SXM, without sparsity)"),
     "H100": Card(989, 3350, "NVIDIA H100 data sheet, 2023 (SXM, without sparsity)"),
-    "A100": Card(312, 1555, "NVIDIA A100 data sheet, 2021 (40 GB)"),
+    "A100": Card(312, 2039, "NVIDIA A100 data sheet, 2021 (SXM, 80 GB, without sparsity)"),
     "L4": Card(121, 300, "NVIDIA L4 data sheet, 2023 (without sparsity)"),
     "T4": T4,
 }
@@ -32,7 +34,7 @@ FORMULA = (
 
 def card_named(name: str) -> Card | None:
     """The card of a device's name, if it is known here."""
-    words = name.split()
+    words = re.split(r"[^A-Za-z0-9]+", name)
     return next((card for known, card in CARDS.items() if known in words), None)
 
 

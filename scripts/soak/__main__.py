@@ -38,11 +38,13 @@ from soak.killed_worker import killed_worker
 from soak.neighbours import neighbours
 from soak.overload import overload
 from soak.report import record, write_table
+from soak.rollout import rollout
 from soak.served import served
 from soak.steady import steady
 
 EXIT_BROKEN = 1
 NEIGHBOURS_TEXTS = 640
+ROLLOUT_RATE = 200
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,10 @@ def _neighbours(plan: Plan) -> Finding:
     return neighbours(plan.archive, texts_of_run(plan.run)[:NEIGHBOURS_TEXTS], rounds=3, seed=plan.seed)
 
 
+def _rollout(plan: Plan) -> Finding:
+    return rollout(plan.archive, shipped("configs") / "rollout.properties", rate=ROLLOUT_RATE, calm_s=20)
+
+
 def _keys(plan: Plan) -> Finding:
     return keys(plan.archive, shipped("configs") / "production.properties")
 
@@ -170,6 +176,7 @@ SCENARIOS: dict[str, Callable[[Plan], Finding]] = {
     "killed-worker": _killed_worker,
     "overload": _overload,
     "steady": _steady,
+    "rollout": _rollout,
     "hostile": _hostile,
     "broken-forms": _broken_forms,
     "neighbours": _neighbours,

@@ -87,11 +87,7 @@ def hostile(served: Served, *, cases: int, seed: int) -> Finding:
     if (after := set(served.workers())) != before:
         broken.append(f"workers died: {sorted(before)} before, {sorted(after)} after")
     broken += [f"wrong answer to a witness: {mistake}" for mistake in seen.wrong()]
-    broken += [
-        f"a witness got {each.status or 'no answer'}: {each.detail}"
-        for each in seen.outcomes
-        if each.verdict in ("refused", "unanswered")
-    ]
+    broken += [f"a witness got {each.status or 'no answer'}: {each.detail}" for each in seen.lost()]
     if MARK in served.logged():
         broken.append(f"the text of a request stands in {served.server.logs}")
     statuses = {str(status or "closed"): count for status, count in sorted(tally.statuses.items())}

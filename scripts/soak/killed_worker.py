@@ -54,7 +54,7 @@ def killed_worker(served: Served, *, kills: int, batch_size: int, calm_s: float,
     broken += judged(seen.outcomes, moments, batch_size)
     if not after.count("right"):
         broken.append("nobody was answered after the last worker had come back")
-    lost = [each for each in seen.outcomes if each.verdict in ("refused", "unanswered")]
+    lost = seen.lost()
     statuses = dict(Counter(str(each.status or "no answer") for each in lost))
     worst = max((len(_lost_at(lost, moment)) for moment in moments), default=0)
     figures = {

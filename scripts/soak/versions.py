@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,16 @@ from marwright.archive import layout
 from marwright.archive.packing import Contents, pack
 from marwright.files import stable_json
 
-# One worker, and seconds instead of half a minute until a version may be retired.
-SETTINGS = {"minWorkers": 1, "maxWorkers": 1, "responseTimeout": 3}
 
-
-def version_of(archive: Path, file: Path, version: str, *, turn: int = 0, methods: str = "") -> Path:
+def version_of(
+    archive: Path,
+    file: Path,
+    version: str,
+    *,
+    turn: int = 0,
+    methods: str = "",
+    settings: Mapping[str, Any] | None = None,
+) -> Path:
     """Pack an archive anew.
 
     Args:
@@ -26,6 +32,7 @@ def version_of(archive: Path, file: Path, version: str, *, turn: int = 0, method
         version: of the model in it.
         turn: how many places the names of the labels are moved on, in its answers and in its recorded answers.
         methods: source of methods that its handler has instead of its own; none if empty.
+        settings: of its ``model-config.yaml``, beside or instead of its own.
     """
     contents = Contents()
     with zipfile.ZipFile(archive) as old:
@@ -40,7 +47,9 @@ def version_of(archive: Path, file: Path, version: str, *, turn: int = 0, method
     for request in golden:
         request["answer"] = [one | {"label": moved[one["label"]]} for one in request["answer"]]
     files[layout.GOLDEN] = stable_json(golden).encode()
-    files[layout.MODEL_CONFIG] = yaml.safe_dump(yaml.safe_load(files[layout.MODEL_CONFIG]) | SETTINGS).encode()
+    files[layout.MODEL_CONFIG] = yaml.safe_dump(
+        yaml.safe_load(files[layout.MODEL_CONFIG]) | dict(settings or {})
+    ).encode()
     if methods:
         files["own_handler.py"] = files[layout.HANDLER]
         head = "from own_handler import TextClassificationHandler\n\n\nclass Changed(TextClassificationHandler):\n"
@@ -50,10 +59,3 @@ def version_of(archive: Path, file: Path, version: str, *, turn: int = 0, method
     file.parent.mkdir(parents=True, exist_ok=True)
     pack(contents, file, name=model["modelName"], version=version, handler=model["handler"])
     return file
-
-
-def golden_of(archive: Path) -> list[dict[str, Any]]:
-    """An archive's golden requests."""
-    with zipfile.ZipFile(archive) as opened:
-        golden: list[dict[str, Any]] = json.loads(opened.read(layout.GOLDEN))
-    return golden
