@@ -16,6 +16,7 @@ from compare.figures import Figure, Measured, Visit, order_of_round, summarized
 from compare.quiet import Others, wait_for_quiet
 from compare.rounds import Plan
 from marwright.errors import MarwrightError
+from marwright.workspace import Run
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 CLIENTS = (1, 16)
@@ -125,12 +126,18 @@ def test_peers_are_chosen_by_name() -> None:
         peers.chosen(["nginx", "mosec"])
 
 
-def test_a_peer_that_is_not_installed_says_so() -> None:
+def test_a_peer_without_its_package_or_its_model_says_so(tmp_path: Path) -> None:
+    run = Run(tmp_path / "goods")
+    run.teacher.checkpoint.mkdir(parents=True)
     mosec = next(peer for peer in peers.PEERS if peer.name == "mosec")
     absent = peers.Peer(**{**vars(mosec), "needs": ("json", "no_such_package")})
 
-    assert absent.missing() == "no_such_package is not installed"
-    assert peers.Peer(**{**vars(mosec), "needs": ("json",)}).missing() is None
+    assert absent.missing(run) == "no_such_package is not installed"
+    assert peers.Peer(**{**vars(mosec), "needs": ("json",)}).missing(run) is None
+    (pruned,) = (peer for peer in peers.PEERS if peer.weights == "student-pruned")
+    assert pruned.missing(run) == "goods has no student-pruned"
+    run.candidates.run("student-pruned").model("pruned").checkpoint.mkdir(parents=True)
+    assert pruned.missing(run) is None
 
 
 def test_every_request_of_a_peer_is_json_with_the_text() -> None:

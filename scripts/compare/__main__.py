@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from compare import tables
-from compare.artifacts import Artifacts
+from compare.artifacts import Artifacts, Weights, trained
 from compare.asking import Reference, reference_of
 from compare.figures import Visit, as_json, summarized
 from compare.machine import command, described, machine, versions
-from compare.peers import Peer, Weights, chosen
+from compare.peers import Peer, chosen
 from compare.picture import draw
 from compare.rounds import Plan, visit_all
 from marwright.bench import texts_of_file, texts_of_run
@@ -78,7 +78,7 @@ def compare(run: Run, file: Path | None, peers: Sequence[Peer], plan: Plan, outp
     folder = Path(tempfile.mkdtemp(prefix="compare-"))
     try:
         artifacts = Artifacts(run, folder)
-        reasons = {peer.name: reason for peer in peers if (reason := peer.missing())}
+        reasons = {peer.name: reason for peer in peers if (reason := peer.missing(run))}
         sizes: dict[str, float] = {}
         for peer in peers:
             if peer.name not in reasons:
@@ -103,8 +103,7 @@ def _references(run: Run, texts: Sequence[str], peers: Sequence[Peer]) -> dict[W
     labels = read_json(run.data.labels)
     found: dict[Weights, Reference] = {}
     for weights in dict.fromkeys(peer.weights for peer in peers):
-        model = run.student if weights == "student" else run.teacher
-        found[weights] = reference_of(model, labels, texts)
+        found[weights] = reference_of(trained(run, weights), labels, texts)
         if len(found[weights].texts) < 50:
             raise MarwrightError(
                 f"Only {len(found[weights].texts)} of the first 500 texts have one clear label, and 50 are needed: "
@@ -138,8 +137,8 @@ def _write(
     origin = f"the test split of {run.root.name}" if file is None else file.name
     done = max(visit.round for visit in visits) + 1
     paragraphs = [
-        f"One model, `{run.root.name}`, behind several servers: the same weights (the last row has its distilled "
-        f"student), the same texts ({origin}), one client program on the same machine, which takes its share of the "
+        f"One model, `{run.root.name}`, behind several servers: the same weights (the last rows have its distilled "
+        f"students), the same texts ({origin}), one client program on the same machine, which takes its share of the "
         f"cores. Each client sends its next request when it has its answer. Medians of {done} interleaved rounds of "
         f"{plan.seconds:g} s after {plan.warm_up_s:g} s of warm-up; ± is half of the range of the rounds. Before it "
         f"is timed, every server must give 50 texts the label that the checkpoint gives them in float32.",

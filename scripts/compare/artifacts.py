@@ -5,10 +5,19 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from compare import served
 from marwright.files import read_json
 from marwright.workspace import CompressedFolder, ModelFolder, Run
+
+Weights = Literal["teacher", "student", "student-pruned"]
+"""Whose: those of the run, and of its candidate of this name, which has lost heads and neurons."""
+
+
+def trained(run: Run, weights: Weights) -> ModelFolder:
+    """The model of a run with these weights, whether it is there or not."""
+    return run.candidates.run(weights).model("pruned") if weights == "student-pruned" else run.model(weights)
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
 
 from compare import archives, served
-from compare.artifacts import Artifacts
+from compare.artifacts import Artifacts, Weights, trained
 from compare.serving import Server, python_server, torchserve
 from marwright.errors import MarwrightError
+from marwright.workspace import Run
 
-Weights = Literal["teacher", "student"]
 CORES = os.cpu_count() or 1
 WAIT_MS = 1
 """How long a batch waits for more requests, where the user decides it; as in marwright's configurations."""
@@ -42,10 +41,13 @@ class Peer:
     weights: Weights = "teacher"
     own: bool = False
 
-    def missing(self) -> str | None:
-        """Say which package is not installed."""
+    def missing(self, run: Run) -> str | None:
+        """Say which package is not installed, or which model the run has not."""
         absent = [name for name in self.needs if find_spec(name) is None]
-        return f"{', '.join(absent)} is not installed" if absent else None
+        if absent:
+            return f"{', '.join(absent)} is not installed"
+        there = trained(run, self.weights).checkpoint.is_dir()
+        return None if there else f"{run.root.name} has no {self.weights}"
 
 
 def first_label(answer: bytes) -> str:
@@ -102,8 +104,7 @@ def _archive(name: str, *, stock: bool = False) -> Callable[[Artifacts], Abstrac
 
 def _own(name: str, weights: Weights) -> Callable[[Artifacts], Path]:
     def make(artifacts: Artifacts) -> Path:
-        model = artifacts.run.student if weights == "student" else artifacts.run.teacher
-        return archives.pack_own(artifacts, name, model)
+        return archives.pack_own(artifacts, name, trained(artifacts.run, weights))
 
     return make
 
@@ -221,6 +222,17 @@ PEERS: tuple[Peer, ...] = (
         start=_archive("marwright-student"),
         best=first_label,
         weights="student",
+        own=True,
+    ),
+    Peer(
+        name="marwright-pruned",
+        title="marwright, distilled and pruned student",
+        computes="TorchScript int8",
+        setup=f"{CORES} workers with 1 thread each, {_BATCHES}",
+        make=_own("marwright-pruned", "student-pruned"),
+        start=_archive("marwright-pruned"),
+        best=first_label,
+        weights="student-pruned",
         own=True,
     ),
 )
