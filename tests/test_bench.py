@@ -29,6 +29,7 @@ def texts(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.alone
 def test_an_sla_that_is_kept_ends_with_0_and_one_that_is_missed_with_1(server: str, texts: Path) -> None:
     asked = ("bench", f"{server}/takes-50-ms", "--texts", texts, "--rate", "50", *BRIEF)
     kept = marwright(*asked, "--sla-ms", "1000")
@@ -73,6 +74,7 @@ def test_mistakes_are_one_sentence_and_exit_code_2(
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_an_archive_is_served_measured_and_stopped(built: Built, tmp_path: Path) -> None:
     picture = tmp_path / "latency.png"
     done = marwright(

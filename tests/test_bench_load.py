@@ -15,6 +15,7 @@ from marwright.bench.connection import Address
 from marwright.bench.generator import Generator
 from marwright.bench.schedule import ClosedLoop, OpenLoop
 
+pytestmark = pytest.mark.alone
 TEXTS = ["herbal tea", "rice in the husk", "Käse, «frisch»"]
 
 

@@ -58,6 +58,7 @@ def test_the_exported_module_answers_as_the_model_it_was_made_from(built: Built)
     assert card["test"]["same_label_as_student"] >= 0.98
 
 
+@pytest.mark.alone
 def test_a_second_build_does_nothing_and_says_so_within_five_seconds(built: Built) -> None:
     started = time.monotonic()
     again = marwright("build", built.config, "--json")

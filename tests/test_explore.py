@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 # The built run has the first one already; the second is compressed and exported anew; the third cannot be trained.
 EXPLORE = """\
 explore:
+  timing_rounds: 1
   candidates:
     as-built: {}
     precise: {compression.cpu: fp32, compression.embeddings: fp32, compression.gpu: none}

@@ -73,6 +73,7 @@ def test_curl_gets_five_labels_best_first(url: str) -> None:
     assert next(iter(answer)) == "Vegetable products"
 
 
+@pytest.mark.alone
 def test_a_batch_of_sixteen_with_one_bad_item_gives_one_400_and_fifteen_right_answers(
     built: Built, tmp_path: Path
 ) -> None:
@@ -148,6 +149,7 @@ def test_many_texts_in_one_request(url: str) -> None:
     assert [len(labels) for labels in json.loads(answer)["predictions"]] == [1, 2]
 
 
+@pytest.mark.alone
 def test_the_archive_is_ready_within_eight_seconds(built: Built, tmp_path: Path) -> None:
     started = time.monotonic()
     with serving(built.archive.parent, PROPERTIES, state=tmp_path / "state", ports=Ports.free()):

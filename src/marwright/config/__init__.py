@@ -3,6 +3,7 @@
 from marwright.config.data import AboSource, CustomsSource, DataConfig, SplitConfig, TableSource
 from marwright.config.loading import load_config
 from marwright.config.schema import (
+    TIMING_ROUNDS,
     ArchiveConfig,
     CompressionConfig,
     Config,
@@ -25,6 +26,7 @@ from marwright.config.training import (
 )
 
 __all__ = [
+    "TIMING_ROUNDS",
     "AboSource",
     "ArchiveConfig",
     "AugmentationConfig",

@@ -120,11 +120,19 @@ class ArchiveConfig(Section):
 CandidateName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
+TIMING_ROUNDS = 7
+
+
 class ExploreConfig(Section):
     """Variants of a model that are built and measured side by side."""
 
     candidates: dict[CandidateName, dict[str, Any]] = Field(
         min_length=1, description="by name, the settings in which each differs: dotted.key: value"
+    )
+    timing_rounds: int = Field(
+        default=TIMING_ROUNDS,
+        ge=1,
+        description="of timing all candidates in turns; medians are compared",
     )
 
 

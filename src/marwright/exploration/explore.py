@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
-from marwright.config import Config, SelectConfig
+from marwright.config import TIMING_ROUNDS, Config, SelectConfig
 from marwright.errors import MarwrightError, PromiseError
 from marwright.exploration.candidates import Candidate, candidates_of
 from marwright.exploration.rows import Latency, Row
@@ -136,7 +136,8 @@ def _judged(
     from marwright.exploration.timing import time_in_turns
 
     runs = {each.name: each.run for each in candidates if each.name not in failures}
-    latencies = time_in_turns(runs, findings.timings) if runs else {}
+    rounds = TIMING_ROUNDS if config.explore is None else config.explore.timing_rounds
+    latencies = time_in_turns(runs, findings.timings, rounds) if runs else {}
     teacher = _Teacher(Run(config.runs / config.name))
     rows = tuple(
         Row(each.name, each.about, failure=failures[each.name])

@@ -28,7 +28,6 @@ from marwright.workspace import Run
 
 REVISION = 1
 SIZES = (1, 16)
-ROUNDS = 7
 CALLS = 100
 """In a round, for each size."""
 WARM_UP = 10
@@ -38,27 +37,28 @@ LONGEST_S = 5.0
 Batch = tuple[Tensor, Tensor]
 
 
-def time_in_turns(runs: Mapping[str, Run], file: Path) -> dict[str, Latency]:
+def time_in_turns(runs: Mapping[str, Run], file: Path, rounds: int) -> dict[str, Latency]:
     """Latencies of the runs' exported modules, measured unless the file has those of these modules on this machine.
 
     Args:
         runs: built up to their exported modules, by name. The texts are those of the validation split.
         file: where the latencies are kept.
+        rounds: in which every module has its turn; other than before, they are measured again.
     """
     machine = {"processor": processor(), "torch": torch.__version__}
     made_from = fingerprint(
-        REVISION, machine, {name: recorded_digest(run.stamp("exported")) for name, run in runs.items()}
+        REVISION, machine, rounds, {name: recorded_digest(run.stamp("exported")) for name, run in runs.items()}
     )
     kept = _read(file)
     if kept.get("made_from") != made_from:
         # Some runtimes take the number of threads when they load.
         with one_thread():
             modules = {name: loading.load(run.exported.cpu) for name, run in runs.items()}
-        found = interleaved(modules, {name: _batches(run) for name, run in runs.items()})
+        found = interleaved(modules, {name: _batches(run) for name, run in runs.items()}, rounds)
         kept = {
             "made_from": made_from,
             "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": machine | {"threads": 1, "rounds": ROUNDS},
+            "machine": machine | {"threads": 1, "rounds": rounds},
             "latencies": {name: asdict(latency) for name, latency in found.items()},
         }
         write_text(file, stable_json(kept))
@@ -66,29 +66,30 @@ def time_in_turns(runs: Mapping[str, Run], file: Path) -> dict[str, Latency]:
 
 
 def interleaved(
-    modules: Mapping[str, Module], batches: Mapping[str, Mapping[int, Sequence[Batch]]]
+    modules: Mapping[str, Module], batches: Mapping[str, Mapping[int, Sequence[Batch]]], rounds: int
 ) -> dict[str, Latency]:
     """Time modules in rounds; in each round every module has its turn.
 
     Args:
         modules: by name.
         batches: for each module and each size, the ids and masks that its calls are given.
+        rounds: how many.
     """
     medians: dict[tuple[str, int], list[float]] = {(name, size): [] for name in modules for size in SIZES}
     ends: dict[tuple[str, int], list[float]] = {key: [] for key in medians}
-    say(f"timing {len(modules)} modules in {ROUNDS} rounds, in turns on one thread:")
+    say(f"timing {len(modules)} modules in {rounds} rounds, in turns on one thread:")
     started = time.monotonic()
     with one_thread(), torch.inference_mode(), progress_bar() as bar:
-        task = bar.add_task("timing", total=ROUNDS * len(modules), note="")
-        for number in range(ROUNDS):
+        task = bar.add_task("timing", total=rounds * len(modules), note="")
+        for number in range(rounds):
             for name, module in modules.items():
                 for size in SIZES:
                     p50, p99 = np.percentile(_calls(module, batches[name][size]), [50, 99])
                     medians[name, size].append(float(p50))
                     ends[name, size].append(float(p99))
                 bar.advance(task)
-            left = (time.monotonic() - started) / (number + 1) * (ROUNDS - number - 1)
-            say(f"  round {number + 1} of {ROUNDS}" + (f", about {left:.0f} s left" if left else ""))
+            left = (time.monotonic() - started) / (number + 1) * (rounds - number - 1)
+            say(f"  round {number + 1} of {rounds}" + (f", about {left:.0f} s left" if left else ""))
     middle = {key: round(float(np.median(values)), 3) for key, values in medians.items()}
     end = {key: round(float(np.median(values)), 3) for key, values in ends.items()}
     return {name: Latency(middle[name, 1], end[name, 1], middle[name, 16], end[name, 16]) for name in modules}
