@@ -5,18 +5,21 @@ once. One is recorded for each bucket, a shape of batch in the archive's setting
 graph would need more memory than it may, run kernel by kernel.
 """
 
+import gc
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from batch_buckets import Bucket, Buckets, Staging
+from prediction_failure import is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
-# Libraries make their plans and workspaces in the first runs, and must not while a graph is recorded.
+# Libraries load their kernels in the first runs, and must not while a graph is recorded.
 WARM_UP_RUNS = 3
 
 Replay = Callable[[], torch.Tensor]
@@ -63,7 +66,6 @@ class Recorder:
         self.module = module
         self.device = device
         self.most_bytes = most_bytes
-        # cuBLAS has a workspace for each stream: the same one for warm-up and recording.
         self._stream = torch.cuda.Stream(device)
         self._pool = torch.cuda.graph_pool_handle()
         torch.cuda.empty_cache()
@@ -87,11 +89,17 @@ class Recorder:
             replay = self._recorded(batch) if self._needed(batch) <= self.most_bytes else None
         torch.cuda.current_stream().wait_stream(self._stream)
         # Beside larger ones it may take more than it needs by itself; given up here, its memory serves the next one.
-        return replay if self.used_bytes() <= self.most_bytes else None
+        if replay is None or self.used_bytes() > self.most_bytes:
+            return None
+        # Its kernels go to the device now and not with the first request, and a graph that cannot run is found out.
+        replay()
+        torch.cuda.synchronize(self.device)
+        return replay
 
     def _recorded(self, batch: torch.Tensor) -> Replay:
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+        recording = torch.cuda.graph(graph, pool=self._pool, stream=self._stream)
+        with _workspace_in_the_pool(), self._pool_given_back(), recording:
             logits = self.module(batch[0], batch[1])
 
         def replay() -> torch.Tensor:
@@ -99,6 +107,16 @@ class Recorder:
             return logits
 
         return replay
+
+    @contextmanager
+    def _pool_given_back(self) -> Iterator[None]:
+        """See that a recording that failed has ended for the allocator too, which some versions of PyTorch forget."""
+        try:
+            yield
+        except RuntimeError:
+            with suppress(RuntimeError):
+                torch._C._cuda_endAllocateToPool(self.device.index, self._pool)
+            raise
 
     def _needed(self, batch: torch.Tensor) -> int:
         """Warm up, and see how much memory a run takes at its height, in bytes."""
@@ -108,6 +126,31 @@ class Recorder:
         before = torch.cuda.memory_allocated(self.device)
         self.module(batch[0], batch[1])
         return torch.cuda.max_memory_allocated(self.device) - before
+
+
+@contextmanager
+def _workspace_in_the_pool() -> Iterator[None]:
+    """Have cuBLAS take the workspace of a recording from the graphs' own memory.
+
+    It would keep the one of the warm-up, which PyTorch frees for all streams when another graph is dropped or
+    torch.compile records one: the kernels of this graph would then write where nothing is theirs.
+    """
+    torch._C._cuda_clearCublasWorkspaces()
+    try:
+        yield
+    finally:
+        torch._C._cuda_clearCublasWorkspaces()
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Keep the garbage collector from dropping a graph in the middle of another one's recording."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def record_all(
@@ -122,15 +165,23 @@ def record_all(
     for bucket in sorted(buckets, key=lambda bucket: bucket[0] * bucket[1], reverse=True):
         try:
             replay = record(staging.send(bucket, nothing, nothing + 1))
-        except torch.cuda.OutOfMemoryError:
-            continue
         except RuntimeError as error:
-            reason = str(error).partition("\n")[0]
+            # While it ends a recording that has failed, PyTorch raises another error than the one that failed.
+            reason = str(error.__context__ or error).partition("\n")[0]
+            if is_out_of_memory(error) or is_out_of_memory(error.__context__ or error):
+                continue
             logger.warning("CUDA graphs: recording ended at %d texts × %d tokens: %s", *bucket, reason)
             break
         if replay is not None:
             replays[bucket] = replay
     return replays
+
+
+@torch.inference_mode()
+def _run_once(module: torch.nn.Module, staging: Staging, bucket: Bucket) -> None:
+    nothing = torch.zeros(1, 1, dtype=torch.int64)
+    ids, mask = staging.send(bucket, nothing, nothing + 1)
+    module(ids, mask)
 
 
 def load(file: Path, settings: dict[str, Any], device: torch.device) -> CudaGraphRuntime:
@@ -145,18 +196,24 @@ def load(file: Path, settings: dict[str, Any], device: torch.device) -> CudaGrap
     Raises:
         RuntimeError: this GPU cannot compute in that precision, or has no room for the module.
     """
-    # Streams, pools and page-locked memory belong to the current device; without this, to the first one.
     torch.cuda.set_device(device)
     if settings["precision"] == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise RuntimeError("This archive's module is bf16, which this GPU cannot compute: rebuild it with gpu: fp16.")
     # TorchScript would watch the first runs of each shape and compile anew in later ones, in the middle of a recording.
     # Without specialisations it optimises once; a graph has nothing to gain from more.
     torch.jit.set_fusion_strategy([])
+    # cuDNN's attention, which PyTorch prefers on Hopper, is planned anew for each shape, in tenths of a second; the
+    # next best has kernels for all of them.
+    torch.backends.cuda.enable_cudnn_sdp(False)
     module = torch.jit.load(str(file), map_location=device).eval()
     buckets = [(texts, length) for texts, length in settings["buckets"]]
     staging = Staging(buckets, device)
     recorder = Recorder(module, device, settings["graph_megabytes"] << 20)
-    replays = record_all(recorder.record, staging, buckets)
+    with _nothing_collected():
+        replays = record_all(recorder.record, staging, buckets)
+    if buckets:
+        # What fits into no bucket runs on this stream, which has kernels and workspaces when it has been used.
+        _run_once(module, staging, min(buckets))
     used, most = recorder.used_bytes(), settings["graph_megabytes"]
     logger.info("CUDA graphs: %d of %d recorded, in %d of %d MB", len(replays), len(buckets), used >> 20, most)
     return CudaGraphRuntime(module, device, staging, replays, used)

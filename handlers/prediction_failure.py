@@ -11,8 +11,15 @@ class PredictionFailure(Exception):
         self.kind = kind
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that there is no memory; the driver and cuBLAS raise it as a plain error."""
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in ("out of memory", "ALLOC_FAILED"))
+
+
 def failure_after(error: Exception) -> PredictionFailure:
     """The failure that an error of the module means for a text that was tried alone."""
-    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+    if is_out_of_memory(error):
         return PredictionFailure("OutOfMemory", "There is no memory for this request now. Send it again later.")
     return PredictionFailure("PredictionFailed", "This request could not be answered.")

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from ts.torch_handler.base_handler import BaseHandler
 
-from prediction_failure import PredictionFailure, failure_after
+from prediction_failure import PredictionFailure, failure_after, is_out_of_memory
 from request_parsing import BadRequest, Request, parse_request
 
 logger = logging.getLogger(__name__)
@@ -79,6 +79,9 @@ class ResilientHandler(BaseHandler):
                 f"This archive has no module for {self.device.type}: rebuild it with compression.gpu: fp16, or set "
                 "deviceType: cpu in its model-config.yaml."
             )
+        if self.device.type == "cuda":
+            # Streams, pools and page-locked memory belong to the current device; without this, to the first one.
+            torch.cuda.set_device(self.device)
         module = modules[self.device.type]
         return import_module(module["runtime"]).load(self.folder / module["file"], module, self.device)
 
@@ -104,8 +107,8 @@ class ResilientHandler(BaseHandler):
         """Answer a batch, if the GPU has the memory for it; one that has none for a single text cannot serve."""
         try:
             self.predict(examples)
-        except torch.cuda.OutOfMemoryError:
-            if len(examples) == 1:
+        except (RuntimeError, MemoryError) as error:
+            if len(examples) == 1 or not is_out_of_memory(error):
                 raise
             logger.warning(
                 "%s has no memory for %d texts at once: it will split such batches", self.device, len(examples)

@@ -35,4 +35,7 @@ def load(file: Path, settings: dict[str, Any], device: torch.device) -> TorchScr
             "This archive's module needs a processor with AVX-512 VNNI instructions: rebuild it with "
             "compression.activations: dynamic."
         )
+    if device.type == "cuda":
+        # Or it would compile kernels for the first shapes, and clients would wait for them.
+        torch.jit.set_fusion_strategy([])
     return TorchScriptRuntime(torch.jit.load(str(file), map_location=device).eval(), device)

@@ -30,11 +30,11 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import nn
 
 from gpu.agreement import agreement, logits_of
 from gpu.archived import Archived, importable, loaded
 from gpu.cards import FORMULA, T4, card_named, t4_estimate
+from gpu.operations import operations
 from gpu.rates import served
 from gpu.rivals import compiled, eager
 from gpu.timing import Answer, device_ms, timed
@@ -45,6 +45,7 @@ from marwright.config import Config, load_config
 from marwright.errors import ArchiveError, DataError, MarwrightError
 from marwright.export import torchscript
 from marwright.files import read_json, stable_json, write_text
+from marwright.modules.packed_bert import PackedBert
 from marwright.modules.pretrained import load_module
 from marwright.progress import say
 from marwright.stations import model_to_compress
@@ -52,6 +53,8 @@ from marwright.workspace import ModelFolder, Run
 
 ALONE_TOKENS = 16
 MIXED_TEXTS, MIXED_TOKENS = 32, 32
+DEVICE_BATCHES = 10
+BYTES_PER_WEIGHT = 2
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         device = _device(given.device)
         config = None if given.config is None else load_config(given.config)
         found = check(given, device, config)
-        write_text(given.output, stable_json(found))
         show(found)
         say(f"{given.output} is written")
     except MarwrightError as error:
@@ -110,7 +112,7 @@ def _device(name: str) -> torch.device:
 
 
 def check(given: argparse.Namespace, device: torch.device, config: Config | None) -> dict[str, Any]:
-    """Everything that was asked for, as it is written to the file."""
+    """Everything that was asked for. What is known is in the file already when something later fails."""
     run = None if config is None else Run(config.runs / config.name)
     student = None if config is None or run is None else model_to_compress(config, run)
     found: dict[str, Any] = {
@@ -119,6 +121,11 @@ def check(given: argparse.Namespace, device: torch.device, config: Config | None
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
     }
+
+    def keep(name: str, value: Any) -> None:
+        found[name] = value
+        write_text(given.output, stable_json(found))
+
     with unpacked(given.archive) as folder, importable(folder):
         if layout.GPU_MODULE not in {file.name for file in folder.iterdir()}:
             raise ArchiveError(f"{given.archive}: no module for GPUs; build it with compression.gpu: fp16.")
@@ -126,12 +133,12 @@ def check(given: argparse.Namespace, device: torch.device, config: Config | None
         subject = Subject(given.archive, folder, device, texts, run, student)
         archived = loaded(given.archive, folder, (device.index or 0) if device.type == "cuda" else None)
         found["texts"] = len(texts)
-        found["agreement"] = _agreement(subject, archived)
+        keep("agreement", _agreement(subject, archived))
         if device.type == "cuda":
-            found["graphs"] = _graphs(archived)
-        found["timing"] = _timing(subject, archived, given.calls, [name for name in given.rivals.split(",") if name])
+            keep("graphs", _graphs(archived))
+        keep("timing", _timing(subject, archived, given.calls, [name for name in given.rivals.split(",") if name]))
     if given.serve:
-        found["served"] = served(given.archive, texts, rate=given.rate, sla_ms=given.sla_ms, seconds=given.seconds)
+        keep("served", served(given.archive, texts, rate=given.rate, sla_ms=given.sla_ms, seconds=given.seconds))
     return found
 
 
@@ -169,7 +176,7 @@ def _graphs(archived: Archived) -> dict[str, Any]:
         "recorded": [list(bucket) for bucket in recorded],
         "left_out": [bucket for bucket in buckets if tuple(bucket) not in recorded],
         "megabytes": round(getattr(runtime, "graph_bytes", 0) / (1 << 20), 1),
-        "peak_megabytes": round(torch.cuda.max_memory_reserved(archived.handler.device) / (1 << 20), 1),
+        "reserved_megabytes": round(torch.cuda.memory_reserved(archived.handler.device) / (1 << 20), 1),
     }
 
 
@@ -184,11 +191,24 @@ def _timing(subject: Subject, archived: Archived, calls: int, rivals: Sequence[s
             if "eager" in rivals:
                 ways["Hugging Face, eager"] = eager(*about)
             if "compiled" in rivals:
-                ways["Hugging Face, torch.compile reduce-overhead"] = compiled(*about, padded_to=longest)
+                # Tensor cores want multiples of eight.
+                ways["Hugging Face, torch.compile reduce-overhead"] = compiled(*about, padded_to=-8 * (-longest // 8))
+        ways = {way: answer for way, answer in ways.items() if way == "marwright" or _answers(answer, batches, way)}
         found[name] = {"tokens_at_most": longest, "ways": timed(ways, batches, calls, name)}
         if subject.device.type == "cuda":
-            found[name] |= _on_a_t4(subject, archived, batches[0], found[name]["ways"]["marwright"]["p50_ms"])
+            found[name] |= _on_a_t4(subject, archived, batches, found[name]["ways"]["marwright"]["p50_ms"])
     return found
+
+
+def _answers(answer: Answer, batches: Sequence[Sequence[str]], way: str) -> bool:
+    """Whether a rival answers at all: torch.compile needs a C compiler and Python's headers, which may not be there."""
+    try:
+        answer(batches[0])
+    # Whatever it is, the other figures are still wanted.
+    except Exception as error:
+        say(f"  {way} is left out: {type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
+        return False
+    return True
 
 
 def _batches(archived: Archived, texts: Sequence[str]) -> tuple[list[list[str]], list[list[str]]]:
@@ -203,23 +223,37 @@ def _batches(archived: Archived, texts: Sequence[str]) -> tuple[list[list[str]],
     return alone, [chosen.choices(short, k=MIXED_TEXTS) for _ in range(100)]
 
 
-def _on_a_t4(subject: Subject, archived: Archived, batch: Sequence[str], total_ms: float) -> dict[str, Any]:
+def _on_a_t4(subject: Subject, archived: Archived, batches: Sequence[Sequence[str]], total_ms: float) -> dict[str, Any]:
     """The time that the device was busy, and what a T4 would make of it."""
-    ids, mask = archived.handler.encoder.encode(list(batch))
-    busy = device_ms(archived.handler.runtime, ids, mask)
+    runtime = archived.handler.runtime
+    encoded = [archived.handler.encoder.encode(list(batch)) for batch in batches[:DEVICE_BATCHES]]
+    shapes = [_computed_shape(runtime, ids.size(0), ids.size(1)) for ids, _ in encoded]
+    found: dict[str, Any] = {
+        "device_ms": float(np.median([device_ms(runtime, ids, mask) for ids, mask in encoded])),
+        "without_graph": sum(shape is None for shape in shapes),
+    }
     card = card_named(torch.cuda.get_device_name(subject.device))
-    if card is None or subject.student is None:
-        return {"device_ms": busy}
-    weights = sum(
-        child.weight.numel()
-        for child in load_module(subject.student.checkpoint, "script").modules()
-        if isinstance(child, nn.Linear)
-    )
+    module = None if subject.student is None else load_module(subject.student.checkpoint, "script")
+    if card is None or not isinstance(module, PackedBert) or found["without_graph"]:
+        return found
+    work = [operations(module.shape, texts, length) for texts, length in filter(None, shapes)]
+    weights = operations(module.shape, 1, 1) / 2
     least, most = t4_estimate(
-        card, total_ms=total_ms, device_ms=busy, operations=2.0 * weights * ids.numel(), bytes_read=2.0 * weights
+        card,
+        total_ms=total_ms,
+        device_ms=found["device_ms"],
+        operations=float(np.median(work)),
+        bytes_read=BYTES_PER_WEIGHT * weights,
     )
     sources = f"{card.source}; {T4.source}"
-    return {"device_ms": busy, "t4_ms": {"least": least, "most": most, "formula": FORMULA, "sources": sources}}
+    return found | {"t4_ms": {"least": least, "most": most, "formula": FORMULA, "sources": sources}}
+
+
+def _computed_shape(runtime: Any, texts: int, length: int) -> tuple[int, int] | None:
+    """The bucket that is computed for a batch, with what only fills it up."""
+    buckets = getattr(runtime, "buckets", None)
+    shape: tuple[int, int] | None = None if buckets is None else buckets.fitting(texts, length)
+    return shape
 
 
 def show(found: dict[str, Any]) -> None:

@@ -10,7 +10,9 @@ import torch
 
 import gpu_check
 from gpu.cards import CARDS, card_named, t4_estimate
+from gpu.operations import operations
 from gpu.rates import highest_rate
+from marwright.modules.packed_bert import EncoderShape, LayerShape
 
 CONFIG = "name: run\nruns: {folder}\ndata:\n  source: {{name: table, path: goods.csv}}\n"
 
@@ -77,6 +79,16 @@ def test_an_estimate_never_promises_more_than_a_t4s_full_rates() -> None:
     assert most == pytest.approx(0.6 + 0.4 * 989 / 65, abs=0.001)
     # A card that is no faster than a T4 is its own estimate, where the work is small.
     assert t4_estimate(CARDS["T4"], total_ms=1.0, device_ms=0.4, operations=1, bytes_read=1) == (1.0, 1.0)
+
+
+def test_operations_are_those_of_the_whole_bucket_and_of_first_tokens_in_the_last_layer() -> None:
+    shape = EncoderShape(
+        vocabulary=50, hidden=16, head_size=8, layers=(LayerShape(2, 32), LayerShape(1, 24)), positions=20, labels=3
+    )
+    first = 40 * 16 * (3 * 16) + 40 * 16 * (16 + 2 * 32)
+    last = 40 * 16 * (3 * 8) + 4 * 16 * (8 + 2 * 24)
+
+    assert operations(shape, 4, 10) == 2 * (first + last + 4 * 16 * (16 + 3))
 
 
 def test_a_card_is_known_by_the_name_that_the_driver_gives_it() -> None:

@@ -80,3 +80,7 @@ def test_a_traced_module_cannot_be_recorded(run: Run, tmp_path: Path) -> None:
     )
 
     assert (card["module"], card["recordable_tokens"]) == ("HuggingFaceClassifier", 0)
+    # Masks and positions are made where the ids are; a trace says "on the CPU".
+    code = torchscript.load(tmp_path / "model_gpu.pt").code
+    assert 'device("cpu")' not in code
+    assert "prim.device(ids)" in code

@@ -149,13 +149,25 @@ def test_the_largest_bucket_is_recorded_first() -> None:
     assert tried == found == [(4, 32), (4, 8), (1, 32), (1, 8)]
 
 
-@pytest.mark.parametrize("outcome", [None, torch.cuda.OutOfMemoryError()], ids=["over the budget", "no memory"])
+def while_ending_the_recording(error: Exception) -> RuntimeError:
+    """What PyTorch raises for an error in a recording."""
+    ending = RuntimeError("operation failed due to a previous error during capture")
+    ending.__context__ = error
+    return ending
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [None, torch.cuda.OutOfMemoryError(), while_ending_the_recording(torch.cuda.OutOfMemoryError())],
+    ids=["over the budget", "no memory", "no memory while recording"],
+)
 def test_a_bucket_without_room_is_left_out_and_smaller_ones_are_tried(outcome: Exception | None) -> None:
     assert recorded({(4, 32): outcome})[1] == [(4, 8), (1, 32), (1, 8)]
 
 
 def test_a_recording_that_fails_is_the_last_one_and_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    tried, found = recorded({(4, 8): RuntimeError("operation not permitted when stream is capturing\nlong trace")})
+    error = RuntimeError("operation not permitted when stream is capturing\nlong trace")
+    tried, found = recorded({(4, 8): while_ending_the_recording(error)})
 
     assert tried == [(4, 32), (4, 8)]
     assert found == [(4, 32)]

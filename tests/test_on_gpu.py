@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tiny_run
 import torch
 from test_packed_bert import batch_of
 
@@ -15,6 +16,7 @@ from cuda_graph_runtime import CudaGraphRuntime, load
 from gpu.archived import Archived, importable, loaded
 from marwright.archive import layout
 from marwright.archive.reading import unpacked
+from marwright.export import torchscript
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch.cuda.is_available() is false")
 
@@ -23,9 +25,20 @@ TEXTS = ["of the tea", "and of the", "tea and tea", "the of", "and and"]
 
 
 @pytest.fixture(scope="module")
-def folder(tiny_archive: Path) -> Iterator[Path]:
-    with unpacked(tiny_archive) as unpacked_folder, importable(unpacked_folder):
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One whose heads have 32 values, as served ones do: for smaller ones PyTorch takes other attention kernels."""
+    return tiny_run.packed(tmp_path_factory.mktemp("tiny"), hidden_size=64, num_attention_heads=2)
+
+
+@pytest.fixture(scope="module")
+def folder(archive: Path) -> Iterator[Path]:
+    with unpacked(archive) as unpacked_folder, importable(unpacked_folder):
         yield unpacked_folder
+
+
+@pytest.fixture(scope="module")
+def on_the_cpu(folder: Path) -> torch.jit.ScriptModule:
+    return torchscript.load(folder / layout.GPU_MODULE)
 
 
 def runtime_of(folder: Path, **settings: object) -> CudaGraphRuntime:
@@ -39,15 +52,41 @@ def runtime(folder: Path) -> CudaGraphRuntime:
 
 
 @torch.inference_mode()
-def test_every_bucket_is_recorded_and_answers_as_the_module_does(folder: Path, runtime: CudaGraphRuntime) -> None:
+def test_every_bucket_is_recorded_and_answers_as_the_module_does(
+    folder: Path, runtime: CudaGraphRuntime, on_the_cpu: torch.jit.ScriptModule
+) -> None:
     buckets = json.loads((folder / layout.SETUP).read_text())["modules"]["cuda"]["buckets"]
     assert sorted(runtime.replays) == sorted(map(tuple, buckets))
     # In any order, again and again: the graphs share their memory.
     for seed, lengths in enumerate([(5,), (3, 16, 1), (9,) * 16, (31,), (2, 2), (5,), (7, 1, 12, 30, 4)] * 2):
         ids, mask = batch_of(lengths, seed=seed)
         found = runtime.logits(ids, mask).cpu()
-        expected = runtime.module(ids.to(GPU), mask.to(GPU)).cpu()
-        torch.testing.assert_close(found, expected, atol=5e-3, rtol=0)
+        torch.testing.assert_close(found, runtime.module(ids.to(GPU), mask.to(GPU)).cpu(), atol=5e-3, rtol=0)
+        torch.testing.assert_close(found, on_the_cpu(ids, mask), atol=2e-2, rtol=0)
+
+
+@torch.inference_mode()
+def test_graphs_outlive_what_others_do_to_the_workspaces_of_cublas(runtime: CudaGraphRuntime) -> None:
+    ids, mask = batch_of((5, 9))
+    before = runtime.logits(ids, mask).cpu()
+    torch._C._cuda_clearCublasWorkspaces()
+    torch.cuda.empty_cache()
+    taken = [torch.full((1 << 20,), 7.0, device=GPU) for _ in range(64)]
+    after = [runtime.logits(ids, mask).cpu() for _ in range(10)]
+
+    assert all(torch.equal(one, before) for one in after)
+    assert all(bool((one == 7).all()) for one in taken), "a graph has written where nothing is its own"
+
+
+@torch.inference_mode()
+def test_dropped_graphs_take_nothing_of_the_others(
+    folder: Path, runtime: CudaGraphRuntime, on_the_cpu: torch.jit.ScriptModule
+) -> None:
+    few = runtime_of(folder, graph_megabytes=max(1, (runtime.graph_bytes >> 20) - 1))
+    assert len(few.replays) <= len(runtime.replays)
+    for lengths in ((5,), (3, 16, 1), (9,) * 16):
+        ids, mask = batch_of(lengths)
+        torch.testing.assert_close(few.logits(ids, mask).cpu(), on_the_cpu(ids, mask), atol=2e-2, rtol=0)
 
 
 @torch.inference_mode()
@@ -91,18 +130,16 @@ def answers(archived: Archived, texts: list[str]) -> list[dict[str, float]]:
     return [json.loads(body) for body in archived.answer(texts)]
 
 
-def test_the_same_archive_answers_on_both_devices(tiny_archive: Path, folder: Path) -> None:
-    gpu, cpu = loaded(tiny_archive, folder, 0), loaded(tiny_archive, folder, None)
+def test_the_same_archive_answers_on_both_devices(archive: Path, folder: Path) -> None:
+    gpu, cpu = loaded(archive, folder, 0), loaded(archive, folder, None)
 
     assert gpu.handler.device == GPU
     for own, other in zip(answers(gpu, TEXTS), answers(cpu, TEXTS), strict=True):
         assert own == pytest.approx(other, abs=0.05)
 
 
-def test_a_worker_survives_a_gpu_without_memory(
-    tiny_archive: Path, folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    archived = loaded(tiny_archive, folder, 0)
+def test_a_worker_survives_a_gpu_without_memory(archive: Path, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    archived = loaded(archive, folder, 0)
     many = TEXTS * 2000
     archived.handler.settings["max_instances"] = len(many)
     torch.cuda.empty_cache()

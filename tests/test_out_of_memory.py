@@ -80,6 +80,18 @@ def test_what_does_not_fit_alone_gets_a_503_that_says_why_and_the_next_batch_its
     assert all("code" not in one for one in answers(archived))
 
 
+@pytest.mark.parametrize(
+    "said", ["CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"]
+)
+def test_the_drivers_and_cublas_lack_of_memory_is_one(archived: Archived, said: str) -> None:
+    class Crowded:
+        def logits(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError(said)
+
+    archived.handler.runtime = Crowded()
+    assert [one["type"] for one in answers(archived)] == ["OutOfMemory"] * len(TEXTS)
+
+
 def test_another_failure_is_no_lack_of_memory(archived: Archived) -> None:
     class Broken:
         def logits(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

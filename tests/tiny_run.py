@@ -26,8 +26,8 @@ LABELS = ["tea", "coffee", "Käse", "rice", "wool"]
 LONGEST = 32
 
 
-def trained(root: Path) -> Run:
-    """Fill a run up to its student, as the stations before the compression would."""
+def trained(root: Path, **shape: int) -> Run:
+    """Fill a run up to its student, as the stations before the compression would; ``shape`` is of transformers."""
     run = Run(root)
     chosen = random.Random(0)
     texts = [" ".join(chosen.choices(["of", "the", "and", "tea"], k=1 + at % 20)) for at in range(60)]
@@ -38,7 +38,7 @@ def trained(root: Path) -> Run:
     about = {"origin": "chance", "rows": {"test": 60}, "labels": 5, "majority_share": {"test": 0.2}}
     write_text(run.data.card, stable_json(about | {"tokens": {}, "baseline": {}}))
 
-    save_tiny_classifier(run.student.checkpoint, "bert")
+    save_tiny_classifier(run.student.checkpoint, "bert", **shape)
     tokenizer = tiny_tokenizer()
     tokenizer.enable_truncation(LONGEST)
     tokenizer.save(str(run.student.tokenizer))
@@ -66,9 +66,14 @@ def finish(
     build_archive(ArchiveConfig(), run, name="goods", file=archive)
 
 
-def packed(root: Path, activations: Literal["dynamic", "static"] = "dynamic", runtime: Runtime = "torchscript") -> Path:
+def packed(
+    root: Path,
+    activations: Literal["dynamic", "static"] = "dynamic",
+    runtime: Runtime = "torchscript",
+    **shape: int,
+) -> Path:
     """A whole archive of random weights."""
     torch.manual_seed(0)
-    run = trained(root / "run")
+    run = trained(root / "run", **shape)
     finish(run, root / "goods.mar", activations, runtime)
     return root / "goods.mar"

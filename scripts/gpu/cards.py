@@ -26,9 +26,9 @@ CARDS = {
 }
 
 FORMULA = (
-    "total - device + device on a T4. At least: the larger of the measured device time and the work at a T4's full "
-    "rates, max(operations / 65 TFLOPS, bytes / 320 GB/s). At most: the measured device time times the larger ratio of "
-    "the two cards' rates."
+    "An estimate: total - device + device on a T4. Less: the larger of the measured device time and the work at a T4's "
+    "full rates, max(operations / 65 TFLOPS, bytes / 320 GB/s). More: the measured device time times the larger ratio "
+    "of the two cards' rates. Softmax, top-k and the copy back count as the host's."
 )
 
 

@@ -51,15 +51,16 @@ def _answering(
     most = min(TOP_K, len(labels))
 
     def answer(texts: Sequence[str]) -> list[bytes]:
-        ids, mask = encoder.encode(list(texts))
+        batch = torch.stack(encoder.encode(list(texts)))
         if padded_to is not None:
-            more = (0, padded_to - ids.size(1))
-            ids, mask = functional.pad(ids, more), functional.pad(mask, more)
+            batch = functional.pad(batch, (0, padded_to - batch.size(2)))
+        # One copy there and one back, as in the archive's handler.
         with torch.inference_mode():
-            best = torch.softmax(module(ids.to(device), mask.to(device)), dim=1).topk(most)
-            values, indices = best.values.tolist(), best.indices.tolist()
+            ids, mask = batch.to(device)
+            best = torch.softmax(module(ids, mask).float(), dim=1).topk(most)
+            values, indices = torch.stack((best.values, best.indices.float())).tolist()
         return [
-            json.dumps({labels[index]: round(value, 6) for value, index in zip(*row, strict=True)}).encode()
+            json.dumps({labels[int(index)]: round(value, 6) for value, index in zip(*row, strict=True)}).encode()
             for row in zip(values, indices, strict=True)
         ]
 

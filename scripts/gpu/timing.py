@@ -15,7 +15,10 @@ from marwright.progress import track
 Answer = Callable[[Sequence[str]], list[bytes]]
 """Texts to JSON, one for each."""
 
-WARM_UP_CALLS = 20
+MOST_WARM_UP_CALLS = 100
+"""Enough for each batch once, since a new shape costs the first call with it more."""
+
+DEVICE_WARM_UP_CALLS = 20
 DEVICE_CALLS = 100
 
 
@@ -30,7 +33,7 @@ def timed(
         calls: of each way, after some that are not counted.
         what: shown beside the progress bar.
     """
-    warm_up = min(WARM_UP_CALLS, calls)
+    warm_up = min(MOST_WARM_UP_CALLS, len(batches), calls)
     times: dict[str, list[float]] = {name: [] for name in ways}
     for number in track(range(warm_up + calls), what, total=warm_up + calls):
         batch = batches[number % len(batches)]
@@ -55,7 +58,7 @@ def device_ms(runtime: Any, ids: Tensor, mask: Tensor) -> float:
     """Milliseconds that a GPU itself is busy with a batch, copy in included, back to back."""
     start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     with torch.inference_mode():
-        for _ in range(WARM_UP_CALLS):
+        for _ in range(DEVICE_WARM_UP_CALLS):
             runtime.logits(ids, mask)
         start.record()
         for _ in range(DEVICE_CALLS):

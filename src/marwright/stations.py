@@ -253,7 +253,7 @@ STATIONS = (
     ),
     Station(
         "exported",
-        revision=11,
+        revision=12,
         needs=lambda c: ("data", trained_models(c)[-1], "compressed"),
         settings=lambda c: {"export": c.export, "max_length": c.teacher.max_length},
         work=_exported,

@@ -50,7 +50,11 @@ def export_gpu(
         ExportError: the file answers differently.
     """
     module = gpu_module(student, compressed, method=method, precision=precision)
-    torchscript.save(torchscript.to_torchscript(module, example, script=is_scripted(module)), file)
+    script = is_scripted(module)
+    compiled = torchscript.to_torchscript(module, example, script=script)
+    if not script:
+        torchscript.on_the_inputs_device(compiled)
+    torchscript.save(compiled, file)
     differences = compare(torchscript.load(file), module, table, filler)
     check(differences, tolerance, f"{precision}, exported against eager")
     card = {

@@ -39,6 +39,25 @@ def to_torchscript(module: nn.Module, example: tuple[Tensor, Tensor], *, script:
         return frozen
 
 
+def on_the_inputs_device(frozen: torch.jit.ScriptModule) -> None:
+    """Let a traced module make its own tensors, such as masks, where its ids are: a trace has the CPU written into it.
+
+    Loading a file for a GPU moves weights, and leaves such a device as it is.
+
+    Args:
+        frozen: changed in place.
+    """
+    graph = frozen.graph
+    devices = [node for node in graph.findAllNodes("prim::Constant") if node.output().type().kind() == "DeviceObjType"]
+    ids = list(graph.inputs())[1]
+    found = graph.create("prim::device", [ids], 1)
+    found.output().setType(torch._C.DeviceObjType.get())
+    graph.prependNode(found)
+    for node in devices:
+        node.output().replaceAllUsesWith(found.output())
+    torch._C._jit_pass_dce(graph)
+
+
 def save(module: torch.jit.ScriptModule, file: Path) -> None:
     """Write a TorchScript file, whole or not at all; equal modules give equal bytes wherever they are saved."""
     written = io.BytesIO()
