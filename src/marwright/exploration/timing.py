@@ -46,15 +46,14 @@ def time_in_turns(runs: Mapping[str, Run], file: Path, rounds: int) -> dict[str,
         rounds: in which every module has its turn; other than before, they are measured again.
     """
     machine = {"processor": processor(), "torch": torch.__version__}
-    made_from = fingerprint(
-        REVISION, machine, rounds, {name: recorded_digest(run.stamp("exported")) for name, run in runs.items()}
-    )
+    modules = {name: recorded_digest(run.stamp("exported")) for name, run in runs.items()}
+    made_from = fingerprint(REVISION, machine | {"rounds": rounds}, modules)
     kept = _read(file)
     if kept.get("made_from") != made_from:
         # Some runtimes take the number of threads when they load.
         with one_thread():
-            modules = {name: loading.load(run.exported.cpu) for name, run in runs.items()}
-        found = interleaved(modules, {name: _batches(run) for name, run in runs.items()}, rounds)
+            loaded = {name: loading.load(run.exported.cpu) for name, run in runs.items()}
+        found = interleaved(loaded, {name: _batches(run) for name, run in runs.items()}, rounds)
         kept = {
             "made_from": made_from,
             "measured": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -48,7 +48,8 @@ def on_the_inputs_device(frozen: torch.jit.ScriptModule) -> None:
         frozen: changed in place.
     """
     graph = frozen.graph
-    devices = [node for node in graph.findAllNodes("prim::Constant") if node.output().type().kind() == "DeviceObjType"]
+    constants = graph.findAllNodes("prim::Constant")  # type: ignore[attr-defined]
+    devices = [node for node in constants if node.output().type().kind() == "DeviceObjType"]
     ids = list(graph.inputs())[1]
     found = graph.create("prim::device", [ids], 1)
     found.output().setType(torch._C.DeviceObjType.get())
