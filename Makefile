@@ -24,7 +24,7 @@ help:
 	@echo "make test                      linting, types and every test"
 	@echo "make compare                   measure other servers beside marwright's (about half an hour)"
 	@echo "make bench-model               measure other runtimes beside marwright's module"
-	@echo "make soak                      kill, overload, attack and watch a served archive (about 20 minutes)"
+	@echo "make soak                      kill, overload, attack and watch a served archive (about 22 minutes)"
 	@echo "make clean                     remove runs and caches; archives and .venv stay"
 
 mar: $(VENV)/.installed
