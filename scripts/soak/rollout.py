@@ -79,7 +79,7 @@ def rollout(archive: Path, properties: Path, *, rate: float, calm_s: float) -> F
     }
     summary = (
         f"{len(seen.outcomes):,} requests at {rate:g}/s, {len(seen.lost())} without an answer, {seen.count('wrong')} "
-        f"wrong; {by_version[OLD]:,} answered by {OLD}, {by_version[NEW]:,} by {NEW}, each client's in one piece; "
+        f"wrong; {by_version[OLD]:,} answered by {OLD}, {by_version[NEW]:,} by {NEW}; "
         f"rollout, rollback and retirement took {ended - began:.0f} s, p50 {figures['busy_p50_ms']} ms and p99 "
         f"{figures['busy_p99_ms']} ms meanwhile, {figures['calm_p50_ms']} and {figures['calm_p99_ms']} before and after"
     )
