@@ -36,7 +36,7 @@ def test_banking77_keeps_every_official_test_row(tmp_path: Path) -> None:
 def test_a_teacher_without_student_gpu_or_scripting_classifies_product_titles(tmp_path: Path) -> None:
     with PRICERUNNER.open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
-    sample = random.Random(0).sample(rows, 1800)
+    sample = random.Random(0).sample(rows, 3000)
     with (tmp_path / "titles.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([header, *sample])
     config = tmp_path / "titles.yaml"
