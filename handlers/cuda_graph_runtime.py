@@ -167,9 +167,10 @@ def record_all(
             replay = record(staging.send(bucket, nothing, nothing + 1))
         except RuntimeError as error:
             # While it ends a recording that has failed, PyTorch raises another error than the one that failed.
-            reason = str(error.__context__ or error).partition("\n")[0]
-            if is_out_of_memory(error) or is_out_of_memory(error.__context__ or error):
+            failed = error.__context__ or error
+            if is_out_of_memory(error) or is_out_of_memory(failed):
                 continue
+            reason = str(failed).partition("\n")[0]
             logger.warning("CUDA graphs: recording ended at %d texts × %d tokens: %s", *bucket, reason)
             break
         if replay is not None:

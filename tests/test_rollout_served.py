@@ -15,7 +15,6 @@ import pytest
 from conftest import PROJECT, Built, marwright
 
 from marwright.archive.reading import describe
-from marwright.serving.management import Management
 from marwright.serving.ports import Ports
 from marwright.serving.server import RunningServer, serving
 from soak.rollout import judged
@@ -54,11 +53,6 @@ class Shop:
     def served(self) -> Served:
         return Served(self.server, self.old, "goods")
 
-    def versions(self) -> dict[str, str]:
-        """Every registered version, with the file it was registered from."""
-        _, found = Management(self.server.management, Path(str(self.server.key_file))).ask("GET", "/models/goods/all")
-        return {one["modelVersion"]: one["modelUrl"] for one in found}
-
 
 @pytest.fixture(scope="module")
 def shop(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
@@ -83,7 +77,7 @@ def test_a_much_slower_version_is_refused_and_the_old_one_never_stops_answering(
     assert outcome["canary"]["agreement"] == 1
     assert seen.outcomes
     assert [each for each in seen.outcomes if each.verdict != "right"] == []
-    assert shop.versions().keys() == {"1.0"}
+    assert shop.served.versions().keys() == {"1.0"}
     assert {file.name for file in shop.store.iterdir()} == before
 
 
@@ -94,7 +88,7 @@ def test_every_request_is_answered_by_one_version_or_the_other_through_a_kill_a_
     options = ["--state", str(shop.state), "--min-agreement", "0", "--max-slowdown", "50"]
     with witnesses(shop.served, CLIENTS, versions=(shop.old, shop.new)) as seen:
         _kill_in_the_canary(["rollout", str(shop.new), *options, "--canary-seconds", "60"])
-        assert shop.versions().keys() == {"1.0", "2.0"}
+        assert shop.served.versions().keys() == {"1.0", "2.0"}
 
         again = marwright(
             "rollout", shop.new, *options, "--canary-seconds", "2", "--watch-seconds", "2", "--json", timeout=300
@@ -119,7 +113,7 @@ def test_every_request_is_answered_by_one_version_or_the_other_through_a_kill_a_
     assert outcome["canary"]["agreement"] == 0
     counted = outcome["canary"]["counted_new"]["requests"], outcome["canary"]["new"]["requests"]
     assert counted[0] == counted[1] > 0
-    assert shop.versions() == {"1.0": "goods.mar"}
+    assert shop.served.versions() == {"1.0": "goods.mar"}
     assert describe(shop.store / "goods.mar")["manifest"]["model"]["modelVersion"] == "1.0"
     assert sorted(file.name for file in shop.store.iterdir()) == [".goods-2.0.mar", "goods.mar"]
 

@@ -102,16 +102,29 @@ def _archive(name: str, *, stock: bool = False) -> Callable[[Artifacts], Abstrac
     return start
 
 
-def _own(name: str, weights: Weights) -> Callable[[Artifacts], Path]:
-    def make(artifacts: Artifacts) -> Path:
-        return archives.pack_own(artifacts, name, trained(artifacts.run, weights))
-
-    return make
-
-
 _ORT = "ONNX Runtime int8"
 _BATCHES = f"batches of up to {served.BATCH}, {WAIT_MS} ms wait"
 _ONNX = ("onnx", "onnxruntime")
+
+
+def _own(name: str, title: str, weights: Weights) -> Peer:
+    """One of marwright's archives, built as ``marwright build`` does."""
+
+    def make(artifacts: Artifacts) -> Path:
+        return archives.pack_own(artifacts, name, trained(artifacts.run, weights))
+
+    return Peer(
+        name=name,
+        title=title,
+        computes="TorchScript int8",
+        setup=f"{CORES} workers with 1 thread each, {_BATCHES}",
+        make=make,
+        start=_archive(name),
+        best=first_label,
+        weights=weights,
+        own=True,
+    )
+
 
 PEERS: tuple[Peer, ...] = (
     Peer(
@@ -203,36 +216,7 @@ PEERS: tuple[Peer, ...] = (
         start=_archive("example", stock=True),
         best=plain_label,
     ),
-    Peer(
-        name="marwright",
-        title="marwright",
-        computes="TorchScript int8",
-        setup=f"{CORES} workers with 1 thread each, {_BATCHES}",
-        make=_own("marwright", "teacher"),
-        start=_archive("marwright"),
-        best=first_label,
-        own=True,
-    ),
-    Peer(
-        name="marwright-student",
-        title="marwright, distilled student",
-        computes="TorchScript int8",
-        setup=f"{CORES} workers with 1 thread each, {_BATCHES}",
-        make=_own("marwright-student", "student"),
-        start=_archive("marwright-student"),
-        best=first_label,
-        weights="student",
-        own=True,
-    ),
-    Peer(
-        name="marwright-pruned",
-        title="marwright, distilled and pruned student",
-        computes="TorchScript int8",
-        setup=f"{CORES} workers with 1 thread each, {_BATCHES}",
-        make=_own("marwright-pruned", "student-pruned"),
-        start=_archive("marwright-pruned"),
-        best=first_label,
-        weights="student-pruned",
-        own=True,
-    ),
+    _own("marwright", "marwright", "teacher"),
+    _own("marwright-student", "marwright, distilled student", "student"),
+    _own("marwright-pruned", "marwright, distilled and pruned student", "student-pruned"),
 )

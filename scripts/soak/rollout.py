@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -14,7 +13,7 @@ import numpy as np
 
 from marwright.progress import say
 from soak.finding import Finding
-from soak.served import Served, ask, served
+from soak.served import Served, served
 from soak.versions import version_of
 from soak.witnesses import Outcome, Witnesses, witnesses
 
@@ -51,7 +50,7 @@ def rollout(archive: Path, properties: Path, *, rate: float, calm_s: float) -> F
             retired = _told(server, "retire", server.model)
             ended = time.monotonic()
             time.sleep(calm_s)
-            left = _registered(server)
+            left = server.versions().keys()
     steps = {"rollout": released, "rollback": back, "retire": retired}
     broken = [
         f"{name} exited with {done.returncode}: {done.stderr.strip()[-300:]}"
@@ -111,11 +110,6 @@ def _told(server: Served, *arguments: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(command, text=True, capture_output=True, check=False)
     say(f"  {arguments[0]}: {time.monotonic() - started:.0f} s, exit code {done.returncode}")
     return done
-
-
-def _registered(server: Served) -> set[str]:
-    _, text = ask(f"{server.server.management}/models/{server.model}/all", key=server.keys().get("management"))
-    return {one["modelVersion"] for one in json.loads(text)}
 
 
 def _milliseconds(outcomes: Sequence[Outcome], percentile: float) -> float | None:

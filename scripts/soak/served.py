@@ -72,6 +72,11 @@ class Served:
             raise ServerError(f"{self.server.management}: /models/{self.model} is answered with {status}: {text}")
         return {worker["pid"]: worker["status"] for worker in json.loads(text)[0]["workers"]}
 
+    def versions(self) -> dict[str, str]:
+        """Every registered version, with the file it was registered from."""
+        _, text = ask(f"{self.server.management}/models/{quote(self.model)}/all", key=self.keys().get("management"))
+        return {one["modelVersion"]: one["modelUrl"] for one in json.loads(text)}
+
     def processes(self) -> dict[str, psutil.Process]:
         """Java as ``frontend``, and the workers as ``worker 1``, … in the order of their process ids."""
         found = {"frontend": psutil.Process(self.server.pid)}

@@ -12,16 +12,15 @@ import itertools
 import json
 import threading
 import time
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from marwright.archive import layout
 from marwright.archive.golden import TOLERANCE, difference
 from marwright.archive.reading import describe
+from marwright.rollout.golden import golden_of
 from soak.served import Served
 
 Verdict = Literal["right", "wrong", "refused", "unanswered"]
@@ -66,24 +65,19 @@ def questions_of(versions: Sequence[Path]) -> list[Question]:
     Args:
         versions: archives of one model with the same golden texts.
     """
-    recorded = {_version(archive): _golden(archive) for archive in versions}
+    recorded = {_version(archive): _answers(archive) for archive in versions}
     chosen: list[Question] = []
     for text in next(iter(recorded.values())):
         question = Question(text, {version: golden[text] for version, golden in recorded.items()})
-        others = [other.answers[version] for version in recorded for other in chosen]
-        mine = [as_answer(answer) for answer in question.answers.values()]
-        apart = all(difference(other, each) > _APART for other in others for each in mine)
-        versions_apart = all(
-            one is other or difference(one, as_answer(other)) > _APART
-            for one in question.answers.values()
-            for other in question.answers.values()
-        )
-        if apart and versions_apart:
+        mine = question.answers.values()
+        others = [answer for other in chosen for answer in other.answers.values()]
+        pairs = [*itertools.product(others, mine), *itertools.permutations(mine, 2)]
+        if all(difference(one, _as_answer(other)) > _APART for one, other in pairs):
             chosen.append(question)
     return chosen
 
 
-def as_answer(recorded: Sequence[dict[str, Any]]) -> dict[str, float]:
+def _as_answer(recorded: Sequence[dict[str, Any]]) -> dict[str, float]:
     """A recorded answer as the server gives it."""
     return {one["label"]: one["probability"] for one in recorded}
 
@@ -92,9 +86,8 @@ def _version(archive: Path) -> str:
     return str(describe(archive)["manifest"]["model"]["modelVersion"])
 
 
-def _golden(archive: Path) -> dict[str, Sequence[dict[str, Any]]]:
-    with zipfile.ZipFile(archive) as opened:
-        return {request["text"]: request["answer"] for request in json.loads(opened.read(layout.GOLDEN))}
+def _answers(archive: Path) -> dict[str, Sequence[dict[str, Any]]]:
+    return {request["text"]: request["answer"] for request in golden_of(archive)}
 
 
 class Witnesses:
