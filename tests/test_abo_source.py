@@ -54,7 +54,7 @@ def test_the_first_language_that_has_a_value_wins(tmp_path: Path) -> None:
     found = reading(shards, languages=["en_GB", "en_US"])
 
     assert [row.text for row in found.rows] == ["Chair", "Lamp"]
-    assert found.dropped == {"no item_name in en_GB, en_US": 1}
+    assert found.left_out.counts == {"no item_name in en_GB, en_US": 1}
 
 
 def test_text_fields_are_joined_and_only_the_first_is_needed(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_the_first_value_of_the_label_field_is_the_label(tmp_path: Path) -> None
 
     found = reading(shards)
     assert [row.label for row in found.rows] == ["SOFA"]
-    assert found.dropped == {"no product_type": 1}
+    assert found.left_out.counts == {"no product_type": 1}
     assert [label for _, label in pairs(shards, label_field="brand")] == ["Stone"]
     assert [label for _, label in pairs(shards, label_field="marketplace")] == ["Amazon", "Amazon"]
 
@@ -98,7 +98,7 @@ def test_rare_labels_are_left_out_and_counted(tmp_path: Path) -> None:
     found = reading(shards, min_rows_per_label=3)
 
     assert [row.label for row in found.rows] == ["CHAIR"] * 3
-    assert found.dropped == {"product_type with fewer than 3 listings": 3}
+    assert found.left_out.counts == {"product_type with fewer than 3 listings": 3}
 
 
 def test_when_nothing_is_left_the_reasons_are_given(tmp_path: Path) -> None:

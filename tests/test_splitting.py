@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from marwright.config import SplitConfig
+from marwright.data.left_out import LeftOut
 from marwright.data.rows import Row
 from marwright.data.splitting import check_labels, divide
 from marwright.errors import DataError
@@ -39,7 +40,7 @@ def grouped(counts: dict[str, int], size: int) -> list[Row]:
 
 
 def divided(rows: list[Row], *, seed: int = 7, **settings: Any) -> list[Row]:
-    return divide(rows, SplitConfig.model_validate(settings), seed, Counter())
+    return divide(rows, SplitConfig.model_validate(settings), seed, LeftOut())
 
 
 def labels_in(rows: list[Row], split: str) -> Counter[str]:
@@ -145,19 +146,19 @@ def test_rare_labels_can_stay_in_train_alone() -> None:
 
 
 def test_rare_labels_can_be_dropped_and_are_counted() -> None:
-    dropped: Counter[str] = Counter()
-    rows = divide(rows_of(RARE), SplitConfig(rare_labels="drop"), 7, dropped)
+    left_out = LeftOut()
+    rows = divide(rows_of(RARE), SplitConfig(rare_labels="drop"), 7, left_out)
 
     assert {row.label for row in rows} == {"a", "b"}
-    assert dropped.total() == 3
+    assert len(left_out.rows) == 3
 
 
 def test_dropping_rare_labels_counts_rows_and_not_groups() -> None:
     rows = grouped({"a": 40, "b": 40, "rare": 2}, size=20)
-    dropped: Counter[str] = Counter()
-    kept = divide(rows, SplitConfig(rare_labels="drop"), 7, dropped)
+    left_out = LeftOut()
+    kept = divide(rows, SplitConfig(rare_labels="drop"), 7, left_out)
 
-    assert dropped.total() == len(rows) - len(kept) == sum(row.label == "rare" for row in rows)
+    assert len(left_out.rows) == len(rows) - len(kept) == sum(row.label == "rare" for row in rows)
 
 
 @pytest.mark.parametrize("rare_labels", ["train_only", "drop"])

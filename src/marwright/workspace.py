@@ -31,8 +31,13 @@ class DataFolder:
 
     @property
     def card(self) -> Path:
-        """What is in the data, what was dropped and why."""
+        """What is in the data, and how many rows were left out and why."""
         return self.root / "card.json"
+
+    @property
+    def left_out(self) -> Path:
+        """Every row that was left out, with its place and reason."""
+        return self.root / "left_out.csv"
 
 
 @dataclass(frozen=True)

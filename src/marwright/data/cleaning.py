@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
+from marwright.data.left_out import LeftOut
 from marwright.data.rows import Row
 
 DUPLICATE = "the same text with the same label stands before"
@@ -15,7 +16,7 @@ SEEN_IN_TRAIN = "the text stands in train too"
 SEEN_IN_TEST = "the text of a validation row stands in test too"
 
 
-def remove_duplicates(rows: Sequence[Row], dropped: Counter[str]) -> list[Row]:
+def remove_duplicates(rows: Sequence[Row], left_out: LeftOut) -> list[Row]:
     """Keep one row per text and split.
 
     A text with several labels keeps its most frequent one, the first of those that are equally frequent.
@@ -28,17 +29,15 @@ def remove_duplicates(rows: Sequence[Row], dropped: Counter[str]) -> list[Row]:
     for row in rows:
         key = row.split, row.text
         if row.label != winner[key]:
-            dropped[CONTRADICTION] += 1
+            left_out.add(CONTRADICTION, row)
         elif key in kept:
-            dropped[DUPLICATE] += 1
+            left_out.add(DUPLICATE, row)
         else:
             kept[key] = row
     return list(kept.values())
 
 
-def treat_overlap(
-    rows: Sequence[Row], overlap: Literal["remove", "count"], dropped: Counter[str]
-) -> tuple[list[Row], int]:
+def treat_overlap(rows: Sequence[Row], overlap: Literal["remove", "count"], left_out: LeftOut) -> tuple[list[Row], int]:
     """Remove, or only count, given validation and test rows whose text stands in train too.
 
     Returns:
@@ -48,13 +47,10 @@ def treat_overlap(
     seen = [row.split in ("validation", "test") and row.text in train for row in rows]
     if overlap == "count":
         return list(rows), sum(seen)
-    dropped[SEEN_IN_TRAIN] += sum(seen)
-    return [row for row, leaks in zip(rows, seen, strict=True) if not leaks], sum(seen)
+    return left_out.sift(SEEN_IN_TRAIN, rows, seen), sum(seen)
 
 
-def keep_out_of_validation(
-    rows: Sequence[Row], overlap: Literal["remove", "count"], dropped: Counter[str]
-) -> list[Row]:
+def keep_out_of_validation(rows: Sequence[Row], overlap: Literal["remove", "count"], left_out: LeftOut) -> list[Row]:
     """Texts of test do not stand in validation, which picks the best epoch.
 
     With ``remove`` they leave validation; with ``count`` test keeps what train has too, so they go back to train.
@@ -62,6 +58,5 @@ def keep_out_of_validation(
     test = {row.text for row in rows if row.split == "test"}
     shared = [row.split == "validation" and row.text in test for row in rows]
     if overlap == "remove":
-        dropped[SEEN_IN_TEST] += sum(shared)
-        return [row for row, leaks in zip(rows, shared, strict=True) if not leaks]
+        return left_out.sift(SEEN_IN_TEST, rows, shared)
     return [replace(row, split="train") if leaks else row for row, leaks in zip(rows, shared, strict=True)]

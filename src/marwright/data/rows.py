@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+
+from marwright.data.left_out import LeftOut
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +25,11 @@ class Row:
 
 @dataclass
 class Reading:
-    """What a source gives: its rows, to be read once, and a count of what it left out and why.
+    """What a source gives: its rows, to be read once, and what it left out and why.
 
-    ``dropped`` is complete only when ``rows`` has been read to its end.
+    ``left_out`` is complete only when ``rows`` has been read to its end.
     """
 
     rows: Iterator[Row]
     origin: str
-    dropped: Counter[str] = field(default_factory=Counter)
+    left_out: LeftOut = field(default_factory=LeftOut)

@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 
 from marwright.config import SplitConfig
+from marwright.data.left_out import LeftOut
 from marwright.data.rows import Row
 from marwright.errors import DataError
 
 RARE = "the label has too few rows in train or to divide"
 
 
-def divide(rows: Sequence[Row], config: SplitConfig, seed: int, dropped: Counter[str]) -> list[Row]:
+def divide(rows: Sequence[Row], config: SplitConfig, seed: int, left_out: LeftOut) -> list[Row]:
     """Give every row without a split one.
 
     Rows that their source has divided stay where they are; if it gave no validation rows, they are taken from train.
@@ -22,7 +23,7 @@ def divide(rows: Sequence[Row], config: SplitConfig, seed: int, dropped: Counter
     """
     given = Counter(row.split for row in rows)
     if set(given) == {None}:
-        return _assign(rows, config.validation, config.test, config, seed, dropped)
+        return _assign(rows, config.validation, config.test, config, seed, left_out)
     if None in given:
         place = next(row.place for row in rows if row.split is None)
         raise DataError(f"{place}: some rows have a split and {given[None]} do not, this one first; give all or none.")
@@ -31,15 +32,16 @@ def divide(rows: Sequence[Row], config: SplitConfig, seed: int, dropped: Counter
             raise DataError(f"The source divides its rows, but gives no {needed} rows; it gives {_counts(given)}.")
     if given["validation"]:
         return list(rows)
-    train = _assign([r for r in rows if r.split == "train"], config.validation, 0.0, config, seed, dropped)
+    train = _assign([r for r in rows if r.split == "train"], config.validation, 0.0, config, seed, left_out)
     kept = {row.label for row in train}
+    test_rows = [row for row in rows if row.split == "test"]
     if config.rare_labels == "drop":
-        dropped[RARE] += sum(row.split == "test" and row.label not in kept for row in rows)
-    return train + [r for r in rows if r.split == "test" and (config.rare_labels != "drop" or r.label in kept)]
+        test_rows = left_out.sift(RARE, test_rows, [row.label not in kept for row in test_rows])
+    return train + test_rows
 
 
 def _assign(
-    rows: Sequence[Row], validation: float, test: float, config: SplitConfig, seed: int, dropped: Counter[str]
+    rows: Sequence[Row], validation: float, test: float, config: SplitConfig, seed: int, left_out: LeftOut
 ) -> list[Row]:
     """Divide units, a unit being a group or, without groups, a row; each has the label most of its rows have."""
     grouped = config.by_group and any(row.group is not None for row in rows)
@@ -60,7 +62,9 @@ def _assign(
             "Add rows, or set data.split.rare_labels to train_only or drop."
         )
     if config.rare_labels == "drop":
-        dropped[RARE] += sum(units[group] in rare for group in groups)
+        for row, group in zip(rows, groups, strict=True):
+            if units[group] in rare:
+                left_out.add(RARE, row)
 
     side = {group: "train" for group, label in units.items() if label in rare}
     common = [group for group, label in units.items() if label not in rare]

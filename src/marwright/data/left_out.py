@@ -1,0 +1,59 @@
+"""The rows that never reach a split: each with its place, its reason and its text, so that none is lost in silence."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from marwright.files import replacing
+
+if TYPE_CHECKING:
+    from marwright.data.rows import Row
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOutRow:
+    """One row that was left out. ``place`` names source and line; ``text`` and ``label`` may be empty."""
+
+    place: str
+    reason: str
+    text: str = ""
+    label: str = ""
+
+
+@dataclass
+class LeftOut:
+    """A ledger of rows that were left out, in the order in which that happened."""
+
+    rows: list[LeftOutRow] = field(default_factory=list)
+
+    def add(self, reason: str, row: Row) -> None:
+        """Note that a whole row is left out."""
+        self.rows.append(LeftOutRow(row.place, reason, row.text, row.label))
+
+    def add_unread(self, reason: str, place: str, text: str = "", label: str = "") -> None:
+        """Note that something never became a row."""
+        self.rows.append(LeftOutRow(place, reason, text, label))
+
+    def sift(self, reason: str, rows: Sequence[Row], leave: Sequence[bool]) -> list[Row]:
+        """Note the rows to leave and return the others, in their order."""
+        for row, goes in zip(rows, leave, strict=True):
+            if goes:
+                self.add(reason, row)
+        return [row for row, goes in zip(rows, leave, strict=True) if not goes]
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many rows were left out, by reason."""
+        return Counter(row.reason for row in self.rows)
+
+    def write(self, file: Path) -> None:
+        """Write the ledger as a csv with the columns place, reason, text and label."""
+        with replacing(file) as partial, partial.open("w", encoding="utf-8", newline="") as out:
+            writer = csv.writer(out)
+            writer.writerow(each.name for each in fields(LeftOutRow))
+            writer.writerows(astuple(row) for row in self.rows)
