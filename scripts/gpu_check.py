@@ -42,12 +42,12 @@ from marwright.archive import layout
 from marwright.archive.reading import unpacked
 from marwright.bench import texts_of_archive
 from marwright.config import Config, load_config
+from marwright.encoder.encoder import Encoder
+from marwright.encoder.families import load_module
 from marwright.errors import ArchiveError, DataError, MarwrightError
-from marwright.export import torchscript
 from marwright.files import read_json, stable_json, write_text
-from marwright.modules.packed_bert import PackedBert
-from marwright.modules.pretrained import load_module
 from marwright.progress import say
+from marwright.runtimes import jit
 from marwright.stations import model_to_compress
 from marwright.workspace import ModelFolder, Run
 
@@ -159,7 +159,7 @@ def _agreement(subject: Subject, archived: Archived) -> dict[str, Any]:
         own = archived.handler.runtime.logits
         cpu = loaded(subject.archive, subject.folder, None).handler.runtime.logits
     else:
-        own = torchscript.load(subject.folder / layout.GPU_MODULE)
+        own = jit.load(subject.folder / layout.GPU_MODULE)
         cpu = archived.handler.runtime.logits
     ours = logits_of(own, encoder, subject.texts, "the GPU's module")
     found: dict[str, Any] = {"with_cpu": agreement(ours, logits_of(cpu, encoder, subject.texts, "the CPU's module"))}
@@ -234,7 +234,7 @@ def _on_a_t4(subject: Subject, archived: Archived, batches: Sequence[Sequence[st
     }
     card = card_named(torch.cuda.get_device_name(subject.device))
     module = None if subject.student is None else load_module(subject.student.checkpoint, "script")
-    if card is None or not isinstance(module, PackedBert) or found["without_graph"]:
+    if card is None or not isinstance(module, Encoder) or found["without_graph"]:
         return found
     work = [operations(module.shape, texts, length) for texts, length in filter(None, shapes)]
     weights = operations(module.shape, 1, 1) / 2

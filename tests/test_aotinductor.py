@@ -21,13 +21,13 @@ from aotinductor_runtime import load as load_in_worker
 from marwright.archive import layout
 from marwright.archive.golden import difference
 from marwright.archive.worker import running
+from marwright.encoder.captured import CapturedLayout
+from marwright.encoder.encoder import Encoder
+from marwright.encoder.families import load_module
 from marwright.errors import ExportError
-from marwright.export.aotinductor_module import compile_package, load
 from marwright.files import read_json
 from marwright.logits import logits_of
-from marwright.modules.packed_bert import PackedBert
-from marwright.modules.pretrained import load_module
-from marwright.modules.symbolic_bert import symbolic_float
+from marwright.runtimes.inductor import compile_package, load
 from marwright.tokenization import padded
 from marwright.workspace import Run
 from soak.served import ask, served
@@ -41,10 +41,10 @@ needs_vnni = pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="fixe
 def test_the_capturable_module_answers_as_the_packed_one(tmp_path: Path, family: str, rows: list[list[int]]) -> None:
     save_tiny_classifier(tmp_path, family)
     packed = load_module(tmp_path, "script")
-    assert isinstance(packed, PackedBert)
+    assert isinstance(packed, Encoder)
     ids, mask = padded(rows, 0)
     with torch.inference_mode():
-        torch.testing.assert_close(symbolic_float(packed)(ids, mask), packed(ids, mask), atol=1e-5, rtol=0)
+        torch.testing.assert_close(packed.laid_out(CapturedLayout())(ids, mask), packed(ids, mask), atol=1e-5, rtol=0)
 
 
 def test_large_batches_are_cut_and_answered_in_their_order() -> None:

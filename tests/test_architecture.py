@@ -108,7 +108,7 @@ def rooms_imported(file: Path) -> Iterator[tuple[str, str]]:
 
 def test_the_rooms_are_where_this_test_looks_for_them() -> None:
     assert {room(file) for file in SOURCES} == set(ALLOWED)
-    assert {"config", "workspace", "errors", "modules"} <= FOUNDATION
+    assert {"config", "workspace", "errors", "encoder", "schemes", "runtimes"} <= FOUNDATION
     assert HANDLERS
 
 
@@ -190,9 +190,9 @@ def test_the_build_ships_the_handlers_and_never_imports_them() -> None:
 
 
 def test_every_call_of_the_build_to_torch_jit_stands_in_its_place() -> None:
-    places = (SOURCE / "export" / "torchscript.py", SOURCE / "modules" / "static_linear.py")
+    places = (SOURCE / "runtimes" / "jit.py", SOURCE / "schemes" / "static_linear.py")
     wrong = [
-        f"{where}: {name} belongs into export/torchscript.py"
+        f"{where}: {name} belongs into runtimes/jit.py"
         for file in SOURCES
         if file not in places
         for where, name in uses(file)

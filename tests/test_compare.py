@@ -200,7 +200,7 @@ def test_the_products_of_a_module_are_those_of_its_real_tokens() -> None:
     import numpy as np
 
     from compare.products import Products
-    from marwright.modules.packed_bert import EncoderShape, LayerShape
+    from marwright.encoder.shape import EncoderShape, LayerShape
 
     shape = EncoderShape(
         vocabulary=50, hidden=16, head_size=8, layers=(LayerShape(2, 32), LayerShape(2, 32)), positions=20, labels=3

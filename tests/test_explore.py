@@ -120,7 +120,7 @@ def test_build_ships_the_candidate_that_is_picked(explored: subprocess.Completed
     built = marwright("build", config, *smallest, "--json")
     assert built.returncode == 0, built.stderr
     assert json.loads(built.stdout)["candidate"] == "as-built"
-    assert archive_card(config)["compression"]["cpu"]["precision"] == "int8"
+    assert archive_card(config)["compression"]["cpu"]["scheme"].startswith("int8-")
 
     # Nobody else wins if the int8 module is no candidate.
     precise = (
@@ -128,7 +128,7 @@ def test_build_ships_the_candidate_that_is_picked(explored: subprocess.Completed
     )
     built = marwright("build", config, *smallest, "--set", precise, "--json")
     assert built.returncode == 0, built.stderr
-    assert archive_card(config)["compression"]["cpu"]["precision"] == "fp32"
+    assert archive_card(config)["compression"]["cpu"]["scheme"] == "float32"
     assert "student: epoch" not in built.stderr, "nothing is trained again"
     again = marwright("build", config, *smallest, "--set", precise, "--json")
     assert all(step["fresh"] for step in json.loads(again.stdout)["stations"])

@@ -12,7 +12,7 @@ import gpu_check
 from gpu.cards import CARDS, card_named, t4_estimate
 from gpu.operations import operations
 from gpu.rates import highest_rate
-from marwright.modules.packed_bert import EncoderShape, LayerShape
+from marwright.encoder.shape import EncoderShape, LayerShape
 
 CONFIG = "name: run\nruns: {folder}\ndata:\n  source: {{name: table, path: goods.csv}}\n"
 

@@ -14,10 +14,9 @@ from tiny_models import POSITIONS
 
 from marwright.compression.station import compress
 from marwright.config import CompressionConfig, ExportConfig
-from marwright.export import torchscript
+from marwright.encoder.families import load_module
 from marwright.export.gpu_module import export_gpu
-from marwright.files import read_json
-from marwright.modules.pretrained import load_module
+from marwright.runtimes import jit
 from marwright.workspace import CompressedFolder, Run
 
 
@@ -49,7 +48,6 @@ def test_it_is_in_the_precision_that_was_asked_for_and_can_be_recorded(
         weights,
         tmp_path / "model_gpu.pt",
         method="script",
-        precision=read_json(weights.plan)["gpu"]["precision"],
         tolerance=1e-4,
         table=[[[2, 4, 3]], [[2, 3], [2, 4, 5, 6, 3]]],
         filler=0,
@@ -58,10 +56,10 @@ def test_it_is_in_the_precision_that_was_asked_for_and_can_be_recorded(
     ids, mask = batch_of((7, 2))
     exact = load_module(run.student.checkpoint, "script")(ids, mask)
 
-    assert load_file(weights.gpu)["head.weight"].dtype == dtype
-    assert (card["module"], card["precision"], card["recordable_tokens"]) == ("PaddedBert", precision, POSITIONS)
+    assert load_file(weights.gpu)["head.dense.weight"].dtype == dtype
+    assert (card["module"], card["precision"], card["recordable_tokens"]) == ("Encoder", precision, POSITIONS)
     assert max(each.largest for each in differences) <= 1e-4
-    difference = (torchscript.load(tmp_path / "model_gpu.pt")(ids, mask) - exact).abs().max().item()
+    difference = (jit.load(tmp_path / "model_gpu.pt")(ids, mask) - exact).abs().max().item()
     assert 0 < difference < near
 
 
@@ -72,7 +70,6 @@ def test_a_traced_module_cannot_be_recorded(run: Run, tmp_path: Path) -> None:
         weights,
         tmp_path / "model_gpu.pt",
         method="trace",
-        precision="fp16",
         tolerance=1e-2,
         table=[[[2, 4, 3]]],
         filler=0,
@@ -81,6 +78,6 @@ def test_a_traced_module_cannot_be_recorded(run: Run, tmp_path: Path) -> None:
 
     assert (card["module"], card["recordable_tokens"]) == ("HuggingFaceClassifier", 0)
     # Masks and positions are made where the ids are; a trace says "on the CPU".
-    code = torchscript.load(tmp_path / "model_gpu.pt").code
+    code = jit.load(tmp_path / "model_gpu.pt").code
     assert 'device("cpu")' not in code
     assert "prim.device(ids)" in code

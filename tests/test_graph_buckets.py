@@ -16,9 +16,9 @@ from batch_buckets import Bucket, Buckets, Staging
 from cuda_graph_runtime import CudaGraphRuntime, Replay, record_all
 from marwright.archive.graph_buckets import graph_buckets
 from marwright.config import GpuServingConfig
-from marwright.modules.packed_bert import PackedBert
-from marwright.modules.padded_bert import PaddedBert
-from marwright.modules.pretrained import load_module
+from marwright.encoder.encoder import Encoder
+from marwright.encoder.families import load_module
+from marwright.encoder.padded import PaddedLayout
 
 CPU = torch.device("cpu")
 
@@ -92,13 +92,13 @@ def test_a_bucket_lies_always_in_the_same_place() -> None:
 
 
 @pytest.fixture(scope="module")
-def module(tmp_path_factory: pytest.TempPathFactory) -> PaddedBert:
+def module(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     packed = load_module(save_tiny_classifier(tmp_path_factory.mktemp("bert"), "bert"), "script")
-    assert isinstance(packed, PackedBert)
-    return PaddedBert(packed).eval()
+    assert isinstance(packed, Encoder)
+    return packed.laid_out(PaddedLayout())
 
 
-def runtime_of(module: PaddedBert, buckets: list[Bucket], replayed: list[Bucket]) -> CudaGraphRuntime:
+def runtime_of(module: Encoder, buckets: list[Bucket], replayed: list[Bucket]) -> CudaGraphRuntime:
     def record(batch: torch.Tensor) -> Replay:
         def replay() -> torch.Tensor:
             replayed.append((batch.size(1), batch.size(2)))
@@ -112,7 +112,7 @@ def runtime_of(module: PaddedBert, buckets: list[Bucket], replayed: list[Bucket]
 
 
 @torch.inference_mode()
-def test_batches_in_and_outside_of_buckets_get_the_modules_own_answers(module: PaddedBert) -> None:
+def test_batches_in_and_outside_of_buckets_get_the_modules_own_answers(module: Encoder) -> None:
     replayed: list[Bucket] = []
     runtime = runtime_of(module, [(1, 8), (1, 16), (4, 16)], replayed)
 

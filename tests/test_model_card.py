@@ -25,7 +25,7 @@ CARD: dict[str, Any] = {
     "teacher": {"accuracy": 0.9338, "macro_f1": 0.9337},
     "student": {"accuracy": 0.9208, "macro_f1": 0.9209},
     "archive": {"accuracy": 0.9205, "macro_f1": 0.9206, "rows": 3080, "calibration_error": 0.0412},
-    "compression": {"fp32_bytes": 69_674_804, "cpu": {"precision": "int8"}},
+    "compression": {"fp32_bytes": 69_674_804, "cpu": {"scheme": "int8-static"}},
     "module": {"class": "StaticInt8Bert", "method": "script", "runtime": "torchscript"},
 }
 LABELS = ["refund", "lost card", "other"]
@@ -43,7 +43,7 @@ def test_the_card_has_the_figures_a_colleague_asks_for() -> None:
     assert "91.0% to 93.0%" in text
     assert "4.1 points off" in text
     assert "89.2%" in text
-    assert "18.4 MB for CPUs, 23.3 MB for GPUs; 69.7 MB before compression (int8)" in text
+    assert "18.4 MB for CPUs, 23.3 MB for GPUs; 69.7 MB before compression (int8-static)" in text
     assert "cut at 64 tokens (0.3% of the data's are longer)" in text
     assert "/predictions/tickets" in text
     assert text.rstrip().endswith("- refund\n- lost card\n- other")

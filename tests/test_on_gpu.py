@@ -16,7 +16,7 @@ from cuda_graph_runtime import CudaGraphRuntime, load
 from gpu.archived import Archived, importable, loaded
 from marwright.archive import layout
 from marwright.archive.reading import unpacked
-from marwright.export import torchscript
+from marwright.runtimes import jit
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch.cuda.is_available() is false")
 
@@ -38,7 +38,7 @@ def folder(archive: Path) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def on_the_cpu(folder: Path) -> torch.jit.ScriptModule:
-    return torchscript.load(folder / layout.GPU_MODULE)
+    return jit.load(folder / layout.GPU_MODULE)
 
 
 def runtime_of(folder: Path, **settings: object) -> CudaGraphRuntime:

@@ -1,4 +1,4 @@
-"""PackedBert answers as transformers' own classifiers do, whatever the batch, eager or as a TorchScript file."""
+"""The encoder answers as transformers' own classifiers do, whatever the batch, eager or as a TorchScript file."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tiny_models import POSITIONS, VOCABULARY, save_tiny_classifier
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, ElectraConfig, ElectraForSequenceClassification
 
-from marwright.export import torchscript
-from marwright.modules.packed_bert import PackedBert
-from marwright.modules.pretrained import HuggingFaceClassifier, load_module
+from marwright.encoder.encoder import Encoder
+from marwright.encoder.families import HuggingFaceClassifier, load_module
+from marwright.runtimes import jit
 from marwright.tokenization import padded
 
 FAMILIES = ("bert", "distilbert", "roberta")
@@ -66,14 +66,14 @@ def theirs(checkpoint: Path) -> nn.Module:
 def compiled(ours: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> torch.jit.ScriptModule:
     """The scripted, frozen module, saved and loaded as a handler would."""
     file = tmp_path_factory.mktemp("compiled") / "model.pt"
-    torchscript.save(torchscript.to_torchscript(ours, batch_of((4, 2)), script=True), file)
-    return torchscript.load(file)
+    jit.save(jit.to_torchscript(ours, batch_of((4, 2)), script=True), file)
+    return jit.load(file)
 
 
 @pytest.mark.parametrize("lengths", BATCHES.values(), ids=BATCHES.keys())
 @torch.inference_mode()
 def test_it_answers_as_transformers_does(ours: nn.Module, theirs: nn.Module, lengths: tuple[int, ...]) -> None:
-    assert isinstance(ours, PackedBert)
+    assert isinstance(ours, Encoder)
     ids, mask = batch_of(lengths)
     expected = theirs(input_ids=ids, attention_mask=mask).logits
 
@@ -151,7 +151,7 @@ def test_two_modules_of_a_checkpoint_share_no_weights(checkpoint: Path) -> None:
     assert torch.equal(other.state_dict()["classifier.weight"], before)
 
 
-# --- what PackedBert does not compute ----------------------------------------------------------------------------
+# --- what the encoder does not compute ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -191,8 +191,8 @@ def test_tracing_takes_the_hugging_face_module_and_holds_for_other_shapes(checkp
     module = load_module(checkpoint, "trace")
     assert isinstance(module, HuggingFaceClassifier)
     file = tmp_path / "model.pt"
-    torchscript.save(torchscript.to_torchscript(module, batch_of((5, 3)), script=False), file)
-    traced = torchscript.load(file)
+    jit.save(jit.to_torchscript(module, batch_of((5, 3)), script=False), file)
+    traced = jit.load(file)
 
     for lengths in BATCHES.values():
         ids, mask = batch_of(lengths)

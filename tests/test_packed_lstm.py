@@ -11,11 +11,12 @@ from tiny_models import VOCABULARY, save_tiny_classifier
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
-from marwright.export import torchscript
-from marwright.modules.bilstm import BiLstmForSequenceClassification, register
-from marwright.modules.packed_lstm import PackedLstm
-from marwright.modules.pretrained import HuggingFaceClassifier, load_module
-from marwright.modules.quantized import Int8Linear, load_tensors, quantize_linears, tensors_of
+from marwright.encoder.bilstm import BiLstmForSequenceClassification, register
+from marwright.encoder.families import HuggingFaceClassifier, load_module
+from marwright.encoder.packed_lstm import PackedLstm
+from marwright.runtimes import jit
+from marwright.schemes.int8_rows import Int8Linear, give_back, quantize_linears, tensors_of
+from marwright.schemes.scheme import Weights
 from marwright.tokenization import padded
 
 BATCHES = {
@@ -61,8 +62,8 @@ def trained(checkpoint: Path) -> HuggingFaceClassifier:
 def compiled(ours: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> torch.jit.ScriptModule:
     """The scripted, frozen module, saved and loaded as a handler would."""
     file = tmp_path_factory.mktemp("compiled") / "model.pt"
-    torchscript.save(torchscript.to_torchscript(ours, padded(rows_of((4, 2)), 0), script=True), file)
-    return torchscript.load(file)
+    jit.save(jit.to_torchscript(ours, padded(rows_of((4, 2)), 0), script=True), file)
+    return jit.load(file)
 
 
 def test_transformers_finds_the_model_again(checkpoint: Path) -> None:
@@ -131,7 +132,7 @@ def test_in_int8_it_answers_nearly_alike_and_comes_back_from_its_tensors(checkpo
     int8 = load_module(checkpoint, "script")
     names = quantize_linears(int8, frozenset({"classifier"}))
     batch = padded(rows_of(BATCHES["mixed lengths"]), 0)
-    again = load_tensors(load_module(checkpoint, "script"), tensors_of(int8), torch.float32)
+    again = give_back(load_module(checkpoint, "script"), Weights(tensors_of(int8), tuple(names)), torch.float32)
 
     assert {"layers.0.input", "dense"} <= set(names)
     assert isinstance(int8.get_submodule("layers.0.input"), Int8Linear)

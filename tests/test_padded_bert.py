@@ -1,4 +1,4 @@
-"""PaddedBert answers as PackedBert does, whatever the batch and its padding, and never asks the device for a number."""
+"""The padded layout answers as that of real tokens does, and never asks the device for a number."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from test_packed_bert import BATCHES, FAMILIES, TOLERANCE, batch_of, largest_dif
 from tiny_models import save_tiny_classifier
 from torch import nn
 
-from marwright.export import torchscript
-from marwright.modules.kept_parts import KeptParts
-from marwright.modules.packed_bert import PackedBert
-from marwright.modules.padded_bert import PaddedBert
-from marwright.modules.pretrained import load_module
+from marwright.encoder.encoder import Encoder
+from marwright.encoder.families import load_module
+from marwright.encoder.kept_parts import KeptParts
+from marwright.encoder.padded import PaddedLayout
+from marwright.runtimes import jit
 
 
-def padded_of(checkpoint: Path) -> PaddedBert:
+def padded_of(checkpoint: Path) -> Encoder:
     module = load_module(checkpoint, "script")
-    assert isinstance(module, PackedBert)
-    return PaddedBert(module).eval()
+    assert isinstance(module, Encoder)
+    return module.laid_out(PaddedLayout())
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -39,8 +39,8 @@ def compiled(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """The file as a worker on a GPU runs it: optimised once, for any shape."""
     before = torch.jit.set_fusion_strategy([])
     file = tmp_path_factory.mktemp("compiled") / "model.pt"
-    torchscript.save(torchscript.to_torchscript(padded_of(checkpoint), batch_of((4, 2)), script=True), file)
-    yield torchscript.load(file)
+    jit.save(jit.to_torchscript(padded_of(checkpoint), batch_of((4, 2)), script=True), file)
+    yield jit.load(file)
     torch.jit.set_fusion_strategy(before)
 
 
@@ -79,7 +79,8 @@ def test_a_pruned_checkpoint_has_fewer_heads_and_neurons(tmp_path: Path) -> None
     KeptParts(((0, 2), (1,), (0, 1, 3)), (tuple(range(9)), (3, 4), tuple(range(40)))).write(checkpoint)
     ids, mask = batch_of((7, 1, 13))
 
-    assert [layer.heads for layer in padded_of(checkpoint).layers] == [2, 1, 3]
+    module = padded_of(checkpoint)
+    assert [layer.heads for layer in (*module.layers, module.last)] == [2, 1, 3]
     assert (
         largest_difference(padded_of(checkpoint)(ids, mask), load_module(checkpoint, "script")(ids, mask)) < TOLERANCE
     )
@@ -99,7 +100,7 @@ def test_no_operation_waits_for_a_number_or_has_a_shape_that_depends_on_one(comp
 @torch.inference_mode()
 def test_it_answers_in_float32_when_it_computes_in_16_bits(checkpoint: Path, dtype: torch.dtype) -> None:
     packed = load_module(checkpoint, "script").to(dtype)
-    assert isinstance(packed, PackedBert)
+    assert isinstance(packed, Encoder)
     ids, mask = batch_of((7, 1, 12))
 
-    assert largest_difference(PaddedBert(packed).eval()(ids, mask), padded_of(checkpoint)(ids, mask)) < 0.05
+    assert largest_difference(packed.laid_out(PaddedLayout(dtype))(ids, mask), padded_of(checkpoint)(ids, mask)) < 0.05

@@ -24,18 +24,18 @@ from transformers import (
 
 from marwright.compression.station import compress
 from marwright.config import CompressionConfig, ExportConfig, MagnitudePruning, StructuredPruning
+from marwright.encoder.encoder import Encoder
+from marwright.encoder.families import load_module
+from marwright.encoder.kept_parts import KeptParts
+from marwright.encoder.layer_parts import layers_of
+from marwright.encoder.shape import LayerShape
 from marwright.errors import TrainingError
-from marwright.export import torchscript
 from marwright.export.station import export
 from marwright.files import read_json, stable_json, write_text
-from marwright.modules.calibration import static_tensors
-from marwright.modules.kept_parts import KeptParts
-from marwright.modules.packed_bert import LayerShape, PackedBert
-from marwright.modules.pretrained import load_module
-from marwright.modules.static_bert import assemble
+from marwright.runtimes import jit
+from marwright.schemes import SCHEMES, STATIC, Texts
 from marwright.training.dataset import Collator, TokenizedSplit
 from marwright.training.importance import Importance, importance_of
-from marwright.training.layer_parts import layers_of
 from marwright.training.magnitude import WeightMask
 from marwright.training.pruned import prune
 from marwright.training.structure import choose_kept, put_back, remove_all_but
@@ -93,20 +93,20 @@ def test_our_module_computes_what_is_left_and_answers_as_transformers_does(
     pruned: Path, lengths: tuple[int, ...]
 ) -> None:
     module = load_module(pruned, "script")
-    assert isinstance(module, PackedBert)
+    assert isinstance(module, Encoder)
     batch = batch_of(lengths)
     with torch.inference_mode():
         found = module(*batch)
 
     assert module.shape.layers == (LayerShape(2, 20), LayerShape(4, 3), LayerShape(1, 40))
-    assert module.layers[0].query_key_value.weight.shape == (3 * 8, 16)
+    assert module.layers[0].query_key_value.linear.weight.shape == (3 * 8, 16)
     assert largest_difference(found, logits(classifier(pruned), *batch)) < TOLERANCE
 
 
 def test_its_torchscript_file_answers_the_same(pruned: Path, tmp_path: Path) -> None:
     module = load_module(pruned, "script")
-    torchscript.save(torchscript.to_torchscript(module, batch_of((4, 2)), script=True), tmp_path / "model.pt")
-    loaded = torchscript.load(tmp_path / "model.pt")
+    jit.save(jit.to_torchscript(module, batch_of((4, 2)), script=True), tmp_path / "model.pt")
+    loaded = jit.load(tmp_path / "model.pt")
     with torch.inference_mode():
         for lengths in BATCHES.values():
             assert largest_difference(loaded(*batch_of(lengths)), module(*batch_of(lengths))) < TOLERANCE
@@ -117,15 +117,17 @@ def test_static_int8_takes_layers_of_different_sizes(tmp_path: Path) -> None:
     folder = save_tiny_classifier(tmp_path, "bert", hidden_size=64, intermediate_size=128)
     KEPT.write(folder)
     module = load_module(folder, "script")
-    assert isinstance(module, PackedBert)
+    assert isinstance(module, Encoder)
     with torch.no_grad():
         for layer in module.layers:
             # Random queries would see one token each: a trained encoder's scores are moderate.
-            layer.query_key_value.weight[: layer.heads * 16] *= 0.2
+            layer.query_key_value.linear.weight[: layer.heads * 16] *= 0.2
+        module.last.query.linear.weight *= 0.2
     rows = rows_of([1 + at % POSITIONS for at in range(200)], seed=3)
-    static = assemble(module.shape, static_tensors(module, rows, 1, precise_embeddings=True)[0])
-    torchscript.save(torchscript.to_torchscript(static, batch_of((4, 2)), script=True), tmp_path / "model.pt")
-    loaded = torchscript.load(tmp_path / "model.pt")
+    weights = SCHEMES[STATIC].fit(module, Texts(rows, 1), int8_embeddings=False).weights
+    static = SCHEMES[STATIC].build(module, weights)
+    jit.save(jit.to_torchscript(static, batch_of((4, 2)), script=True), tmp_path / "model.pt")
+    loaded = jit.load(tmp_path / "model.pt")
 
     for lengths in ((11,), (3, 9, 5), (7, 1, 40, 2, 13, 13, 5, 28, 31, 16), (16,) * 8):
         batch = batch_of(lengths)
@@ -292,8 +294,8 @@ def test_a_structured_model_goes_all_the_way_to_torchscript(run: Run, capsys: py
     compress(CompressionConfig(activations="dynamic"), ExportConfig(), run.data, folder, output=run.compressed.root)
     # Compares the module without the removed parts with the Hugging Face model that has zeros in their place.
     export(ExportConfig(), run.data, folder, run.compressed, max_length=tiny_run.LONGEST, output=run.exported.root)
-    assert read_json(run.exported.card)["module"] == "PackedBert"
-    assert load_file(CompressedFolder(run.compressed.root).cpu)["layers.0.up.rows"].shape[0] < 40
+    assert read_json(run.exported.card)["module"] == "Encoder"
+    assert load_file(CompressedFolder(run.compressed.root).cpu)["layers.0.after_attention.up.rows"].shape[0] < 40
 
 
 def test_a_resumed_training_keeps_what_it_began_with(run: Run) -> None:

@@ -16,24 +16,17 @@ from tiny_models import POSITIONS, save_tiny_classifier
 from torch import Tensor, nn
 
 from marwright.config import CompressionConfig, ExportConfig, QuantizationAwareConfig
+from marwright.encoder.encoder import Encoder
+from marwright.encoder.families import load_module
+from marwright.encoder.kept_parts import KeptParts
 from marwright.files import read_json, stable_json, write_text
-from marwright.modules.calibration import static_hindrance, static_tensors
-from marwright.modules.kept_parts import KeptParts
-from marwright.modules.packed_bert import PackedBert
-from marwright.modules.pretrained import load_module
-from marwright.modules.quantized import Int8Embedding, Int8Linear, quantize_linears
-from marwright.modules.static_bert import ChannelRange, assemble
-from marwright.modules.static_linear import StaticInt8Linear
+from marwright.schemes import SCHEMES, STATIC, Texts
+from marwright.schemes.int8_rows import Int8Embedding, Int8Linear, quantize_linears
+from marwright.schemes.rounding import ChannelSteps, OneScale, RoundedLinear, TokenScales, token_roundings
+from marwright.schemes.static_layers import ChannelRange
+from marwright.schemes.static_linear import StaticInt8Linear
 from marwright.tokenization import padded
-from marwright.training.fake_quantization import (
-    ChannelSteps,
-    OneScale,
-    RoundedLinear,
-    TokenScales,
-    rounding,
-    static_roundings,
-    token_roundings,
-)
+from marwright.training.fake_quantization import rounding
 from marwright.training.structure import put_back, remove_all_but
 from marwright.training.tuned import tune
 from marwright.workspace import ModelFolder
@@ -146,10 +139,12 @@ def differences(module: nn.Module, model: Any, roundings: Any) -> tuple[float, f
 @VNNI
 def test_the_whole_model_rounds_as_its_static_form(moderate: Path) -> None:
     module, model = load_module(moderate, "script"), classifier(moderate)
-    assert isinstance(module, PackedBert)
+    assert isinstance(module, Encoder)
     rows = rows_of([1 + at % POSITIONS for at in range(200)], seed=3)
-    tensors, _ = static_tensors(module, rows, 1, precise_embeddings=True)
-    to_float, to_fake = differences(assemble(module.shape, tensors), model, static_roundings(model, tensors))
+    scheme, texts = SCHEMES[STATIC], Texts(rows, 1)
+    static = scheme.build(module, scheme.fit(module, texts, int8_embeddings=False).weights)
+    roundings = scheme.roundings(model, module, texts, int8_embeddings=False)
+    to_float, to_fake = differences(static, model, roundings)
 
     assert to_fake < 0.5 * to_float
 
@@ -213,7 +208,7 @@ def test_a_tuned_model_is_in_float_and_says_what_it_was_before(
     assert KeptParts.read(folder.checkpoint) == KEPT
     about = read_json(folder.metrics)["quantization_aware"]
     module = load_module(folder.checkpoint, "script")
-    static = activations == "auto" and static_hindrance(module) is None
-    assert about["activations"] == ("static" if static else "dynamic")
+    static = activations == "auto" and SCHEMES[STATIC].hindrance(module) is None
+    assert about["scheme"] == ("int8-static" if static else "int8-dynamic")
     assert about["test"] == {"accuracy": 0.25}
     assert "before it was tuned: test accuracy 25.00%" in capsys.readouterr().err

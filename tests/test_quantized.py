@@ -10,20 +10,23 @@ from safetensors.torch import load_file, save_file
 from tiny_models import save_tiny_classifier
 from torch import Tensor, nn
 
-from marwright.compression.station import KEPT_IN_FLOAT, compress
+from marwright.compression.station import compress
 from marwright.config import CompressionConfig, ExportConfig
-from marwright.export import torchscript
+from marwright.encoder.encoder import Encoder
+from marwright.encoder.families import HuggingFaceClassifier, load_module
 from marwright.files import read_json
-from marwright.modules.packed_bert import PackedBert
-from marwright.modules.pretrained import HuggingFaceClassifier, load_module
-from marwright.modules.quantized import (
+from marwright.runtimes import jit
+from marwright.schemes.int8_rows import (
+    KEPT_IN_FLOAT,
     Int8Embedding,
     Int8Linear,
-    load_tensors,
+    give_back,
     quantize_embeddings,
     quantize_linears,
     tensors_of,
 )
+from marwright.schemes.scheme import Weights
+from marwright.schemes.stored import read_weights
 from marwright.tokenization import padded
 from marwright.workspace import CompressedFolder, DataFolder, ModelFolder
 
@@ -197,13 +200,13 @@ def test_a_module_from_a_file_answers_exactly_as_the_one_that_was_saved(
     student: ModelFolder, tmp_path: Path, method: str
 ) -> None:
     saved = load_module(student.checkpoint, method)  # type: ignore[arg-type]
-    quantize_linears(saved, KEPT_IN_FLOAT)
-    quantize_embeddings(saved, torch.float32)
+    linears = quantize_linears(saved, KEPT_IN_FLOAT)
+    embeddings = quantize_embeddings(saved, torch.float32)
     tensors = tensors_of(saved)
     save_file(tensors, tmp_path / "weights.safetensors")
-    loaded = load_tensors(
+    loaded = give_back(
         load_module(student.checkpoint, method),  # type: ignore[arg-type]
-        load_file(tmp_path / "weights.safetensors"),
+        Weights(load_file(tmp_path / "weights.safetensors"), tuple(linears), tuple(embeddings)),
         torch.float32,
     )
 
@@ -218,8 +221,8 @@ def test_a_module_from_a_file_answers_exactly_as_the_one_that_was_saved(
 def test_a_float_module_goes_through_a_file_unchanged(student: ModelFolder, tmp_path: Path) -> None:
     saved = load_module(student.checkpoint, "script")
     save_file(tensors_of(saved), tmp_path / "weights.safetensors")
-    loaded = load_tensors(
-        load_module(student.checkpoint, "script"), load_file(tmp_path / "weights.safetensors"), torch.float32
+    loaded = give_back(
+        load_module(student.checkpoint, "script"), Weights(load_file(tmp_path / "weights.safetensors")), torch.float32
     )
 
     assert torch.equal(loaded(*batch()), saved(*batch()))
@@ -239,19 +242,19 @@ def test_an_int8_answer_is_the_same_alone_and_in_a_batch(student: ModelFolder) -
 @pytest.mark.parametrize("part", ["rows", "scales", "bias"])
 def test_weights_with_a_hole_are_refused(student: ModelFolder, part: str) -> None:
     module = load_module(student.checkpoint, "script")
-    quantize_linears(module, KEPT_IN_FLOAT)
+    linears = quantize_linears(module, KEPT_IN_FLOAT)
     tensors = tensors_of(module)
-    del tensors[f"layers.1.up.{part}"]
+    del tensors[f"layers.1.after_attention.up.{part}"]
 
-    with pytest.raises((RuntimeError, KeyError), match=r"layers\.1\.up"):
-        load_tensors(load_module(student.checkpoint, "script"), tensors, torch.float32)
+    with pytest.raises((RuntimeError, KeyError), match=r"layers\.1\.after_attention\.up"):
+        give_back(load_module(student.checkpoint, "script"), Weights(tensors, tuple(linears)), torch.float32)
 
 
 def test_weights_of_another_model_are_refused(student: ModelFolder, tmp_path: Path) -> None:
     other = load_module(save_tiny_classifier(tmp_path, "bert", num_hidden_layers=2, vocab_size=VOCABULARY), "script")
 
     with pytest.raises(RuntimeError):
-        load_tensors(load_module(student.checkpoint, "script"), tensors_of(other), torch.float32)
+        give_back(load_module(student.checkpoint, "script"), Weights(tensors_of(other)), torch.float32)
 
 
 # --- the station -------------------------------------------------------------------------------------------------
@@ -268,9 +271,11 @@ def compressed(
 
 
 def module_of(student: ModelFolder, compressed: CompressedFolder, dtype: torch.dtype) -> nn.Module:
-    method = "script" if read_json(compressed.plan)["module"] == "PackedBert" else "trace"
-    file = compressed.cpu if dtype == torch.float32 else compressed.gpu
-    return load_tensors(load_module(student.checkpoint, method), load_file(file), dtype).eval()  # type: ignore[arg-type]
+    plan = read_json(compressed.plan)
+    method = "script" if plan["module"] == "Encoder" else "trace"
+    on_cpu = dtype == torch.float32
+    scheme, weights = read_weights(compressed.cpu if on_cpu else compressed.gpu, plan["cpu" if on_cpu else "gpu"])
+    return scheme.build(load_module(student.checkpoint, method), weights).eval()  # type: ignore[arg-type]
 
 
 @torch.inference_mode()
@@ -334,8 +339,8 @@ def test_the_torchscript_file_of_a_quantized_module_answers_as_the_module(
     for dtype in (torch.float32, torch.float16):
         module = module_of(student, compressed, dtype)
         file = tmp_path / "model.pt"
-        script = isinstance(module, PackedBert)
-        torchscript.save(torchscript.to_torchscript(module, batch(), script=script), file)
-        exported = torchscript.load(file)
+        script = isinstance(module, Encoder)
+        jit.save(jit.to_torchscript(module, batch(), script=script), file)
+        exported = jit.load(file)
         for _ in range(3):
             assert torch.allclose(exported(*batch()), module(*batch()), atol=1e-4)

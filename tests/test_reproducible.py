@@ -21,8 +21,8 @@ from tiny_models import save_tiny_classifier
 
 from marwright.archive import layout
 from marwright.archive.sbom import bill_of_materials
-from marwright.export import torchscript
-from marwright.modules.pretrained import load_module
+from marwright.encoder.families import load_module
+from marwright.runtimes import jit
 
 EXAMPLE = (torch.tensor([[2, 5, 3], [2, 3, 0]]), torch.tensor([[1, 1, 1], [1, 1, 0]]))
 
@@ -33,22 +33,22 @@ def test_a_module_gives_the_same_file_however_many_the_process_has_made(tmp_path
     files = [tmp_path / "a.pt", tmp_path / "deeper" / "another name.pt"]
     for file in files:
         module = load_module(checkpoint, method)  # type: ignore[arg-type]
-        torchscript.save(torchscript.to_torchscript(module, EXAMPLE, script=method == "script"), file)
+        jit.save(jit.to_torchscript(module, EXAMPLE, script=method == "script"), file)
 
     first, second = (file.read_bytes() for file in files)
     assert first == second
     with zipfile.ZipFile(files[0]) as written:
         for name in written.namelist():
             assert str(PROJECT).encode() not in written.read(name), name
-    torch.testing.assert_close(torchscript.load(files[0])(*EXAMPLE), load_module(checkpoint, method)(*EXAMPLE))  # type: ignore[arg-type]
+    torch.testing.assert_close(jit.load(files[0])(*EXAMPLE), load_module(checkpoint, method)(*EXAMPLE))  # type: ignore[arg-type]
 
 
 def test_another_weight_gives_another_file(tmp_path: Path) -> None:
     module = load_module(save_tiny_classifier(tmp_path / "checkpoint", "bert"), "script")
-    torchscript.save(torchscript.to_torchscript(module, EXAMPLE, script=True), tmp_path / "a.pt")
+    jit.save(jit.to_torchscript(module, EXAMPLE, script=True), tmp_path / "a.pt")
     with torch.no_grad():
         next(module.parameters()).view(-1)[0] += 1e-6
-    torchscript.save(torchscript.to_torchscript(module, EXAMPLE, script=True), tmp_path / "b.pt")
+    jit.save(jit.to_torchscript(module, EXAMPLE, script=True), tmp_path / "b.pt")
 
     assert (tmp_path / "a.pt").read_bytes() != (tmp_path / "b.pt").read_bytes()
 

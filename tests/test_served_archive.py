@@ -27,10 +27,9 @@ from marwright.archive import layout
 from marwright.archive.packing import Contents, pack
 from marwright.archive.station import handler_modules, model_config
 from marwright.config import ArchiveConfig
-from marwright.export import torchscript
+from marwright.encoder.families import load_module
 from marwright.files import read_json, stable_json
-from marwright.modules.packed_bert import PackedBert
-from marwright.modules.pretrained import load_module
+from marwright.runtimes import jit
 from marwright.serving.java import bundled_java
 from marwright.serving.ports import Ports
 from marwright.serving.server import RunningServer, serving
@@ -161,19 +160,11 @@ def test_the_archive_is_ready_within_eight_seconds(built: Built, tmp_path: Path)
 def vector_url(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Serve the second child class: the student's encoder without its classification head."""
 
-    class ClsVector(torch.nn.Module):
-        def __init__(self, bert: PackedBert) -> None:
-            super().__init__()
-            self.bert = bert
-
-        def forward(self, ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-            return self.bert.cls_states(ids, attention_mask)
-
     bert = load_module(built.run.student.checkpoint, "script")
-    assert isinstance(bert, PackedBert)
+    bert.head = torch.nn.Identity()
     folder = tmp_path_factory.mktemp("vectors")
     example = padded([[101, 102], [101, 2003, 102]], 0)
-    torchscript.save(torchscript.to_torchscript(ClsVector(bert).eval(), example, script=True), folder / "model.pt")
+    jit.save(jit.to_torchscript(bert, example, script=True), folder / "model.pt")
     handler = PROJECT / "tests" / "samples" / "cls_vector_handler" / "cls_vector_handler.py"
     contents = Contents()
     contents.add(layout.CPU_MODULE, folder / "model.pt")

@@ -17,16 +17,16 @@ from torch.nn import functional
 from marwright.compression.choosing import Measured, choose
 from marwright.compression.station import compress
 from marwright.config import CompressionConfig, ExportConfig
+from marwright.encoder.encoder import Encoder
+from marwright.encoder.families import load_module
+from marwright.encoder.packing import arrange, idle_tokens, pack, text_of_token, within_budget
+from marwright.encoder.real_tokens import RealTokens, RealTokensLayout, mask_for
 from marwright.errors import CompressionError
-from marwright.export import torchscript
 from marwright.files import read_json
-from marwright.modules.attention import attend, attend_from_first
-from marwright.modules.calibration import static_tensors
-from marwright.modules.packed_bert import PackedBert
-from marwright.modules.packing import arrange, idle_tokens, pack, text_of_token, within_budget
-from marwright.modules.pretrained import load_module
-from marwright.modules.static_bert import ChannelRange, compressed_module
-from marwright.modules.static_linear import StaticInt8Linear, to_bytes
+from marwright.runtimes import jit
+from marwright.schemes import SCHEMES, STATIC, Texts
+from marwright.schemes.static_layers import ChannelRange
+from marwright.schemes.static_linear import StaticInt8Linear, cut_to_bytes_
 from marwright.workspace import CompressedFolder, DataFolder, ModelFolder
 
 pytestmark = pytest.mark.skipif(
@@ -76,7 +76,7 @@ def test_gelu_is_quantized_and_the_residual_added_within_the_product() -> None:
     layer, weights = linear()
     states, residual = torch.randn(5, 32), torch.randn(5, 48)
     wanted = expected(layer, weights, states)
-    quantized = to_bytes(states / 0.02)
+    quantized = cut_to_bytes_(states / 0.02 + 128.5)
 
     gelu = (layer.gelu_to_bytes(quantized, 0.05, 4).float() - 4) * 0.05
     torch.testing.assert_close(gelu, functional.gelu(wanted), atol=0.0251, rtol=0)
@@ -86,8 +86,9 @@ def test_gelu_is_quantized_and_the_residual_added_within_the_product() -> None:
 def test_values_beyond_the_range_are_cut_not_wrapped_around() -> None:
     values = torch.tensor([[-1000.0, -128.4, -0.6, -0.4, 0.4, 0.6, 126.6, 1000.0]])
 
-    assert to_bytes(values).tolist() == [[0, 0, 127, 128, 128, 129, 255, 255]]
-    assert ChannelRange(torch.zeros(8), torch.ones(8)).to_bytes(values).tolist() == to_bytes(values).tolist()
+    wanted = [[0, 0, 127, 128, 128, 129, 255, 255]]
+    assert cut_to_bytes_(values + 128.5).tolist() == wanted
+    assert cut_to_bytes_(ChannelRange(torch.zeros(8), torch.ones(8)).shifted(values)).tolist() == wanted
 
 
 # --- layout and attention ----------------------------------------------------------------------------------------
@@ -124,25 +125,35 @@ def plain_attention(projected: Tensor, lengths: list[int], heads: int) -> Tensor
     return torch.cat(found)
 
 
+def places_of(lengths: list[int], *, idle: int = 0, half: bool = False) -> RealTokens:
+    """Texts of these lengths, laid out for three heads."""
+    rows = arrange(lengths, idle)
+    nothing = torch.zeros(sum(lengths) + idle, dtype=torch.int64)
+    masks = {3: mask_for(rows.mask, 3, half)}
+    sizes = torch.tensor(lengths)
+    return RealTokens(nothing, nothing, sizes, rows.number, rows.width, rows.gather, rows.places, masks, half, False)
+
+
 @pytest.mark.parametrize("lengths", [[1, 4, 4, 17, 30], [9, 9, 9], [33], [1, 1, 2]])
 def test_attention_in_rows_is_attention_within_each_text(lengths: list[int]) -> None:
     torch.manual_seed(1)
     projected = torch.randn(sum(lengths), 3 * 24)
-    rows = arrange(lengths)
+    scaled = projected.clone()
+    scaled[:, :24] *= 2
     wanted = plain_attention(projected, lengths, 3)
-    with_idle = attend(functional.pad(projected, (0, 0, 0, 5)), arrange(lengths, 5), rows.mask, 3)
+    layout = RealTokensLayout([3])
+    with_idle = layout.attend(functional.pad(projected, (0, 0, 0, 5)), places_of(lengths, idle=5), 3, 1.0)
     torch.testing.assert_close(with_idle[: sum(lengths)], wanted, atol=1e-5, rtol=0)
 
-    torch.testing.assert_close(attend(projected, rows, rows.mask, 3), wanted, atol=1e-5, rtol=0)
-    mask = rows.mask.to(torch.bfloat16)
-    if mask.numel() > 0:
-        mask = mask.expand(rows.number, 3, rows.width, rows.width).flatten(0, 1)
-    torch.testing.assert_close(attend(projected.bfloat16(), rows, mask, 3), wanted, atol=0.05, rtol=0.02)
-    firsts = torch.tensor([0, *lengths]).cumsum(0)[:-1]
-    from_first = attend_from_first(
-        projected[firsts, :24], projected[:, 24:], text_of_token(torch.tensor(lengths)), heads=3
-    )
-    torch.testing.assert_close(from_first, wanted[firsts], atol=1e-5, rtol=0)
+    places, halved = places_of(lengths), places_of(lengths, half=True)
+    for states, scale in ((projected, 1.0), (scaled, 0.5)):
+        torch.testing.assert_close(layout.attend(states, places, 3, scale), wanted, atol=1e-5, rtol=0)
+        torch.testing.assert_close(layout.attend(states, halved, 3, scale), wanted, atol=0.05, rtol=0.02)
+        in_half = layout.attend(states.bfloat16(), halved, 3, scale)
+        torch.testing.assert_close(in_half, wanted, atol=0.05, rtol=0.02)
+        firsts = torch.tensor([0, *lengths]).cumsum(0)[:-1]
+        from_first = layout.attend_from_first(states[firsts, :24], states[:, 24:], places, 3, scale)
+        torch.testing.assert_close(from_first, wanted[firsts], atol=1e-5, rtol=0)
 
 
 def test_token_numbers_are_rounded_up_to_few_different_ones() -> None:
@@ -158,10 +169,10 @@ def test_scores_beyond_all_bounds_give_finite_answers(size: float) -> None:
     projected = torch.randn(45, 3 * 24) + 1
     projected[:, :48] *= abs(size)
     projected[:, :24] *= size
-    rows = arrange(lengths)
-    mask = rows.mask.bfloat16().expand(rows.number, 3, rows.width, rows.width).flatten(0, 1)
+    places, layout = places_of(lengths, half=True), RealTokensLayout([3])
 
-    for found in (attend(projected.bfloat16(), rows, mask, 3), attend(projected, rows, mask, 3)):
+    for states in (projected.bfloat16(), projected):
+        found = layout.attend(states, places, 3, 1.0)
         assert bool(torch.isfinite(found).all())
         assert bool((found <= projected[:, 48:].amax() + 0.1).all())
 
@@ -179,7 +190,7 @@ def test_runs_keep_the_budget_and_lose_no_text() -> None:
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
-def floating(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> PackedBert:
+def floating(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     shape = (
         {"dim": 64, "hidden_dim": 128}
         if request.param == "distilbert"
@@ -187,11 +198,12 @@ def floating(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     )
     folder = save_tiny_classifier(tmp_path_factory.mktemp(request.param), request.param, **shape)
     module = load_module(folder, "script")
-    assert isinstance(module, PackedBert)
+    assert isinstance(module, Encoder)
     with torch.no_grad():
         for layer in module.layers:
             # Random queries would see one token each, and that one by chance: a trained encoder's scores are moderate.
-            layer.query_key_value.weight[:64] *= 0.2
+            layer.query_key_value.linear.weight[:64] *= 0.2
+        module.last.query.linear.weight *= 0.2
     return module
 
 
@@ -202,13 +214,13 @@ def calibration() -> list[list[int]]:
 
 
 @pytest.fixture(scope="module")
-def static(floating: PackedBert, calibration: list[list[int]]) -> nn.Module:
-    tensors, _ = static_tensors(floating, calibration, 1, precise_embeddings=False)
-    return compressed_module(floating, tensors, torch.float32)
+def static(floating: Encoder, calibration: list[list[int]]) -> nn.Module:
+    scheme = SCHEMES[STATIC]
+    return scheme.build(floating, scheme.fit(floating, Texts(calibration, 1), int8_embeddings=True).weights)
 
 
 @pytest.mark.parametrize("lengths", BATCHES.values(), ids=BATCHES)
-def test_it_answers_as_the_float_module(floating: PackedBert, static: nn.Module, lengths: tuple[int, ...]) -> None:
+def test_it_answers_as_the_float_module(floating: Encoder, static: nn.Module, lengths: tuple[int, ...]) -> None:
     ids, mask = batch_of(lengths)
     with torch.inference_mode():
         wanted, found = floating(ids, mask), static(ids, mask)
@@ -234,8 +246,8 @@ def test_an_answer_does_not_depend_on_the_batch(static: nn.Module) -> None:
 
 def test_a_saved_module_packs_its_weights_again_and_answers_the_same(static: nn.Module, tmp_path: Path) -> None:
     example = batch_of((5, 3))
-    torchscript.save(torchscript.to_torchscript(static, example, script=True), tmp_path / "model.pt")
-    loaded = torchscript.load(tmp_path / "model.pt")
+    jit.save(jit.to_torchscript(static, example, script=True), tmp_path / "model.pt")
+    loaded = jit.load(tmp_path / "model.pt")
 
     with torch.inference_mode():
         for lengths in BATCHES.values():
@@ -267,13 +279,13 @@ def test_the_station_measures_both_and_says_what_it_took(tmp_path: Path) -> None
         compress(CompressionConfig(activations=wanted), ExportConfig(), data, student, output=output)
         plan = read_json(CompressedFolder(output).plan)["cpu"]
 
-        static = "head.steps" in load_file(CompressedFolder(output).cpu)
-        assert static == (plan["activations"] == "static")
+        static = "head.dense.steps" in load_file(CompressedFolder(output).cpu)
+        assert static == (plan["scheme"] == "int8-static")
         if wanted == "auto":
             found = {name: Measured(**each) for name, each in plan["candidates"].items()}
-            assert plan["activations"] == choose(found)
+            assert plan["scheme"] == choose(found)
         else:
-            assert plan["activations"] == wanted
+            assert plan["scheme"] == f"int8-{wanted}"
 
 
 def test_static_scales_for_another_architecture_are_refused(tmp_path: Path) -> None:

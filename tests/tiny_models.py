@@ -16,7 +16,7 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
-from marwright.modules.bilstm import BiLstmConfig, BiLstmForSequenceClassification
+from marwright.encoder.bilstm import BiLstmConfig, BiLstmForSequenceClassification
 
 VOCABULARY = 90
 POSITIONS = 40

@@ -14,10 +14,10 @@ from tiny_models import save_tiny_classifier, tiny_tokenizer
 from marwright.archive.station import build_archive
 from marwright.compression.station import compress
 from marwright.config import ArchiveConfig, CompressionConfig, ExportConfig
+from marwright.encoder.families import HuggingFaceClassifier
 from marwright.export.station import export
 from marwright.files import stable_json, write_text
 from marwright.logits import logits_of
-from marwright.modules.pretrained import HuggingFaceClassifier
 from marwright.tokenization import token_ids
 from marwright.workspace import SPLITS, Run
 

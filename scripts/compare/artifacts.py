@@ -38,7 +38,7 @@ class Artifacts:
 
     def onnx(self) -> Path:
         """The folder that the Python servers load: the teacher in int8, its tokenizer and its labels."""
-        from marwright.export.onnx_files import export_float, quantize
+        from marwright.runtimes.onnx_files import export_float, quantize
 
         ready = self.folder / "onnx"
         if not ready.exists():

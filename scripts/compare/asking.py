@@ -42,8 +42,8 @@ def reference_of(
     """
     from tokenizers import Tokenizer
 
+    from marwright.encoder.families import HuggingFaceClassifier
     from marwright.logits import logits_of
-    from marwright.modules.pretrained import HuggingFaceClassifier
     from marwright.tokenization import pad_id, token_ids
 
     tokenizer = Tokenizer.from_file(str(model.tokenizer))

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from marwright.export.onnx_files import INPUTS, export_float, fuse, quantize
-from marwright.modules.packed_bert import EncoderShape
+from marwright.encoder.shape import EncoderShape
 from marwright.progress import say
 from marwright.resources import shipped
+from marwright.runtimes.onnx_files import INPUTS, export_float, fuse, quantize
 
 if TYPE_CHECKING:
     import torch
@@ -40,26 +40,22 @@ def marwright_engines(
     """marwright's module as its build makes it, loaded from its file, for each of its own runtimes; and its numbers."""
     import torch
 
-    from marwright.export import aotinductor_module, torchscript
-    from marwright.modules.calibration import static_tensors
-    from marwright.modules.packed_bert import PackedBert
-    from marwright.modules.pretrained import load_module
-    from marwright.modules.static_bert import assemble
-    from marwright.modules.symbolic_int8 import symbolic_int8
+    from marwright.encoder.families import load_module
+    from marwright.runtimes import inductor, jit
+    from marwright.schemes import SCHEMES, STATIC, Texts
 
-    module = load_module(checkpoint, "script")
-    assert isinstance(module, PackedBert)
-    rows = [ids[0].tolist() for ids, _ in calibration]
-    tensors, _ = static_tensors(module, rows, filler=0, precise_embeddings=False)
+    scheme, module = SCHEMES[STATIC], load_module(checkpoint, "script")
+    weights = scheme.fit(module, Texts([ids[0].tolist() for ids, _ in calibration], 0), int8_embeddings=True).weights
     example = (torch.ones((2, 8), dtype=torch.int64), torch.ones((2, 8), dtype=torch.int64))
-    assembled = assemble(module.shape, tensors)
     scripted, compiled = folder / "marwright.pt", folder / "marwright.pt2"
-    torchscript.save(torchscript.to_torchscript(assembled, example, script=True), scripted)
-    aotinductor_module.compile_package(symbolic_int8(assembled), example, module.shape.positions, compiled)
+    jit.save(jit.to_torchscript(scheme.build(module, weights), example, script=True), scripted)
+    captured = scheme.captured(module, weights)
+    assert captured is not None
+    inductor.compile_package(captured, example, module.shape.positions, compiled)
     sys.path.append(str(shipped("handlers")))
-    runtime = importlib.import_module("aotinductor_runtime").AotInductorRuntime(aotinductor_module.load(compiled))
+    runtime = importlib.import_module("aotinductor_runtime").AotInductorRuntime(inductor.load(compiled))
     engines = [
-        _own("marwright, int8", torchscript.load(scripted)),
+        _own("marwright, int8", jit.load(scripted)),
         _own("marwright, int8, AOTInductor", runtime.logits),
     ]
     return engines, module.shape

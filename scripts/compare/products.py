@@ -10,10 +10,9 @@ from typing import Any
 import numpy.typing as npt
 import torch
 
-from marwright.modules.packed_bert import EncoderShape, LayerShape
-from marwright.modules.packing import within_budget
-from marwright.modules.static_bert import are_many
-from marwright.modules.static_linear import StaticInt8Linear, to_bytes
+from marwright.encoder.packing import are_many, within_budget
+from marwright.encoder.shape import EncoderShape, LayerShape
+from marwright.schemes.static_linear import StaticInt8Linear, cut_to_bytes_
 
 Array = npt.NDArray[Any]
 
@@ -59,8 +58,8 @@ def _call(product: Product) -> Callable[[], torch.Tensor]:
     weights = torch.randint(-127, 128, (product.out, product.inner), dtype=torch.int8)
     linear = StaticInt8Linear(weights, torch.rand(product.out), torch.rand(product.out))
     states = torch.randn(product.rows, product.inner)
-    if are_many(states):
-        quantized = to_bytes(states)
+    if are_many(product.rows):
+        quantized = cut_to_bytes_(states + 128.5)
         return lambda: linear.product(quantized, torch.float32)  # type: ignore[arg-type]
     return lambda: linear(states)
 

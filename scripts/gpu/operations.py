@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from marwright.modules.packed_bert import EncoderShape
+from marwright.encoder.shape import EncoderShape
 
 
 def operations(shape: EncoderShape, texts: int, length: int) -> float:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gpu.timing import Answer
-from marwright.modules.pretrained import HuggingFaceClassifier
+from marwright.encoder.families import HuggingFaceClassifier
 
 TOP_K = 5
 

@@ -164,7 +164,8 @@ def _checkpoint_input(checkpoint: str) -> dict[str, str]:
 
 def _archive_inputs(config: Config) -> dict[str, str]:
     from marwright.archive.packing import source_date
-    from marwright.archive.station import RUNTIMES, SERVING, handler_modules
+    from marwright.archive.station import SERVING, handler_modules
+    from marwright.runtimes import RUNTIMES
 
     inputs = {package: _version_of(package) for package in (*SERVING, *RUNTIMES[config.export.runtime].packages)}
     inputs |= {"date": str(source_date()), "handlers": digest_of(shipped("handlers"))}
@@ -230,7 +231,7 @@ STATIONS = (
     ),
     Station(
         "tuned",
-        revision=1,
+        revision=2,
         needs=lambda c: ("data", *trained_models(c)[:-1]),
         settings=lambda c: {
             "training": c.compression.quantization_aware,
@@ -246,14 +247,14 @@ STATIONS = (
     ),
     Station(
         "compressed",
-        revision=4,
+        revision=5,
         needs=lambda c: ("data", trained_models(c)[-1]),
         settings=lambda c: {"compression": _compression(c), "method": c.export.method},
         work=_compressed,
     ),
     Station(
         "exported",
-        revision=12,
+        revision=13,
         needs=lambda c: ("data", trained_models(c)[-1], "compressed"),
         settings=lambda c: {"export": c.export, "max_length": c.teacher.max_length},
         work=_exported,

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from marwright.runtimes import RUNTIMES
+
 SPLITS = ("train", "validation", "test")
-# The CPU's module by the runtime that computes it; TorchServe's tools go by these endings.
-CPU_MODULES = {"torchscript": "model.pt", "onnxruntime": "model.onnx", "aotinductor": "model.pt2"}
 
 
 @dataclass(frozen=True)
@@ -105,13 +105,13 @@ class ExportedFolder:
     root: Path
 
     def module(self, runtime: str) -> Path:
-        """The module for CPUs that a runtime computes, one of :data:`CPU_MODULES`; a folder has one of them."""
-        return self.root / CPU_MODULES[runtime]
+        """The module for CPUs that a runtime computes; a folder has one of them."""
+        return self.root / RUNTIMES[runtime].module_file
 
     @property
     def cpu(self) -> Path:
         """The module for CPUs that is there."""
-        there = (self.module(runtime) for runtime in CPU_MODULES)
+        there = (self.module(runtime) for runtime in RUNTIMES)
         return next((file for file in there if file.is_file()), self.module("torchscript"))
 
     @property

@@ -93,7 +93,7 @@ def _sizes(card: Mapping[str, Any], sizes: Mapping[str, int]) -> str:
     modules = ", ".join(f"{size / 1e6:.1f} MB for {device}" for device, size in sizes.items())
     return (
         f"## Size and speed\n\nModules: {modules}; {card['compression']['fp32_bytes'] / 1e6:.1f} MB before compression "
-        f"({card['compression']['cpu']['precision']}). Milliseconds belong to a machine, so there are none here: "
+        f"({card['compression']['cpu']['scheme']}). Milliseconds belong to a machine, so there are none here: "
         f"`marwright verify {card['name']}.mar` measures them where it runs."
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,27 +25,11 @@ from marwright.errors import ArchiveError
 from marwright.files import read_json, replacing, stable_json
 from marwright.progress import say
 from marwright.resources import shipped
+from marwright.runtimes import RUNTIMES
 from marwright.workspace import Run
 
 SERVING = ("torch", "torchserve", "tokenizers")
 """What a worker imports besides the standard library and the archive, whatever its runtime."""
-
-
-@dataclass(frozen=True)
-class Runtime:
-    """What computes a module in the worker."""
-
-    handler_module: str
-    """Among the shipped handlers."""
-    packages: tuple[str, ...] = ()
-    """That it imports besides :data:`SERVING`."""
-
-
-RUNTIMES = {
-    "torchscript": Runtime(layout.TORCHSCRIPT),
-    "onnxruntime": Runtime("onnx_runtime", ("onnxruntime",)),
-    "aotinductor": Runtime("aotinductor_runtime"),
-}
 
 
 TECHNIQUES = ("pruning", "quantization_aware")

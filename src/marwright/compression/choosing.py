@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from marwright.logits import logits_of
+from marwright.schemes import Texts
 from marwright.threads import one_thread
 from marwright.tokenization import padded
 
@@ -31,17 +32,15 @@ class Measured:
     """Median time of 16 texts on one thread."""
 
 
-def measure(
-    candidates: Mapping[str, nn.Module], reference: nn.Module, rows: Sequence[Sequence[int]], filler: int
-) -> dict[str, Measured]:
+def measure(candidates: Mapping[str, nn.Module], reference: nn.Module, validation: Texts) -> dict[str, Measured]:
     """Compare candidates with the float module, and with each other in speed, taking turns.
 
     Args:
         candidates: modules to choose from, by name.
         reference: the module in float32.
-        rows: token ids of validation texts.
-        filler: the padding id.
+        validation: texts of the validation split.
     """
+    rows, filler = validation.rows, validation.filler
     compared = rows[:COMPARED_ROWS]
     labels = logits_of(reference, compared, filler).argmax(1)
     batch = padded([rows[index % len(rows)] for index in range(TIMED_TEXTS)], filler)

@@ -6,19 +6,17 @@ float weights back, one after another, until the whole module changes no more an
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import nn
 
 from marwright.compression.choosing import COMPARED_ROWS
 from marwright.logits import logits_of
-from marwright.modules.calibration import evenly
-from marwright.modules.quantized import quantize_embeddings, quantize_linears
 from marwright.progress import track
+from marwright.schemes import Texts, Weights
+from marwright.schemes.calibration import evenly
+from marwright.schemes.dynamic_int8 import DynamicInt8
 
 # A layer's cost is a mean over logits: a few rows tell it as well as many.
 COST_ROWS = 256
@@ -26,9 +24,9 @@ COST_ROWS = 256
 
 @dataclass(frozen=True)
 class MixedPrecision:
-    """A module that is int8 but for some layers."""
+    """The weights of a module that is int8 but for some layers."""
 
-    module: nn.Module
+    weights: Weights
     kept: tuple[str, ...]
     """Layers in float32, the costliest first."""
     costs: dict[str, float]
@@ -37,52 +35,30 @@ class MixedPrecision:
     """Share of validation rows with the float module's label."""
 
 
-def mixed_precision(
-    module: nn.Module,
-    always_kept: frozenset[str],
-    rows: Sequence[Sequence[int]],
-    filler: int,
-    *,
-    max_drop: float,
-    embeddings: bool,
-) -> MixedPrecision:
+def mixed_precision(module: nn.Module, validation: Texts, *, max_drop: float, int8_embeddings: bool) -> MixedPrecision:
     """Quantize what can be quantized without changing more than ``max_drop`` of the labels.
 
     Args:
         module: in float32; it is not changed.
-        always_kept: names of linear layers that are not quantized anyway.
-        rows: token ids of validation texts.
-        filler: the padding id.
+        validation: texts of the validation split.
         max_drop: share of rows that may get another label.
-        embeddings: quantize word embeddings too, unless they are what costs.
+        int8_embeddings: quantize word embeddings too, unless they are what costs.
     """
-
-    def quantized(kept: frozenset[str]) -> nn.Module:
-        made = copy.deepcopy(module)
-        quantize_linears(made, always_kept | kept)
-        if embeddings:
-            quantize_embeddings(made, torch.float32, keep=kept)
-        return made
-
-    whole = copy.deepcopy(module)
-    names = quantize_linears(whole, always_kept)
-    names += quantize_embeddings(whole, torch.float32) if embeddings else []
-    few, many = evenly(rows, COST_ROWS), rows[:COMPARED_ROWS]
-    wanted = logits_of(module, few, filler)
-    costs = {
-        name: float(np.square(logits_of(quantized(frozenset(names) - {name}), few, filler) - wanted).mean())
-        / float(np.square(wanted).mean())
-        for name in track(names, "what int8 costs in each layer", total=len(names))
-    }
+    scheme = DynamicInt8()
+    _, all_int8 = scheme.quantized(module, frozenset(), int8_embeddings=int8_embeddings)
+    names = [*all_int8.linears, *all_int8.embeddings]
+    few, many = evenly(validation.rows, COST_ROWS), validation.rows[:COMPARED_ROWS]
+    wanted = logits_of(module, few, validation.filler)
+    costs = {}
+    for name in track(names, "what int8 costs in each layer", total=len(names)):
+        alone, _ = scheme.quantized(module, frozenset(names) - {name}, int8_embeddings=int8_embeddings)
+        change = np.square(logits_of(alone, few, validation.filler) - wanted).mean()
+        costs[name] = float(change) / float(np.square(wanted).mean())
     order = sorted(names, key=lambda name: -costs[name])
-    labels = logits_of(module, many, filler).argmax(1)
-
-    def same(candidate: nn.Module) -> float:
-        return float((logits_of(candidate, many, filler).argmax(1) == labels).mean())
-
+    labels = logits_of(module, many, validation.filler).argmax(1)
     for count in track(range(len(names) + 1), "layers kept in fp32", total=len(names) + 1):
-        candidate = quantized(frozenset(order[:count]))
-        agreement = same(candidate)
+        candidate, weights = scheme.quantized(module, frozenset(order[:count]), int8_embeddings=int8_embeddings)
+        agreement = float((logits_of(candidate, many, validation.filler).argmax(1) == labels).mean())
         if 1 - agreement <= max_drop:
             break
-    return MixedPrecision(candidate, tuple(order[:count]), costs, agreement)
+    return MixedPrecision(weights, tuple(order[:count]), costs, agreement)

@@ -1,4 +1,4 @@
-"""Writes the student's weights once for CPUs and, if asked for, once for GPUs."""
+"""Writes the student's weights once for CPUs and, if asked for, once for GPUs. The plan names the scheme of each."""
 
 from __future__ import annotations
 
@@ -7,26 +7,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from marwright.compression.choosing import Measured, choose, measure
 from marwright.compression.precision import mixed_precision
 from marwright.config import CompressionConfig, ExportConfig
+from marwright.encoder.families import load_module
 from marwright.errors import CompressionError
 from marwright.files import stable_json, write_text
-from marwright.modules.calibration import static_hindrance, static_tensors
-from marwright.modules.packed_bert import PackedBert
-from marwright.modules.pretrained import load_module
-from marwright.modules.quantized import HALF_PRECISIONS, quantize_embeddings, quantize_linears, tensors_of
-from marwright.modules.static_bert import assemble
 from marwright.progress import say
+from marwright.schemes import DYNAMIC, SCHEMES, STATIC, Texts, Weights
+from marwright.schemes.stored import CompressedModule
 from marwright.threads import one_thread
 from marwright.tokenization import pad_id, token_ids
 from marwright.workspace import CompressedFolder, DataFolder, ModelFolder
-
-# The last layer is a thousandth of the work and decides the answer: it keeps its precision.
-KEPT_IN_FLOAT = frozenset({"classifier", "model.classifier", "model.classifier.out_proj"})
 
 
 # The number of threads decides in which order floats are added, and with it the last digits of what is found.
@@ -46,67 +40,90 @@ def compress(
     Raises:
         CompressionError: static scales are asked for where they cannot be had, or change more labels than allowed.
     """
-    from safetensors.torch import save_file
-
     folder = CompressedFolder(output)
     module = load_module(student.checkpoint, export.method)
     plan: dict[str, Any] = {"fp32_bytes": _bytes(module), "module": type(module).__name__}
-
-    tensors, plan["cpu"] = _for_cpus(config, module, data, student)
-    save_file(tensors, folder.cpu)
-    plan["cpu"]["bytes"] = folder.cpu.stat().st_size
-
+    found = _for_cpus(config, module, data, student)
+    plan["cpu"] = found.write(folder.cpu)
     if config.gpu != "none":
-        dtype = HALF_PRECISIONS[config.gpu]
-        rows = quantize_embeddings(module, dtype) if config.embeddings == "int8" else []
-        # The scales of int8 embeddings stay in float32: the smallest would vanish in float16.
-        halved = {
-            name: tensor.to(dtype) if tensor.dtype == torch.float32 and not name.endswith(".scales") else tensor
-            for name, tensor in tensors_of(module).items()
-        }
-        save_file(halved, folder.gpu)
-        plan["gpu"] = {"precision": config.gpu, "int8_embeddings": rows, "bytes": folder.gpu.stat().st_size}
-
+        fitted = SCHEMES[config.gpu].fit(module, Texts((), 0), int8_embeddings=config.embeddings == "int8")
+        plan["gpu"] = CompressedModule(config.gpu, fitted.weights).write(folder.gpu)
     write_text(folder.plan, stable_json(plan))
     say(
-        f"  {plan['module']}: {_mb(plan['fp32_bytes'])} in fp32, {_mb(plan['cpu']['bytes'])} for CPUs ({config.cpu})"
+        f"  {plan['module']}: {_mb(plan['fp32_bytes'])} in fp32, {_mb(plan['cpu']['bytes'])} for CPUs ({found.scheme})"
         + (f", {_mb(plan['gpu']['bytes'])} for GPUs ({config.gpu})" if "gpu" in plan else "")
     )
 
 
-def _for_cpus(
-    config: CompressionConfig, module: nn.Module, data: DataFolder, student: ModelFolder
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The CPU module's tensors, and the plan that says how they came to be."""
-    cpu = copy.deepcopy(module)
-    int8 = quantize_linears(cpu, KEPT_IN_FLOAT) if config.cpu == "int8" else []
-    embeddings = quantize_embeddings(cpu, torch.float32) if config.embeddings == "int8" else []
-    tensors = tensors_of(cpu)
-    plan: dict[str, Any] = {"precision": config.cpu, "int8_linears": int8, "int8_embeddings": embeddings}
-    if config.cpu != "int8":
-        return tensors, plan
-    hindrance = static_hindrance(module)
-    if config.activations == "static" and hindrance:
-        raise CompressionError(f"compression.activations: static is not possible: {hindrance}. Write auto.")
-    static = config.activations != "dynamic" and hindrance is None
-    if not static:
-        plan |= {"activations": "dynamic"} | ({"why": hindrance} if hindrance and config.activations == "auto" else {})
-        if config.max_drop is None:
-            return tensors, plan
+def _for_cpus(config: CompressionConfig, module: nn.Module, data: DataFolder, student: ModelFolder) -> CompressedModule:
+    """The CPU module's weights in the scheme that is asked for, or in the better one where that is left open."""
+    int8_embeddings = config.embeddings == "int8"
+    names = config.schemes
+    hindrances = {name: SCHEMES[name].hindrance(module) for name in names}
+    possible = [name for name in names if hindrances[name] is None]
+    hindrance = next((why for why in hindrances.values() if why), None)
+    if not possible:
+        raise CompressionError(
+            f"compression.activations: {config.activations} is not possible: {hindrance}. Write auto."
+        )
+    notes: dict[str, Any] = {"why": hindrance} if hindrance else {}
+    if len(possible) == 1 and config.max_drop is None and possible != [STATIC]:
+        fitted = SCHEMES[possible[0]].fit(module, Texts((), 0), int8_embeddings=int8_embeddings)
+        return CompressedModule(possible[0], fitted.weights, notes | dict(fitted.notes))
 
-    train, validation, filler = _rows(data, student)
-    candidates: dict[str, nn.Module] = {"dynamic": cpu}
-    if static:
-        assert isinstance(module, PackedBert)
-        fixed, cut = static_tensors(module, train, filler, precise_embeddings=config.embeddings == "fp32")
-        plan["gelu_range_kept"] = cut
-        candidates = {"static": assemble(module.shape, fixed), "dynamic": cpu}
-    found = measure(candidates, module, validation, filler)
-    plan["candidates"] = {name: asdict(each) for name, each in found.items()}
-    allowed: dict[str, Measured] = (
-        found if config.activations == "auto" else {name: found[name] for name in found if name == config.activations}
+    train, validation = _texts(data, student)
+    # Measured too where it is not asked for: the plan says what it would have been.
+    tried = list(dict.fromkeys([*possible, DYNAMIC]))
+    fits = {name: SCHEMES[name].fit(module, train, int8_embeddings=int8_embeddings) for name in tried}
+    candidates = {name: SCHEMES[name].build(copy.deepcopy(module), fits[name].weights) for name in tried}
+    found = measure(candidates, module, validation)
+    for fitted in fits.values():
+        notes |= dict(fitted.notes)
+    notes["candidates"] = {name: asdict(each) for name, each in found.items()}
+    chosen = choose({name: found[name] for name in possible}, 1.0 if config.max_drop is None else config.max_drop)
+    _tell(found, chosen)
+    if chosen is not None:
+        return CompressedModule(chosen, fits[chosen].weights, notes)
+    assert config.max_drop is not None
+    if DYNAMIC not in possible:
+        raise CompressionError(
+            f"compression.max_drop: static int8 changes {1 - found[STATIC].same_label:.2%} of the labels, more than "
+            f"{config.max_drop:.2%}. Its layers pass bytes to each other, so that none of them can stay in fp32: "
+            "write `activations: auto`."
+        )
+    weights, kept = _mixed(config.max_drop, module, validation, int8_embeddings=int8_embeddings)
+    return CompressedModule(DYNAMIC, weights, notes | kept)
+
+
+def _mixed(
+    max_drop: float, module: nn.Module, validation: Texts, *, int8_embeddings: bool
+) -> tuple[Weights, dict[str, Any]]:
+    """Keep the layers that int8 harms in float32."""
+    mixed = mixed_precision(module, validation, max_drop=max_drop, int8_embeddings=int8_embeddings)
+    say(
+        f"  precision per layer: {len(mixed.kept)} of {len(mixed.costs)} layers stay in fp32 "
+        f"({', '.join(mixed.kept)}): {mixed.same_label:.2%} same labels"
     )
-    chosen = choose(allowed, 1.0 if config.max_drop is None else config.max_drop)
+    return mixed.weights, {
+        "kept_in_fp32": list(mixed.kept),
+        "max_drop": max_drop,
+        "same_label": mixed.same_label,
+        "costs": {name: float(f"{cost:.3g}") for name, cost in mixed.costs.items()},
+    }
+
+
+def _texts(data: DataFolder, student: ModelFolder) -> tuple[Texts, Texts]:
+    """Token ids of train and validation texts."""
+    from datasets import load_from_disk
+    from tokenizers import Tokenizer
+
+    splits = load_from_disk(str(data.splits))
+    tokenizer = Tokenizer.from_file(str(student.tokenizer))
+    train, validation = (token_ids(tokenizer, list(splits[split]["text"])) for split in ("train", "validation"))
+    return Texts(train, pad_id(tokenizer)), Texts(validation, pad_id(tokenizer))
+
+
+def _tell(found: dict[str, Measured], chosen: str | None) -> None:
     say(
         "  int8 scales of activations: "
         + ", ".join(
@@ -115,55 +132,6 @@ def _for_cpus(
         )
         + f" on validation rows: {chosen or 'each changes more labels than compression.max_drop'}"
     )
-    if chosen is not None:
-        return (fixed if chosen == "static" else tensors), plan | {"activations": chosen}
-    assert config.max_drop is not None
-    if config.activations == "static":
-        raise CompressionError(
-            f"compression.max_drop: static int8 changes {1 - found['static'].same_label:.2%} of the labels, more than "
-            f"{config.max_drop:.2%}. Its layers pass bytes to each other, so that none of them can stay in fp32: "
-            "write `activations: auto`."
-        )
-    return _mixed(config, module, validation, filler, config.max_drop, plan)
-
-
-def _mixed(
-    config: CompressionConfig,
-    module: nn.Module,
-    validation: list[list[int]],
-    filler: int,
-    max_drop: float,
-    plan: dict[str, Any],
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Keep the layers that int8 harms in float32."""
-    mixed = mixed_precision(
-        module, KEPT_IN_FLOAT, validation, filler, max_drop=max_drop, embeddings=config.embeddings == "int8"
-    )
-    say(
-        f"  precision per layer: {len(mixed.kept)} of {len(mixed.costs)} layers stay in fp32 "
-        f"({', '.join(mixed.kept)}): {mixed.same_label:.2%} same labels"
-    )
-    for part in ("int8_linears", "int8_embeddings"):
-        plan[part] = [name for name in plan[part] if name not in mixed.kept]
-    plan |= {
-        "activations": "dynamic",
-        "kept_in_fp32": list(mixed.kept),
-        "max_drop": max_drop,
-        "same_label": mixed.same_label,
-        "costs": {name: float(f"{cost:.3g}") for name, cost in mixed.costs.items()},
-    }
-    return tensors_of(mixed.module), plan
-
-
-def _rows(data: DataFolder, student: ModelFolder) -> tuple[list[list[int]], list[list[int]], int]:
-    """Token ids of train and validation texts, and the padding id."""
-    from datasets import load_from_disk
-    from tokenizers import Tokenizer
-
-    splits = load_from_disk(str(data.splits))
-    tokenizer = Tokenizer.from_file(str(student.tokenizer))
-    train, validation = (token_ids(tokenizer, list(splits[split]["text"])) for split in ("train", "validation"))
-    return train, validation, pad_id(tokenizer)
 
 
 def _bytes(module: nn.Module) -> int:

@@ -17,6 +17,7 @@ from marwright.config.training import (
     StudentConfig,
     TeacherConfig,
 )
+from marwright.runtimes import RUNTIMES, Wishes
 
 
 class CompressionConfig(Section):
@@ -43,6 +44,17 @@ class CompressionConfig(Section):
         "cause it stay in fp32",
     )
 
+    @property
+    def schemes(self) -> tuple[str, ...]:
+        """The schemes that the CPU's module may have, the preferred one first."""
+        if self.cpu == "fp32":
+            return ("float32",)
+        return {
+            "auto": ("int8-static", "int8-dynamic"),
+            "static": ("int8-static",),
+            "dynamic": ("int8-dynamic",),
+        }[self.activations]
+
     @model_validator(mode="after")
     def _int8_is_asked_for(self) -> Self:
         if self.cpu != "int8" and self.quantization_aware is not None:
@@ -55,8 +67,10 @@ class CompressionConfig(Section):
 class ExportConfig(Section):
     """How the module becomes TorchScript, and how exactly it must answer as before."""
 
-    runtime: Literal["torchscript", "onnxruntime", "aotinductor"] = Field(
-        default="torchscript", description="what computes the CPU's module in the worker"
+    runtime: str = Field(
+        default="torchscript",
+        description="what computes the CPU's module in the worker: " + ", ".join(RUNTIMES),
+        json_schema_extra={"enum": list(RUNTIMES)},
     )
     method: Literal["script", "trace"] = Field(default="script", description="script marwright's own encoder, or trace")
     tolerance: float = Field(default=1e-4, gt=0, description="largest difference of a logit before quantization")
@@ -66,6 +80,13 @@ class ExportConfig(Section):
         description="divides logits before the softmax, so that probabilities are what they say; none: fitted on "
         "validation rows, 1: as they are",
     )
+
+    @field_validator("runtime")
+    @classmethod
+    def _is_a_runtime(cls, name: str) -> str:
+        if name not in RUNTIMES:
+            raise ValueError(f"there is no runtime {name!r}, only {', '.join(RUNTIMES)}")
+        return name
 
 
 class GpuServingConfig(Section):
@@ -169,10 +190,8 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _a_bilstm_is_no_transformer(self) -> Self:
-        if not isinstance(self.student, StudentConfig) or self.student.bilstm is None:
+        if not self._has_bilstm:
             return self
-        if self.export.runtime != "torchscript":
-            raise ValueError("export.runtime: only torchscript computes a Bi-LSTM")
         if self.pruning is not None or self.compression.quantization_aware is not None:
             raise ValueError("pruning and compression.quantization_aware are for transformers; student.bilstm is none")
         if self.compression.max_drop is not None:
@@ -191,27 +210,23 @@ class Config(Section):
         return "none" if value is None else value
 
     @model_validator(mode="after")
-    def _onnx_has_an_int8_of_its_own(self) -> Self:
-        if self.export.runtime == "onnxruntime":
-            asked = {
-                "pruning.kind: structured": isinstance(self.pruning, StructuredPruning),
-                "compression.quantization_aware": self.compression.quantization_aware is not None,
-                "compression.max_drop": self.compression.max_drop is not None,
-            }
-            _refuse(asked, "is about marwright's own module, which export.runtime: onnxruntime does not use")
+    def _the_runtime_accepts_it(self) -> Self:
+        wishes = Wishes(
+            bilstm=self._has_bilstm,
+            structured_pruning=isinstance(self.pruning, StructuredPruning),
+            quantization_aware=self.compression.quantization_aware is not None,
+            max_drop=self.compression.max_drop is not None,
+            dynamic_activations=self.compression.activations == "dynamic",
+            several_threads=self.archive.threads > 1,
+        )
+        refusal = RUNTIMES[self.export.runtime].refusal(wishes)
+        if refusal is not None:
+            raise ValueError(refusal)
         return self
 
-    @model_validator(mode="after")
-    def _compiled_int8_has_fixed_scales_and_one_thread(self) -> Self:
-        if self.export.runtime == "aotinductor":
-            asked = {
-                "compression.activations: dynamic": self.compression.activations == "dynamic",
-                "compression.max_drop": self.compression.max_drop is not None,
-                "archive.threads above 1": self.archive.threads > 1,
-            }
-            why = "is not for export.runtime: aotinductor, whose int8 has fixed scales and which computes on one thread"
-            _refuse(asked, why)
-        return self
+    @property
+    def _has_bilstm(self) -> bool:
+        return isinstance(self.student, StudentConfig) and self.student.bilstm is not None
 
     @model_validator(mode="after")
     def _removed_parts_need_our_own_module(self) -> Self:
@@ -221,9 +236,3 @@ class Config(Section):
                 "computes the removed parts all the same. Write `method: script`, or `kind: magnitude`"
             )
         return self
-
-
-def _refuse(asked: dict[str, bool], why: str) -> None:
-    """Raise for the first setting that is given and cannot be had with the runtime."""
-    for setting in (setting for setting, given in asked.items() if given):
-        raise ValueError(f"{setting} {why}. Write `runtime: torchscript`, or leave it out")

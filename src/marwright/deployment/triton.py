@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 from marwright.config import ArchiveConfig
@@ -11,28 +10,11 @@ from marwright.deployment.finished import temperature_of
 from marwright.deployment.triton_config import TextModel, classifier_config, module_config
 from marwright.errors import ExportError
 from marwright.files import filling, read_json, stable_json, write_text
+from marwright.runtimes import RUNTIMES
 from marwright.workspace import ModelFolder, Run
 
 STEP = Path(__file__).with_name("triton_model.py")
 LABELS_FILE = "labels.txt"
-
-
-@dataclass(frozen=True)
-class Backend:
-    """What computes a module in Triton, and how it knows its inputs and its output."""
-
-    name: str
-    inputs: tuple[str, str]
-    output: str
-    threads: str
-    """The parameter for the compute threads of an instance."""
-
-
-BACKENDS = {
-    "onnxruntime": Backend("onnxruntime", ("input_ids", "attention_mask"), "logits", "intra_op_thread_count"),
-    # TorchScript has no names for these; what follows the two underscores is the place.
-    "torchscript": Backend("pytorch", ("input_ids__0", "attention_mask__1"), "logits__0", "INTRA_OP_THREAD_COUNT"),
-}
 
 
 def export_triton(
@@ -53,7 +35,8 @@ def export_triton(
         version: the number of the folders that hold this version's files.
 
     Raises:
-        ExportError: the run has a handler of its own, which Triton cannot run, or the version is no positive number.
+        ExportError: the run has a handler of its own or a module that Triton cannot run, or the version is no positive
+            number.
         MarwrightError: the folder has something in it, or cannot be written.
     """
     if archive.handler is not None:
@@ -64,7 +47,11 @@ def export_triton(
         raise ExportError(f"version {version}: Triton counts versions from 1")
     labels = read_json(run.data.labels)
     runtime = read_json(run.exported.card)["runtime"]
-    backend = BACKENDS[runtime]
+    backend = RUNTIMES[runtime].triton
+    if backend is None:
+        raise ExportError(
+            f"Triton has nothing that computes modules for {runtime}: build it with another export.runtime."
+        )
     module = f"{name}_module"
     pair = TextModel(
         labels=len(labels),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from marwright.export import loading
+from marwright import runtimes
 from marwright.tokenization import padded
 
 
@@ -18,7 +18,7 @@ def main() -> None:
     given = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     batches = [padded(batch, given["filler"]) for batch in given["batches"]]
     if len(sys.argv) > 2:
-        module = loading.load(Path(sys.argv[2]))
+        module = runtimes.load(Path(sys.argv[2]))
         with torch.inference_mode():
             for ids, mask in batches:
                 module(ids, mask)

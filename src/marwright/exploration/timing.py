@@ -15,9 +15,9 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from marwright import runtimes
 from marwright.exploration.measured import token_rows
 from marwright.exploration.rows import Latency
-from marwright.export import loading
 from marwright.files import read_json, stable_json, write_text
 from marwright.freshness import fingerprint, recorded_digest
 from marwright.logits import Module
@@ -52,7 +52,7 @@ def time_in_turns(runs: Mapping[str, Run], file: Path, rounds: int) -> dict[str,
     if kept.get("made_from") != made_from:
         # Some runtimes take the number of threads when they load.
         with one_thread():
-            loaded = {name: loading.load(run.exported.cpu) for name, run in runs.items()}
+            loaded = {name: runtimes.load(run.exported.cpu) for name, run in runs.items()}
         found = interleaved(loaded, {name: _batches(run) for name, run in runs.items()}, rounds)
         kept = {
             "made_from": made_from,

@@ -14,19 +14,17 @@ from torch import Tensor
 
 from marwright.confidence import probabilities_of
 from marwright.config import ExportConfig
+from marwright.encoder.families import HuggingFaceClassifier
 from marwright.export import measuring
-from marwright.export.aotinductor_module import export_aotinductor
 from marwright.export.calibrating import calibrate, in_words
-from marwright.export.exporting import Exporter, Source
 from marwright.export.gpu_module import export_gpu
-from marwright.export.onnx_module import export_onnx
 from marwright.export.parity import Difference, check, compare, shape_table
-from marwright.export.torchscript_module import export_torchscript
 from marwright.files import read_json, stable_json, write_text
 from marwright.logits import logits_of
 from marwright.metrics import scores
-from marwright.modules.pretrained import HuggingFaceClassifier
 from marwright.progress import say
+from marwright.runtimes import RUNTIMES, Source
+from marwright.schemes.stored import read_weights
 from marwright.threads import one_thread
 from marwright.tokenization import pad_id, padded, token_ids
 from marwright.workspace import CompressedFolder, DataFolder, ExportedFolder, ModelFolder
@@ -34,11 +32,6 @@ from marwright.workspace import CompressedFolder, DataFolder, ExportedFolder, Mo
 GOLDEN_REQUESTS = 32
 CALIBRATION_ROWS = 256
 METHODS = {"script": "scripted", "trace": "traced", "onnx": "for ONNX Runtime", "compile": "compiled"}
-EXPORTERS: dict[str, Exporter] = {
-    "torchscript": export_torchscript,
-    "onnxruntime": export_onnx,
-    "aotinductor": export_aotinductor,
-}
 
 
 # The number of threads decides in which order floats are added, and with it the last digits of what is recorded.
@@ -74,9 +67,10 @@ def export(
     table = shape_table(rows, max_length)
     example = padded(table[5], filler)
     plan = read_json(compressed.plan)
-    precision, calibration = plan["cpu"]["precision"], _calibration(data, tokenizer)
-    source = Source(student.checkpoint, compressed.cpu, precision, config.method, example, max_length, calibration)
-    made = EXPORTERS[config.runtime](source, folder.module(config.runtime))
+    scheme, weights = read_weights(compressed.cpu, plan["cpu"])
+    calibration = _calibration(data, tokenizer)
+    source = Source(student.checkpoint, scheme, weights, config.method, example, max_length, calibration)
+    made = RUNTIMES[config.runtime].export(source, folder.module(config.runtime))
     reference = HuggingFaceClassifier(student.checkpoint)
     before = compare(made.unquantized, reference, table, filler)
     check(before, config.tolerance, "before quantization")
@@ -108,7 +102,6 @@ def export(
             compressed,
             folder.gpu,
             method=config.method,
-            precision=plan["gpu"]["precision"],
             tolerance=config.tolerance,
             table=table,
             filler=filler,

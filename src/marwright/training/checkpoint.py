@@ -11,8 +11,8 @@ from transformers import AutoModelForSequenceClassification, BertConfig, BertFor
 
 from marwright.checkpoints import not_found, quiet_transformers, resolve
 from marwright.config import BiLstmShape, StudentConfig
+from marwright.encoder.bilstm import BiLstmConfig, BiLstmForSequenceClassification, register
 from marwright.errors import TrainingError
-from marwright.modules.bilstm import BiLstmConfig, BiLstmForSequenceClassification, register
 from marwright.training.projection import at_width
 
 # Turc et al. 2019: layers and hidden size; heads are hidden / 64 and the feed-forward layer is 4 × hidden.

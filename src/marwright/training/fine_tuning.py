@@ -10,7 +10,7 @@ import numpy as np
 from transformers import TrainerCallback
 
 from marwright.config import FineTuningConfig
-from marwright.modules.kept_parts import KeptParts
+from marwright.encoder.kept_parts import KeptParts
 from marwright.training.checkpoint import freeze_word_embeddings, load_classifier, set_dropout
 from marwright.training.dataset import Collator, TokenizedSplit
 from marwright.training.distillation import DistillationTrainer

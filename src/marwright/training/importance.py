@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from marwright.encoder.layer_parts import head_size_of, layers_of
 from marwright.progress import track
 from marwright.tokenization import batches_by_length
 from marwright.training.dataset import Collator, TokenizedSplit
-from marwright.training.layer_parts import head_size_of, layers_of
 
 # Texts whose gradients are looked at.
 SCORED_ROWS = 2000

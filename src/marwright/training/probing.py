@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from marwright.encoder.layer_parts import last_layer
 from marwright.progress import track
 from marwright.tokenization import batches_by_length
 from marwright.training.dataset import Collator, TokenizedSplit
@@ -52,16 +53,6 @@ def fit_last_layer(model: Any, train: TokenizedSplit, collator: Collator, *, see
         last.bias.fill_(float(probe.intercept_.min()))
         last.weight[probe.classes_] = torch.from_numpy(probe.coef_).to(last.weight)
         last.bias[probe.classes_] = torch.from_numpy(probe.intercept_).to(last.bias)
-
-
-def last_layer(model: Any) -> nn.Linear:
-    """The linear layer that gives the logits."""
-    layers = [
-        child
-        for child in model.modules()
-        if isinstance(child, nn.Linear) and child.out_features == model.config.num_labels
-    ]
-    return layers[-1]
 
 
 def _inputs_of(layer: nn.Linear, model: Any, split: TokenizedSplit, collator: Collator) -> np.ndarray[Any, Any]:

@@ -10,10 +10,11 @@ import transformers
 
 from marwright.checkpoints import load_tokenizer
 from marwright.config import MagnitudePruning, Pruning, StructuredPruning
+from marwright.encoder.kept_parts import KeptParts, kept_parts_file
+from marwright.encoder.layer_parts import layers_of
 from marwright.errors import TrainingError
 from marwright.files import read_json
 from marwright.metrics import scores
-from marwright.modules.kept_parts import KeptParts, kept_parts_file
 from marwright.processes import is_main, wait_for_all
 from marwright.progress import say
 from marwright.training.answers import logits_of
@@ -21,7 +22,6 @@ from marwright.training.checkpoint import load_classifier
 from marwright.training.dataset import Collator, TokenizedSplit, collator_for, tokenized_splits
 from marwright.training.fine_tuning import fine_tune, in_full_shape
 from marwright.training.importance import importance_of
-from marwright.training.layer_parts import layers_of
 from marwright.training.magnitude import WeightMask
 from marwright.training.results import write_results
 from marwright.training.structure import choose_kept, remove_all_but

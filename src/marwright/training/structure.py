@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from marwright.modules.kept_parts import KeptParts, channels
+from marwright.encoder.kept_parts import KeptParts, channels
+from marwright.encoder.layer_parts import LayerParts, head_size_of, layers_of
 from marwright.training.importance import Importance
-from marwright.training.layer_parts import LayerParts, head_size_of, layers_of
 
 # The int8 kernels compute 16 output channels at a time; a number between takes as long as the next one above.
 MULTIPLE = 16

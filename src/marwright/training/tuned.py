@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import transformers
 
 from marwright.checkpoints import load_tokenizer
 from marwright.config import CompressionConfig, ExportConfig
+from marwright.encoder.families import load_module
+from marwright.encoder.kept_parts import KeptParts
 from marwright.files import read_json
-from marwright.modules.calibration import static_hindrance, static_tensors
-from marwright.modules.kept_parts import KeptParts
-from marwright.modules.packed_bert import PackedBert
-from marwright.modules.pretrained import load_module
 from marwright.processes import is_main
 from marwright.progress import say
+from marwright.schemes import SCHEMES, Texts
+from marwright.schemes.scheme import Roundings
 from marwright.tokenization import pad_id
 from marwright.training.checkpoint import load_classifier
 from marwright.training.dataset import collator_for, tokenized_splits
-from marwright.training.fake_quantization import Roundings, rounding, static_roundings, token_roundings
+from marwright.training.fake_quantization import rounding
 from marwright.training.fine_tuning import fine_tune, in_full_shape
 from marwright.training.magnitude import WeightMask
 from marwright.training.results import write_results
@@ -67,8 +67,8 @@ def tune(
     # Weights that were pruned stay so.
     mask = WeightMask.of_zeros(tuned)
 
-    scheme, roundings = _scheme(config, export, tuned, model, splits["train"].rows, pad_id(tokenizer))
-    say(f"  quantization-aware training with {scheme} scales of activations")
+    scheme, roundings = _roundings(config, export, tuned, model, splits["train"].rows, pad_id(tokenizer))
+    say(f"  quantization-aware training for {scheme}")
     with rounding(tuned, roundings, embeddings=config.embeddings == "int8"):
         history = fine_tune(
             tuned,
@@ -86,7 +86,7 @@ def tune(
     tuned = in_full_shape(tuned, kept, model.checkpoint, labels)
     before = read_json(model.metrics)
     about: dict[str, Any] = {
-        "quantization_aware": {"activations": scheme, **{split: before[split] for split in ("validation", "test")}}
+        "quantization_aware": {"scheme": scheme, **{split: before[split] for split in ("validation", "test")}}
     }
     folder = ModelFolder(output)
     write_results(tuned, tokenizer, splits, history, folder, what="tuned", started=started, about=about)
@@ -95,17 +95,16 @@ def tune(
     say(f"  the same model before it was tuned: test accuracy {before['test']['accuracy']:.2%}")
 
 
-def _scheme(
+def _roundings(
     config: CompressionConfig,
     export: ExportConfig,
     tuned: Any,
     model: ModelFolder,
     train: list[list[int]],
     filler: int,
-) -> tuple[Literal["static", "dynamic"], Roundings]:
-    """The int8 form that compression will prefer, and the rounding that goes with it."""
+) -> tuple[str, Roundings]:
+    """The scheme that compression prefers for this model, and the rounding that goes with it."""
     module = load_module(model.checkpoint, export.method)
-    if config.activations == "dynamic" or not isinstance(module, PackedBert) or static_hindrance(module):
-        return "dynamic", token_roundings(tuned)
-    tensors, _ = static_tensors(module, train, filler, precise_embeddings=config.embeddings == "fp32")
-    return "static", static_roundings(tuned, tensors)
+    scheme = next(each for name in config.schemes if not (each := SCHEMES[name]).hindrance(module))
+    int8_embeddings = config.embeddings == "int8"
+    return scheme.name, scheme.roundings(tuned, module, Texts(train, filler), int8_embeddings=int8_embeddings)

@@ -75,22 +75,19 @@ def within_budget(lengths: List[int], token_budget: int) -> List[Tuple[int, int]
     return runs
 
 
-def groups_of(lengths: List[int]) -> List[Tuple[int, int]]:  # noqa: UP006
-    """How many texts there are of which length, for ascending lengths."""
-    groups: List[Tuple[int, int]] = []  # noqa: UP006
-    for length in lengths:
-        if len(groups) > 0 and groups[-1][1] == length:
-            groups[-1] = (groups[-1][0] + 1, length)
-        else:
-            groups.append((1, length))
-    return groups
+def are_many(tokens: int) -> bool:
+    """Whether fused kernels make up for what it costs to call them."""
+    return tokens >= 64
 
 
 def idle_tokens(tokens: int) -> int:
     """How many tokens to add so that few different numbers of them occur.
 
-    oneDNN makes, and keeps, a kernel of half a megabyte for every number of rows that it meets.
+    oneDNN makes, and keeps, a kernel of half a megabyte for every number of rows that it meets. A few tokens take other
+    kernels.
     """
+    if not are_many(tokens):
+        return 0
     step = 8 if tokens < 256 else 16
     return (step - tokens % step) % step
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from marwright.encoder.shape import EncoderShape, LayerShape
 from marwright.files import read_json, stable_json, write_text
-from marwright.modules.packed_bert import EncoderShape, LayerShape
 
 Indices = tuple[int, ...]
 
@@ -54,11 +54,11 @@ def channels(heads: Indices, head_size: int) -> Tensor:
 def without_pruned(
     shape: EncoderShape, state: Mapping[str, Tensor], kept: KeptParts
 ) -> tuple[EncoderShape, dict[str, Tensor]]:
-    """Take pruned parts out of the weights of a ``PackedBert``: what they leave computes the same, sooner.
+    """Take pruned parts out of an encoder's weights: what they leave computes the same, sooner.
 
     Args:
         shape: of the full checkpoint.
-        state: its weights, under the names of ``PackedBert``.
+        state: its weights, under the names that a family gives them.
         kept: what is left.
 
     Returns:

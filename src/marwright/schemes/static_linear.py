@@ -72,6 +72,10 @@ class StaticInt8Linear(nn.Module):
         )
         return output
 
+    def cut_(self, shifted: Tensor) -> Tensor:
+        """Cut float32 values to whole numbers from 0 to 255, as uint8; they are overwritten."""
+        return cut_to_bytes_(shifted)
+
     def product(self, quantized: Tensor, dtype: int) -> Tensor:
         """Return (tokens, out) of a float type for (tokens, in) uint8."""
         return self._fused(quantized, "none", 1.0, 0, dtype)
@@ -121,11 +125,6 @@ class StaticInt8Linear(nn.Module):
             "",
         )
         return output
-
-
-def to_bytes(units: Tensor) -> Tensor:
-    """Round float32 values in steps of 1 around 0 to uint8 around :data:`ZERO_POINT`."""
-    return cut_to_bytes_(units.add(128.5))
 
 
 def cut_to_bytes_(shifted: Tensor) -> Tensor:

@@ -1,4 +1,6 @@
-"""Int8 layers in plain tensor operations: nothing of ``torch.ao.quantization``, which is leaving PyTorch.
+"""Int8 layers in plain tensor operations, with weights as int8 rows that have one scale each.
+
+Nothing of ``torch.ao.quantization``, which is leaving PyTorch, is used.
 
 Weights have one scale per output channel, activations one per token, found as they come (dynamic quantization). A
 scale per token, where ``torch.ao``'s dynamic layers have one per batch, makes an answer independent of its batch
@@ -7,15 +9,15 @@ neighbours and keeps the outliers of one token from blurring all others (as in Z
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
+from marwright.schemes.scheme import Weights
+
 # Below this every activation of a token is noise; it keeps a token of zeros from dividing by zero.
 SMALLEST_SCALE = 1e-8
-# What modules for GPUs compute in, by the name it has in the configuration.
-HALF_PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16}
+# The last layer is a thousandth of the work and decides the answer: it keeps its precision.
+KEPT_IN_FLOAT = frozenset({"head.classifier", "classifier", "model.classifier", "model.classifier.out_proj"})
 
 
 class Int8Linear(nn.Module):
@@ -103,24 +105,23 @@ def tensors_of(module: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().contiguous() for name, tensor in module.state_dict().items()}
 
 
-def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> nn.Module:
-    """Undo :func:`tensors_of`: give a float module the precision and the weights of the tensors.
+def give_back(module: nn.Module, weights: Weights, dtype: torch.dtype) -> nn.Module:
+    """Undo :func:`tensors_of`: give a float module the precision and the weights that were stored.
 
     Args:
         module: the float module of the same checkpoint; changed in place.
-        tensors: what :func:`tensors_of` returned.
+        weights: of a module whose layers were quantized here.
         dtype: of everything that is not int8.
 
     Raises:
-        RuntimeError: the tensors are not those of such a module.
+        RuntimeError: the weights are not those of such a module.
     """
     module.to(dtype)
-    for name in [key.removesuffix(".rows") for key in tensors if key.endswith(".rows")]:
-        rows, scales = tensors[f"{name}.rows"], tensors[f"{name}.scales"]
-        if isinstance(module.get_submodule(name), nn.Embedding):
-            _replace(module, name, Int8Embedding(rows, scales, dtype))
-        else:
-            _replace(module, name, Int8Linear(rows, scales, tensors[f"{name}.bias"]))
+    tensors = weights.tensors
+    for name in weights.linears:
+        _replace(module, name, Int8Linear(*(tensors[f"{name}.{part}"] for part in ("rows", "scales", "bias"))))
+    for name in weights.embeddings:
+        _replace(module, name, Int8Embedding(tensors[f"{name}.rows"], tensors[f"{name}.scales"], dtype))
     module.load_state_dict(dict(tensors))
     return module
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from marwright.export.reproducible import reproducible
 from marwright.files import replacing
-from marwright.modules.static_linear import StaticInt8Linear
+from marwright.runtimes.reproducible import reproducible
+from marwright.schemes.static_linear import StaticInt8Linear
 
 
 def to_torchscript(module: nn.Module, example: tuple[Tensor, Tensor], *, script: bool) -> torch.jit.ScriptModule:

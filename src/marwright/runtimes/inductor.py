@@ -1,9 +1,8 @@
-"""Exports the student as machine code, by `torch.export` and AOTInductor. Experimental, as AOTInductor is itself."""
+"""Compiles a module to machine code by `torch.export` and AOTInductor, and loads what was compiled."""
 
 from __future__ import annotations
 
 import logging
-import os
 import platform
 import shutil
 import tempfile
@@ -18,70 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from marwright.errors import ExportError
-from marwright.export.exporting import Exported, Source
-from marwright.files import replacing
 from marwright.logits import Module
-from marwright.modules.packed_bert import PackedBert
-from marwright.modules.pretrained import load_module
-from marwright.modules.static_bert import StaticInt8Bert, compressed_module
-from marwright.modules.symbolic_bert import SymbolicBert, symbolic_float
-from marwright.modules.symbolic_int8 import FusedInt8Linear, symbolic_int8
-from marwright.progress import say
+from marwright.schemes.captured_linear import CapturedInt8Linear
 
 MOST_TEXTS = 1 << 16
 TYPICAL_TOKENS = 256
-
-
-def export_aotinductor(source: Source, file: Path) -> Exported:
-    """Compile a package for any batch and any length.
-
-    Raises:
-        ExportError: there is no C++ compiler, the weights are in a precision that cannot be compiled, or
-            `torch.export` cannot capture the model.
-    """
-    if not any(shutil.which(name) for name in (os.environ.get("CXX"), "g++", "clang++") if name):
-        raise ExportError(
-            "export.runtime: aotinductor needs a C++ compiler on the machine of the build: apt install g++"
-        )
-    module = load_module(source.checkpoint, "script")
-    float_module = symbolic_float(module) if isinstance(module, PackedBert) else load_module(source.checkpoint, "trace")
-    # Before anything is compiled: the weights may be none that can be.
-    made = float_module if source.precision == "fp32" else _int8(module, source)
-    with tempfile.TemporaryDirectory(prefix="marwright-") as folder:
-        full = Path(folder) / "float.pt2"
-        say("  compiling for float32 (half a minute)")
-        compile_package(float_module, source.example, source.max_length, full)
-        unquantized = load(full)
-        with replacing(file) as partial:
-            if made is float_module:
-                shutil.copyfile(full, partial)
-            else:
-                say("  compiling for int8 (about a minute)")
-                compile_package(made, source.example, source.max_length, partial)
-    return Exported(
-        unquantized,
-        load(file),
-        None,
-        module=type(made).__name__,
-        method="compile",
-        needs={
-            "needs_torch": torch.__version__.partition("+")[0],
-            "needs_avx512": _has_avx512(),
-            "needs_vnni": source.precision == "int8",
-        },
-    )
-
-
-def _int8(module: nn.Module, source: Source) -> SymbolicBert:
-    from safetensors.torch import load_file
-
-    compressed = compressed_module(module, load_file(source.weights), torch.float32)
-    if not isinstance(compressed, StaticInt8Bert):
-        raise ExportError(
-            "export.runtime: aotinductor computes int8 with fixed scales only, for BERT, RoBERTa and DistilBERT. "
-            "Set compression.activations: static, or compression.cpu: fp32."
-        )
-    return symbolic_int8(compressed)
 
 
 def compile_package(module: nn.Module, example: tuple[Tensor, Tensor], max_length: int, file: Path) -> None:
@@ -141,7 +81,7 @@ def _settings(module: nn.Module) -> dict[str, Any]:
         "cpp.march": _march(),
         "cpp.threads": 1,
     }
-    if any(isinstance(child, FusedInt8Linear) for child in module.modules()):
+    if any(isinstance(child, CapturedInt8Linear) for child in module.modules()):
         # Inductor's own kernels for the products: oneDNN makes and keeps one for every number of tokens, and costs more
         # to call. With one choice for each product nothing is timed, so two builds choose alike.
         settings |= {
@@ -157,10 +97,11 @@ def _settings(module: nn.Module) -> dict[str, Any]:
 def _march() -> str | None:
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return None
-    return "x86-64-v4" if _has_avx512() else "x86-64-v3"
+    return "x86-64-v4" if has_avx512() else "x86-64-v3"
 
 
-def _has_avx512() -> bool:
+def has_avx512() -> bool:
+    """Whether this processor has AVX-512."""
     return bool(torch.cpu._is_avx512_supported())
 
 

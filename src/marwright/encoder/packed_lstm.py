@@ -13,7 +13,7 @@ from typing import List, NamedTuple  # noqa: UP035 (TorchScript reads these)
 import torch
 from torch import Tensor, nn
 
-from marwright.modules.packing import pack
+from marwright.encoder.packing import pack
 
 
 @dataclass(frozen=True)

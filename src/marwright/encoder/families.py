@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from marwright.checkpoints import quiet_transformers
-from marwright.modules.kept_parts import KeptParts, without_pruned
-from marwright.modules.packed_bert import EncoderShape, LayerShape, PackedBert
-from marwright.modules.packed_lstm import LstmShape, PackedLstm
+from marwright.encoder.encoder import float_encoder
+from marwright.encoder.kept_parts import KeptParts, without_pruned
+from marwright.encoder.packed_lstm import LstmShape, PackedLstm
+from marwright.encoder.real_tokens import RealTokensLayout
+from marwright.encoder.shape import EncoderShape, LayerShape
 
 State = Mapping[str, Tensor]
 
@@ -24,7 +26,7 @@ class HuggingFaceClassifier(nn.Module):
         super().__init__()
         from transformers import AutoModelForSequenceClassification
 
-        from marwright.modules.bilstm import register
+        from marwright.encoder.bilstm import register
 
         quiet_transformers()
         register()
@@ -39,13 +41,13 @@ class HuggingFaceClassifier(nn.Module):
 def load_module(checkpoint: Path, method: Literal["script", "trace"]) -> nn.Module:
     """The module to export for a checkpoint folder, in evaluation mode.
 
-    With ``script``, checkpoints of the BERT family become a :class:`PackedBert`, without the heads and neurons that the
+    With ``script``, checkpoints of the BERT family become an ``Encoder``, without the heads and neurons that the
     checkpoint has lost to pruning, and a Bi-LSTM a :class:`PackedLstm`; everything else, and everything with ``trace``,
     stays the Hugging Face module.
     """
     from transformers import AutoConfig
 
-    from marwright.modules.bilstm import BiLstmConfig, register
+    from marwright.encoder.bilstm import BiLstmConfig, register
 
     register()
     config = AutoConfig.from_pretrained(checkpoint)
@@ -61,13 +63,40 @@ def load_module(checkpoint: Path, method: Literal["script", "trace"]) -> nn.Modu
     if kept is not None:
         shape, state = without_pruned(shape, state, kept)
     with torch.device("meta"):
-        module = PackedBert(shape)
-    module.load_state_dict(state, assign=True)
+        module = float_encoder(shape, RealTokensLayout([layer.heads for layer in shape.layers]))
+    module.load_state_dict(_by_part(shape, state), assign=True)
     return module.eval()
 
 
+def _by_part(shape: EncoderShape, state: State) -> dict[str, Tensor]:
+    """The weights under the names of an ``Encoder``; those of the last layer's queries are apart."""
+    last = f"layers.{len(shape.layers) - 1}."
+    queries = shape.layers[-1].heads * shape.head_size
+    places = {
+        "word_embeddings": "embeddings.word_embeddings",
+        "position_embeddings": "embeddings.position_embeddings",
+        "embedding_norm": "embeddings.norm",
+        "head": "head.dense",
+        "classifier": "head.classifier",
+    }
+    found: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        where, _, part = name.rpartition(".")
+        layer, _, product = where.rpartition(".")
+        if where in places:
+            found[f"{places[where]}.{part}"] = tensor
+        elif product != "query_key_value":
+            found[f"{'last' if where.startswith(last) else layer}.after_attention.{product}.{part}"] = tensor
+        elif where.startswith(last):
+            found[f"last.query.linear.{part}"] = tensor[:queries].contiguous()
+            found[f"last.key_value.linear.{part}"] = tensor[queries:].contiguous()
+        else:
+            found[f"{where}.linear.{part}"] = tensor
+    return found
+
+
 def _is_plain(config: Any) -> bool:
-    """Whether the checkpoint computes what PackedBert computes: exact GELU, absolute positions, no decoder."""
+    """Whether the checkpoint computes what our encoder computes: exact GELU, absolute positions, no decoder."""
     activation = getattr(config, "hidden_act", getattr(config, "activation", None))
     position = getattr(config, "position_embedding_type", "absolute") or "absolute"
     return activation == "gelu" and position == "absolute" and not getattr(config, "is_decoder", False)

@@ -70,3 +70,13 @@ def head_of(model: Any) -> nn.Linear:
     name = {"bert": "bert.pooler.dense", "roberta": "classifier.dense", "distilbert": "pre_classifier"}
     head: nn.Linear = model.get_submodule(name[model.config.model_type])
     return head
+
+
+def last_layer(model: Any) -> nn.Linear:
+    """The linear layer that gives the logits."""
+    layers = [
+        child
+        for child in model.modules()
+        if isinstance(child, nn.Linear) and child.out_features == model.config.num_labels
+    ]
+    return layers[-1]

@@ -1,0 +1,1 @@
+"""The networks that answer: ids and attention mask in, logits out."""

@@ -1,1 +1,0 @@
-"""The modules that go into an archive: ids and attention mask in, logits out."""

@@ -1,0 +1,82 @@
+"""ONNX Runtime: int8 is its own, since no other weights fit its kernels."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from marwright.errors import ExportError
+from marwright.files import replacing
+from marwright.runtimes.runtime import Exported, Runtime, Source, TritonBackend, Wishes, first_refused
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from marwright.runtimes.runtime import Module
+
+
+class OnnxRuntime(Runtime):
+    """Runs wherever ONNX Runtime does, Python or not."""
+
+    name = "onnxruntime"
+    module_file = "model.onnx"
+    handler_module = "onnx_runtime"
+    packages = ("onnxruntime",)
+    triton = TritonBackend("onnxruntime", ("input_ids", "attention_mask"), "logits", "intra_op_thread_count")
+
+    def refusal(self, wishes: Wishes) -> str | None:
+        asked = {
+            "student.bilstm": wishes.bilstm,
+            "pruning.kind: structured": wishes.structured_pruning,
+            "compression.quantization_aware": wishes.quantization_aware,
+            "compression.max_drop": wishes.max_drop,
+        }
+        return first_refused(asked, "is about marwright's own module, which export.runtime: onnxruntime does not use")
+
+    def export(self, source: Source, file: Path) -> Exported:
+        """Write an ONNX file for any batch and any length.
+
+        Raises:
+            ExportError: onnx or onnxruntime is missing, or the checker of ONNX refuses the file.
+        """
+        try:
+            import onnx
+            import onnxruntime  # noqa: F401
+        except ImportError as error:
+            raise ExportError(
+                f"export.runtime: onnxruntime needs the package {error.name}: pip install 'marwright[onnx]'"
+            ) from error
+        from marwright.runtimes.onnx_files import export_float, quantize_with_fixed_scales
+
+        with tempfile.TemporaryDirectory(prefix="marwright-") as folder:
+            full = Path(folder) / "float.onnx"
+            export_float(source.checkpoint, full)
+            unquantized = self.load(full)
+            with replacing(file) as partial:
+                if source.weights.linears:
+                    quantize_with_fixed_scales(full, partial, source.calibration)
+                else:
+                    shutil.copyfile(full, partial)
+                try:
+                    onnx.checker.check_model(str(partial), full_check=True)
+                except onnx.checker.ValidationError as error:
+                    raise ExportError(f"{file}: not valid ONNX: {str(error).splitlines()[0]}") from error
+        return Exported(unquantized, self.load(file), None, "OnnxModel", "onnx")
+
+    def load(self, file: Path) -> Module:
+        import torch
+        from onnxruntime import InferenceSession, SessionOptions
+
+        from marwright.runtimes.onnx_files import INPUTS
+
+        options = SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        session = InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
+
+        def logits(ids: Tensor, mask: Tensor) -> Tensor:
+            feeds = dict(zip(INPUTS, (ids.numpy(), mask.numpy()), strict=True))
+            return torch.from_numpy(session.run(["logits"], feeds)[0])
+
+        return logits

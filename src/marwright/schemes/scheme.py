@@ -1,0 +1,96 @@
+"""What every scheme answers: in which numbers a module computes, why it could not, and how it comes to them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+from torch import Tensor, nn
+
+
+class Rounding(Protocol):
+    """Rounds what reaches a linear layer as a scheme will, and says how its weight is rounded with it."""
+
+    def __call__(self, states: Tensor) -> Tensor:
+        """(..., channels) for (..., channels)."""
+
+    def spread(self, weight: Tensor) -> Tensor:
+        """What is rounded of a (out, in) weight."""
+
+    def gathered(self, weight: Tensor) -> Tensor:
+        """Undo :meth:`spread`."""
+
+
+Roundings = Mapping[str, Rounding]
+"""What comes in front of which linear layer of a transformers model while it is trained to be quantized."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A module's weights in the numbers of a scheme, as they are stored."""
+
+    tensors: Mapping[str, Tensor]
+    linears: tuple[str, ...] = ()
+    """Names of the linear layers that are int8."""
+    embeddings: tuple[str, ...] = ()
+    """Names of the embeddings that are int8 rows."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Token ids of real texts, from which a scheme learns what values activations take."""
+
+    rows: Sequence[Sequence[int]]
+    filler: int
+    """The padding id."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What fitting gives, and what the plan shall say of it."""
+
+    weights: Weights
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Scheme(ABC):
+    """In which numbers a module computes. One file each; the plan of a compression names it."""
+
+    name: str
+    """As the plan has it."""
+    needs: ClassVar[Mapping[str, Any]] = {}
+    """What a runtime must find on the machine that serves it."""
+
+    def hindrance(self, module: nn.Module) -> str | None:
+        """Why a float module cannot have this form on this machine; none if it can."""
+        return None
+
+    @abstractmethod
+    def fit(self, module: nn.Module, train: Texts, *, int8_embeddings: bool) -> Fitted:
+        """Quantize a float module, which is not changed."""
+
+    @abstractmethod
+    def build(self, module: nn.Module, weights: Weights) -> nn.Module:
+        """The module of some stored weights.
+
+        Args:
+            module: the float module of the same checkpoint; it may be changed in place.
+            weights: what :meth:`fit` gave.
+        """
+
+    def captured(self, module: nn.Module, weights: Weights) -> nn.Module | None:
+        """The same for ``torch.export``, where there is such a form."""
+        return None
+
+    def roundings(self, model: Any, module: nn.Module, train: Texts, *, int8_embeddings: bool) -> Roundings:
+        """What training must round so that it feels these numbers; nothing where there is nothing to feel.
+
+        Args:
+            model: a transformers classifier.
+            module: the float module of the same checkpoint.
+            train: texts of the train split.
+            int8_embeddings: word embeddings will be int8.
+        """
+        return {}
