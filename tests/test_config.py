@@ -153,7 +153,7 @@ def test_all_mistakes_are_reported_together(tmp_path: Path) -> None:
         ("teacher", "learning_rate", "-0.1", "greater than 0"),
         ("export", "tolerance", "0", "greater than 0"),
         ("archive", "max_batch_delay_ms", "0", "greater than or equal to 1"),
-        ("archive", "version", "1.0", "a valid string"),
+        ("archive", "version", "v1", "match pattern"),
         ("compression", "cpu", "int4", "'int8' or 'fp32'"),
     ],
 )

@@ -190,7 +190,7 @@ def _compression(config: Config) -> dict[str, Any]:
 STATIONS = (
     Station(
         "data",
-        revision=2,
+        revision=3,
         needs=lambda c: (),
         settings=lambda c: {
             "data": c.data,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
+from collections import Counter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator
 
@@ -31,21 +33,81 @@ class AboSource(Section):
     min_rows_per_label: int = Field(default=500, ge=1)
 
 
+SplitName = Literal["train", "validation", "test"]
+
+
 class TableSource(Section):
-    """A csv, tsv, jsonl or parquet file, a folder saved by ``datasets``, or a hub id."""
+    """A csv, tsv, jsonl, parquet or xlsx file, a folder saved by ``datasets``, or a hub id."""
 
     name: Literal["table"]
     path: str
     text: tuple[str, ...] = Field(default=("text",), min_length=1)
     label: str = "label"
     split: str | None = None
+    splits: dict[SplitName, tuple[str, ...]] = Field(
+        default={},
+        description="what the table calls our splits, such as {validation: dev, test: [matched, mismatched]}; a split "
+        "that no one names is left out",
+    )
     group: str | None = None
     subset: str | None = Field(default=None, description="the configuration of a hub dataset that has several")
+    sheet: str | None = Field(default=None, description="the sheet of an xlsx file; none: its first")
+    delimiter: str | None = Field(
+        default=None,
+        description="what separates the fields of a csv or tsv, one character or `tab`; none: the one of , ; | and tab "
+        "at which the header holds the columns",
+    )
+    quoting: bool | None = Field(
+        default=None,
+        description='whether fields of a csv or tsv may stand in quotation marks, "doubled" inside; none: in csv, '
+        "not in tsv",
+    )
+    encoding: str | None = Field(
+        default=None, description="of a text file, such as cp1252; none: UTF-8, or what its first bytes say"
+    )
 
     @field_validator("text", mode="before")
     @classmethod
     def _one_column_is_a_list_of_one(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
+
+    @field_validator("splits", mode="before")
+    @classmethod
+    def _one_name_is_a_list_of_one(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        if strange := [str(ours) for ours in value if ours not in get_args(SplitName)]:
+            raise ValueError(
+                f"{', '.join(strange)}: there are train, validation and test; write them first and the table's names "
+                f"behind, as in {{validation: {strange[0]}}}"
+            )
+        return {ours: (theirs,) if isinstance(theirs, str) else theirs for ours, theirs in value.items()}
+
+    @field_validator("splits")
+    @classmethod
+    def _each_name_once(cls, value: dict[SplitName, tuple[str, ...]]) -> dict[SplitName, tuple[str, ...]]:
+        counts = Counter(name for names in value.values() for name in names)
+        if twice := [name for name, count in counts.items() if count > 1]:
+            raise ValueError(f"{', '.join(twice)} is named twice; each row has one split")
+        return value
+
+    @field_validator("delimiter")
+    @classmethod
+    def _a_delimiter_is_one_character(cls, value: str | None) -> str | None:
+        delimiter = "\t" if value in ("tab", "\\t") else value
+        if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n\0'):
+            raise ValueError("write one character in quotation marks, such as ';' or '|', or the word tab")
+        return delimiter
+
+    @field_validator("encoding")
+    @classmethod
+    def _python_knows_the_encoding(cls, value: str | None) -> str | None:
+        try:
+            "".encode(value or "utf-8")
+            codecs.getincrementaldecoder(value or "utf-8")
+        except (LookupError, ValueError):
+            raise ValueError("no known encoding; write one such as utf-8, utf-16, cp1252 or shift_jis") from None
+        return value
 
 
 Source = Annotated[CustomsSource | AboSource | TableSource, Field(discriminator="name")]
@@ -64,6 +126,11 @@ class DataConfig(Section):
     """Where the labelled rows come from and how they are cleaned and divided."""
 
     source: Source
+    on_bad_rows: Literal["refuse", "skip"] = Field(
+        default="refuse",
+        description="what to do when rows of a table cannot be used: name them all and stop, or leave them out and "
+        "write them to data/left_out.csv",
+    )
     split: SplitConfig = SplitConfig()
     overlap: Literal["remove", "count"] = Field(
         default="remove", description="what to do with validation and test texts that stand in train too"

@@ -10,6 +10,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from marwright.config.as_written import parse, settle, types_at
 from marwright.config.overriding import set_value, variant
 from marwright.config.schema import Config
 from marwright.errors import ConfigError
@@ -31,7 +32,7 @@ def load_config(name: str | Path, overrides: Sequence[str] = ()) -> Config:
     path = _find(name)
     try:
         text = path.read_text(encoding="utf-8")
-        settings = yaml.safe_load(text)
+        settings = _settled(parse(text))
         lines = list(_lines(yaml.compose(text, Loader=yaml.SafeLoader)))
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from error
@@ -85,16 +86,26 @@ def _find(name: str | Path) -> Path:
     raise ConfigError(f"{path}: no such configuration file. Give a path, or one of the shipped: {known}.")
 
 
+def _settled(tree: Any) -> Any:
+    """What YAML gave, with text where settings are text; a candidate's settings are those of their dotted keys."""
+    explore = tree.get("explore") if isinstance(tree, dict) else None
+    candidates = explore.get("candidates") if isinstance(explore, dict) else None
+    for overrides in candidates.values() if isinstance(candidates, dict) else ():
+        if isinstance(overrides, dict):
+            overrides |= {key: settle(value, *types_at(Config, str(key))) for key, value in overrides.items()}
+    return settle(tree, Config)
+
+
 def _override(settings: dict[str, Any], override: str) -> Location:
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"--set {override}: write it as dotted.key=value, for example --set teacher.epochs=3")
     try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
+        parsed = parse(value)
+    except (yaml.YAMLError, RecursionError):
         parsed = value
     try:
-        return set_value(settings, key, parsed)
+        return set_value(settings, key, settle(parsed, *types_at(Config, key)))
     except ConfigError as error:
         raise ConfigError(f"--set {override}: {error}") from None
 
@@ -134,6 +145,8 @@ def _explain(problem: Any, path: str, places: dict[Location, str]) -> str:
         return f"{where}: {key}.{discriminator}: required, but not given"
     message = problem["msg"].removeprefix("Value error, ")
     given = problem["input"]
+    if given is None:
+        return f"{where}: {key}: nothing is given; write a value, or leave the key out"
     if not location:
         return f"{where}: {message}"  # of several sections together
     return f"{where}: {key}: {message}" + ("" if isinstance(given, dict | list) else f" (given: {given!r})")

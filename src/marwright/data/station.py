@@ -7,7 +7,6 @@ from pathlib import Path
 
 from marwright.checkpoints import load_tokenizer
 from marwright.config import AboSource, CustomsSource, DataConfig, SplitConfig
-from marwright.config.data import Source
 from marwright.data import cleaning
 from marwright.data.baseline import baseline_accuracy
 from marwright.data.card import describe, sentences
@@ -38,7 +37,7 @@ def prepare_data(config: DataConfig, *, checkpoint: str, max_length: int, seed: 
         DataError: the source is unusable; the sentence names the file and row.
     """
     folder = DataFolder(output)
-    reading = read_source(config.source)
+    reading = read_source(config)
     rows = list(track(reading.rows, "reading rows"))
     if not rows:
         reasons = f" ({dict(reading.left_out.counts)})" if reading.left_out.rows else ""
@@ -61,20 +60,24 @@ def prepare_data(config: DataConfig, *, checkpoint: str, max_length: int, seed: 
         random_split = _random_split_accuracy(rows, config.split, seed)
         card["baseline"] |= {} if random_split is None else {"accuracy_random_split": random_split}
 
+    card["notes"] = reading.notes
     _save(rows, folder)
     write_text(folder.card, stable_json(card))
     reading.left_out.write(folder.left_out)
     for sentence in sentences(card):
         say(f"  {sentence}")
+    for note in reading.notes:
+        say(f"  {note}")
 
 
-def read_source(source: Source) -> Reading:
+def read_source(config: DataConfig) -> Reading:
     """Open the source that the configuration names."""
+    source = config.source
     if isinstance(source, CustomsSource):
         return customs.read(source)
     if isinstance(source, AboSource):
         return abo.read(source)
-    return table.read(source)
+    return table.read(source, skip=config.on_bad_rows == "skip")
 
 
 def clean_and_divide(rows: Sequence[Row], config: DataConfig, seed: int, left_out: LeftOut) -> tuple[list[Row], int]:

@@ -1,0 +1,271 @@
+"""csv and tsv: fields between delimiters, in quotation marks where those are used (RFC 4180)."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from marwright.config import TableSource
+from marwright.data.sources.tables import columns
+from marwright.data.sources.tables.faults import Faults
+from marwright.data.sources.tables.records import Problem, Record
+from marwright.data.sources.tables.text_files import TextFile
+from marwright.errors import DataError
+
+_DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a |"}
+_LONGEST = (1 << 31) - 1  # all platforms can hold; csv's own limit is 131,072 characters
+_SEP = re.compile(r'"?sep=(.)"?[,;|\t ]*', re.IGNORECASE)
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_NOT_CLOSED = "a quotation mark is never closed"
+_NOT_DOUBLED = "a quotation mark inside quotation marks is not doubled"
+
+
+def read(text: TextFile, source: TableSource, wanted: Sequence[str], faults: Faults, usual: str) -> Iterator[Record]:
+    """The rows of a csv or tsv.
+
+    Args:
+        text: the file.
+        source: its delimiter and quoting, if they are said.
+        wanted: the columns to read.
+        faults: where what is noticed about the whole table is noted.
+        usual: the delimiter that the file's suffix stands for.
+
+    Raises:
+        DataError: the header lacks a column, or, unless faulty rows are skipped, quotation marks do not match.
+    """
+    csv.field_size_limit(_LONGEST)
+    lines = _Lines(text.lines())
+    quoting = source.quoting if source.quoting is not None else usual != "\t"
+    said = source.delimiter
+    if (first := lines.peek()) is not None and (sep := _SEP.fullmatch(first.rstrip("\r\n"))):
+        said = said or sep[1]
+        next(lines)
+    parser = _Parser(lines, said or usual, quoting)
+    header = _header(parser, said, wanted, faults, text)
+    if header:
+        yield from _Rows(parser, header, source, faults, text).read(wanted)
+
+
+class _Lines(Iterator[str]):
+    """Lines that can be put back; ``number`` is that of the last one given."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = lines
+        self._back: deque[str] = deque()
+        self.number = 0
+
+    def __next__(self) -> str:
+        line = self._back.popleft() if self._back else next(self._lines)
+        self.number += 1
+        return line
+
+    def put_back(self, lines: Sequence[str]) -> None:
+        self._back.extendleft(reversed(lines))
+        self.number -= len(lines)
+
+    def peek(self) -> str | None:
+        for line in self:
+            self.put_back([line])
+            return line
+        return None
+
+
+@dataclass(slots=True)
+class _Parsed:
+    """One row: the lines it takes, the number of the first, its fields, and why they are not to be trusted."""
+
+    number: int
+    lines: list[str]
+    fields: list[str]
+    error: str = ""
+
+
+class _Parser(Iterator[_Parsed]):
+    """Takes rows off lines; blank lines are none."""
+
+    def __init__(self, lines: _Lines, delimiter: str, quoting: bool) -> None:
+        self.lines = lines
+        self.delimiter = delimiter
+        self.quoting = quoting
+
+    def __next__(self) -> _Parsed:
+        line = next(self.lines)
+        while not line.strip() and self.delimiter not in line:
+            line = next(self.lines)
+        taken, number = [line], self.lines.number
+        if not self.quoting or '"' not in line:
+            return _Parsed(number, taken, line.rstrip("\r\n").split(self.delimiter))
+
+        def more() -> Iterator[str]:
+            yield _without_returns(line)
+            for following in self.lines:
+                taken.append(following)
+                yield _without_returns(following)
+
+        try:
+            return _Parsed(number, taken, next(csv.reader(more(), delimiter=self.delimiter, strict=True)))
+        except csv.Error as error:
+            kind = _NOT_CLOSED if "end of data" in str(error) else _NOT_DOUBLED
+            return _Parsed(number, taken, line.rstrip("\r\n").split(self.delimiter), kind)
+
+    def give_back(self, row: _Parsed, keep: int = 0) -> None:
+        """Put back a row's lines but the first ``keep``."""
+        self.lines.put_back(row.lines[keep:])
+
+
+def _header(
+    parser: _Parser, said: str | None, wanted: Sequence[str], faults: Faults, text: TextFile
+) -> list[str] | None:
+    """Read the columns' names; without a delimiter that was said, the parser gets the one at which they are right."""
+    usual = parser.delimiter
+    tried: dict[str, _Parsed] = {}
+    for delimiter in dict.fromkeys([usual, *_DELIMITERS]):
+        parser.delimiter = delimiter
+        row = next(parser, None)
+        if row is None:
+            return None
+        if (problem := text.undecoded("".join(row.lines))) is not None:
+            raise faults.refusal(str(row.number), problem)
+        if not row.error and columns.find(wanted, row.fields) and (said is None or delimiter == said):
+            if delimiter != usual:
+                faults.note(f"its fields are separated by {delimiter!r}")
+            return row.fields
+        tried[delimiter] = row
+        parser.give_back(row)
+    likely = max(tried, key=lambda delimiter: (len(tried[delimiter].fields), delimiter == usual))
+    row = tried[usual if said is not None else likely]
+    if row.error:
+        raise DataError(f"{faults.table}: the header in line {row.number} breaks off ({row.error}); correct it there.")
+    columns.require(
+        wanted,
+        row.fields,
+        faults.table,
+        hint=_hint(row, said, likely, parser.quoting, text),
+        otherwise="If its first line is a row, put a line with the columns' names before it.",
+    )
+    raise AssertionError("a header that holds the columns was taken")
+
+
+def _hint(row: _Parsed, said: str | None, likely: str, quoting: bool, text: TextFile) -> str:
+    """What is wrong with a header that lacks a column, as far as it shows."""
+    if not quoting and any(_QUOTED.fullmatch(name) for name in row.fields):
+        return "The header stands in quotation marks: write data.source.quoting: true."
+    if said is not None and likely != said:
+        return f"The header looks separated by {likely!r}, but data.source.delimiter or its first line says {said!r}."
+    if text.said is not None:
+        return f"It was read as {text.said}, as data.source.encoding says."
+    return ""
+
+
+@dataclass
+class _Rows:
+    """The rows under the header."""
+
+    parser: _Parser
+    header: list[str]
+    source: TableSource
+    faults: Faults
+    text: TextFile
+    _labels: set[str] = field(default_factory=set)
+    _several: list[tuple[int, int]] = field(default_factory=list)
+    _in_quotes: list[int] = field(default_factory=list)
+
+    def read(self, wanted: Sequence[str]) -> Iterator[Record]:
+        positions = columns.require(wanted, self.header, self.faults.table)
+        label = positions[self.source.label]
+        doubtful = 0  # the last line of a stretch in which quotation marks do not match
+        for row in self.parser:
+            problem, aside = self._problem(row, label, doubtful), ""
+            if row.error:
+                if not self.faults.skip:
+                    raise DataError(f"{self.faults.table}: {row.error}.")
+                doubtful = max(doubtful, row.number + len(row.lines) - 1)
+                self.parser.give_back(row, keep=1)
+            elif problem is None:
+                self._labels.add(row.fields[label])
+                self._notice(row)
+                if not any(value.strip() for value in row.fields):
+                    aside = "every field is empty"
+            values = {name: row.fields[at] for name, at in positions.items() if at < len(row.fields)}
+            yield Record(str(row.number), values, problem=problem, aside=aside)
+        self._tell()
+
+    def _problem(self, row: _Parsed, label: int, doubtful: int) -> Problem | None:
+        if row.error:
+            return self._mismatch(row)
+        if (inside := self._row_inside(row, label)) is not None:
+            return self._mismatch(row, inside)
+        if row.number <= doubtful and '"' in row.lines[0]:
+            return Problem("quotation marks that do not match here or shortly before", "close or double them")
+        for offset, line in enumerate(row.lines):
+            if (problem := self.text.undecoded(line)) is not None:
+                return problem._replace(place=str(row.number + offset))
+        return self._uneven(row) if len(row.fields) != len(self.header) else None
+
+    def _uneven(self, row: _Parsed) -> Problem:
+        if any("\r" in line.rstrip("\r\n") for line in row.lines):
+            return Problem("line ends of another kind than in line 1", "end all lines in the same way")
+        kind = "fewer" if len(row.fields) < len(self.header) else "more"
+        return Problem(f"{kind} fields than the {len(self.header)} columns", self._cure_for_fields())
+
+    def _mismatch(self, row: _Parsed, inside: int | None = None) -> Problem:
+        cure = "write it doubled or close it, or set data.source.quoting: false if quotation marks belong to the texts"
+        if inside is not None:
+            last = row.number + len(row.lines) - 1
+            row.fields = row.lines[0].rstrip("\r\n").split(self.parser.delimiter)
+            row.error = (
+                f"lines {row.number} to {last} would be one row, since a quotation mark opens in the first, but "
+                f"line {inside} looks like a row of its own; {cure}, or true if the line breaks are meant"
+            )
+        else:
+            row.error = f"the row that starts in line {row.number} breaks off ({row.error}); look there: {cure}"
+        return Problem("quotation marks that do not match", cure)
+
+    def _row_inside(self, row: _Parsed, label: int) -> int | None:
+        """The line inside a row that is a row too, with a known label; none if quoting was said to be meant."""
+        if len(row.lines) == 1 or self.source.quoting:
+            return None
+        for offset, line in enumerate(row.lines[:-1]):
+            fields = line.rstrip("\r\n").split(self.parser.delimiter)
+            if len(fields) == len(self.header) and fields[label] in self._labels:
+                return row.number + offset
+        return None
+
+    def _cure_for_fields(self) -> str:
+        delimiter = self.parser.delimiter
+        name = _DELIMITERS.get(delimiter, f"a {delimiter!r}")
+        if self.parser.quoting:
+            return f"put texts that hold {name} in quotation marks"
+        return (
+            f"a text must hold neither {name} nor a line break; if fields stand in quotation marks, write "
+            "data.source.quoting: true"
+        )
+
+    def _notice(self, row: _Parsed) -> None:
+        if len(row.lines) > 1:
+            self._several.append((row.number, row.number + len(row.lines) - 1))
+        if self.source.quoting is None and not self.parser.quoting and any(map(_QUOTED.fullmatch, row.fields)):
+            self._in_quotes.append(row.number)
+
+    def _tell(self) -> None:
+        if self._several:
+            first, last = self._several[0]
+            count = sum(last - first + 1 for first, last in self._several)
+            self.faults.note(
+                f"{len(self._several)} of its rows run over several lines, {count} in all, as quotation marks say "
+                f"(the first over lines {first} to {last})"
+            )
+        if self._in_quotes:
+            self.faults.note(
+                f"fields of {len(self._in_quotes)} rows begin and end with a quotation mark (first in line "
+                f"{self._in_quotes[0]}), which was read as part of them; if it is none, write data.source.quoting: true"
+            )
+
+
+def _without_returns(line: str) -> str:
+    """The line with a blank for every ``\\r`` inside it, which the csv module takes for the end of the line."""
+    body = line.rstrip("\r\n")
+    return body.replace("\r", " ") + line[len(body) :] if "\r" in body else line
