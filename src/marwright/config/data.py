@@ -40,7 +40,7 @@ class TableSource(Section):
     """A csv, tsv, jsonl, parquet or xlsx file, a folder saved by ``datasets``, or a hub id."""
 
     name: Literal["table"]
-    path: str
+    path: str = Field(min_length=1)
     text: tuple[str, ...] = Field(default=("text",), min_length=1)
     label: str = "label"
     split: str | None = None

@@ -88,6 +88,9 @@ def _rows(records: Iterator[Record], source: TableSource, splits: SplitNames, fa
     if not count:
         raise DataError(f"{source.path}: holds no rows; check data.source.path.")
     splits.check(source.path)
+    if not kept:
+        reasons = ", ".join(f"{count} because {reason}" for reason, count in faults.left_out.counts.items())
+        raise DataError(f"{source.path}: all its rows are left out: {reasons}.")
     spellings.check(faults)
 
 
@@ -101,15 +104,13 @@ def _row(record: Record, source: TableSource, splits: SplitNames, faults: Faults
     named = (name_of(record.values.get(source.split)) or "") if source.split is not None else record.split
     split = None if named is None else splits.ours(named)
     aside = record.aside
-    if named is not None and not record.problem and not aside:
-        if split is not None or (named and source.splits):
-            splits.count(named)
-        if split is None and named and source.splits:
+    if named is not None and not record.problem and not aside and split is None:
+        if named and source.splits:
             aside = f"the split {named} is not named in data.source.splits"
-        elif split is None:
+        else:
             problems.append(_unknown_split(named, record.place))
-    elif named and aside:
-        splits.count(named)
+    if named and (aside or split is not None):
+        splits.count(named, used=not aside)
     if aside:
         faults.leave(aside, record.place, text, label or "")
         return None

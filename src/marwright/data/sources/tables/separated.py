@@ -155,6 +155,8 @@ def _hint(row: _Parsed, said: str | None, likely: str, quoting: bool, text: Text
         return "The header stands in quotation marks: write data.source.quoting: true."
     if said is not None and likely != said:
         return f"The header looks separated by {likely!r}, but data.source.delimiter or its first line says {said!r}."
+    if any("\0" in name for name in row.fields):
+        return "It holds zero bytes: if the file is UTF-16, write data.source.encoding: utf-16-le, or utf-16-be."
     if text.said is not None:
         return f"It was read as {text.said}, as data.source.encoding says."
     return ""
@@ -169,7 +171,7 @@ class _Rows:
     source: TableSource
     faults: Faults
     text: TextFile
-    _labels: set[str] = field(default_factory=set)
+    _known: set[str] | None = None
     _several: list[tuple[int, int]] = field(default_factory=list)
     _in_quotes: list[int] = field(default_factory=list)
 
@@ -185,7 +187,6 @@ class _Rows:
                 doubtful = max(doubtful, row.number + len(row.lines) - 1)
                 self.parser.give_back(row, keep=1)
             elif problem is None:
-                self._labels.add(row.fields[label])
                 self._notice(row)
                 if not any(value.strip() for value in row.fields):
                     aside = "every field is empty"
@@ -225,14 +226,35 @@ class _Rows:
         return Problem("quotation marks that do not match", cure)
 
     def _row_inside(self, row: _Parsed, label: int) -> int | None:
-        """The line inside a row that is a row too, with a known label; none if quoting was said to be meant."""
+        """The line inside a row that is a row too, with a known label; none if quoting was said to be meant.
+
+        A quotation mark that opens one text and another that ends a later one swallow all rows between them, in
+        perfect form. Lines of a text rarely have as many fields as the table, with a label of other rows at its place.
+        """
         if len(row.lines) == 1 or self.source.quoting:
             return None
-        for offset, line in enumerate(row.lines[:-1]):
+        for offset, line in enumerate(row.lines):
             fields = line.rstrip("\r\n").split(self.parser.delimiter)
-            if len(fields) == len(self.header) and fields[label] in self._labels:
-                return row.number + offset
+            if len(fields) != len(self.header) or fields[label] not in self._known_labels(label):
+                continue
+            # In the first and the last line only what stands between the quotation marks is evidence.
+            marked = [at for at, value in enumerate(fields) if value.count('"') % 2]
+            if (offset == 0 and label <= marked[-1]) or (offset == len(row.lines) - 1 and label >= marked[0]):
+                continue
+            return row.number + offset
         return None
+
+    def _known_labels(self, label: int) -> set[str]:
+        """The labels of all rows that take one line; read once, and only if a row takes several."""
+        if self._known is None:
+            again = _Parser(_Lines(self.text.lines()), self.parser.delimiter, self.parser.quoting)
+            self._known = set()
+            for row in again:
+                if row.error:
+                    again.give_back(row, keep=1)
+                elif len(row.lines) == 1 and len(row.fields) == len(self.header) and row.fields[label].strip():
+                    self._known.add(row.fields[label])
+        return self._known
 
     def _cure_for_fields(self) -> str:
         delimiter = self.parser.delimiter

@@ -31,14 +31,17 @@ class SplitNames:
             if ours not in said:
                 self._ours = dict.fromkeys(names, ours) | self._ours
         self._seen: Counter[str] = Counter()
+        self._used: set[str] = set()
 
     def ours(self, name: str) -> str | None:
         """Train, validation or test, or None for a name that means none of them."""
         return self._ours.get(name.lower())
 
-    def count(self, name: str) -> None:
-        """Note a row of a split, by the table's name."""
+    def count(self, name: str, *, used: bool) -> None:
+        """Note a row of a split, by the table's name, and whether such rows are read or left out."""
         self._seen[name] += 1
+        if used:
+            self._used.add(name)
 
     def check(self, table: str) -> None:
         """Refuse a division that nobody can work with, once all rows have been counted.
@@ -49,14 +52,17 @@ class SplitNames:
         if not self._seen:
             return
         seen = {name.lower() for name in self._seen}
-        there = ", ".join(f"{listed([name])} ({count:,} rows)" for name, count in self._seen.items())
+        there = ", ".join(
+            f"{listed([name])} ({count:,} rows{'' if name in self._used else ', left out'})"
+            for name, count in self._seen.items()
+        )
         if missing := [name for names in self.said.values() for name in names if name.lower() not in seen]:
             raise DataError(f"{table}: no split {listed(missing)}, as data.source.splits says; its splits are {there}.")
-        given = {self.ours(name) for name in self._seen}
+        given = {self.ours(name) for name in self._used}
         if lacking := [name for name in _NEEDED if name not in given]:
             raise DataError(
                 f"{table}: none of its splits is {' or '.join(lacking)}; they are {there}. "
-                f"{self.advice(list(self._seen), lacking[0])}"
+                f"{self.advice(sorted(self._used), lacking[0])}"
             )
 
     def advice(self, names: Sequence[str], lacking: str = "") -> str:

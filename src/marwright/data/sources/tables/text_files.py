@@ -61,6 +61,11 @@ class TextFile:
         mark = next((mark for mark in _MARKS if head.startswith(mark)), None)
         if said is not None:
             self.encoding = said
+            if mark is None and codecs.lookup(said).name in ("utf-16", "utf-32"):
+                raise DataError(
+                    f"{faults.table}: has no byte order mark; write data.source.encoding: {said}-le, or {said}-be, or "
+                    "leave the setting out."
+                )
             if mark is not None and not codecs.lookup(said).name.startswith(_MARKS[mark]):
                 raise DataError(
                     f"{faults.table}: begins with the mark of {_MARKS[mark].upper()}, but data.source.encoding is "
@@ -76,7 +81,7 @@ class TextFile:
 
     def lines(self) -> Iterator[str]:
         """The lines with their ends. ``\\r`` ends lines only in a file whose first line it ends."""
-        with self._text("") as file:
+        with _whole(self._faults.table), self._text("") as file:
             newline = "" if file.readline().endswith("\r") else "\n"
         with _whole(self._faults.table), self._text(newline) as file:
             for number, line in enumerate(file):
