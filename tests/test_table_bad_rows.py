@@ -29,7 +29,10 @@ def test_each_bad_row_of_a_csv_is_left_out_with_its_reason(tmp_path: Path) -> No
         (f"{table} line 11", "a NUL character in a text", "k\0", "b"),
         (f"{table} line 12", "quotation marks that do not match", '"l"m', "b"),
     ]
-    assert "fewer fields than the 3 columns in line 7; put texts that hold a comma in quotation marks." in result.notes
+    assert (
+        "left out: fewer fields than the 3 columns in line 7; put texts that hold a comma in quotation marks."
+        in result.notes
+    )
 
 
 def test_each_bad_row_of_a_jsonl_is_left_out_with_its_reason(tmp_path: Path) -> None:

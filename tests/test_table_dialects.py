@@ -6,6 +6,7 @@ import codecs
 import csv
 import gzip
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,28 @@ def test_names_that_differ_by_blanks_are_found_unless_two_do(tmp_path: Path) -> 
     assert "Did you mean Text?" in refusal(written(tmp_path / "t.csv", "Text,label\na,b\n"))
     assert found(written(tmp_path / "t.csv", ",text,,label,\n1,a,2,b,3\n")).pairs == [("a", "b")]
     assert "its columns are '', ' x'" in refusal(written(tmp_path / "t.csv", ", x\na,b\n"))
+
+
+def test_names_composed_of_other_characters_are_found(tmp_path: Path) -> None:
+    for name in ("Gr\u00f6\u00dfe", "Gro\u0308\u00dfe", "Gr\u00f6\u00dfe\u200b"):
+        assert found(written(tmp_path / "t.csv", f"{name},label\na,b\n"), text="Gr\u00f6\u00dfe").pairs == [("a", "b")]
+        line = json.dumps({name: "a", "label": "b"})
+        assert found(written(tmp_path / "t.jsonl", line), text="Gr\u00f6\u00dfe").pairs == [("a", "b")]
+
+
+def test_a_header_that_comes_again_is_no_row(tmp_path: Path) -> None:
+    result = found(written(tmp_path / "t.csv", "text,label\na,b\ntext,label\nc,d\n"))
+
+    assert result.pairs == [("a", "b"), ("c", "d")]
+    assert [(row.place[-6:], row.reason) for row in result.left_out] == [("line 3", "the header again")]
+
+
+def test_keys_that_differ_by_capitals_are_not_taken_for_missing_ones(tmp_path: Path) -> None:
+    lines = ['{"text": "a", "label": "b"}', '{"Text": "c", "label": "b"}', '{" text": "d", "label": "b"}']
+    table = written(tmp_path / "t.jsonl", "\n".join(lines))
+
+    assert refusal(table) == "the key Text instead of text in line 2; write one name."
+    assert found(table, skip=True).pairs == [("a", "b"), ("d", "b")]
 
 
 # Encodings

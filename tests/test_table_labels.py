@@ -47,11 +47,13 @@ def test_a_number_beside_a_text_with_a_fraction_is_refused(tmp_path: Path) -> No
     assert found(written(tmp_path / "t.jsonl", lines(1, "2.0", "spam"))).notes == []
 
 
-def test_texts_that_differ_by_a_fraction_are_told(tmp_path: Path) -> None:
-    table = written(tmp_path / "t.csv", "text,label\na,1\nb,1.0\nc,2\n")
+def test_labels_that_differ_by_a_fraction_or_by_capitals_are_told(tmp_path: Path) -> None:
+    table = written(tmp_path / "t.csv", "text,label\na,1\nb,1.0\nc,2\nd,Obst\ne,obst\nf,a  b\ng,a b\n")
 
-    assert [label for _, label in found(table).pairs] == ["1", "1.0", "2"]
-    assert found(table).notes == ["1.0 and 1 are different labels; are they meant to be?"]
+    assert [label for _, label in found(table).pairs] == ["1", "1.0", "2", "Obst", "obst", "a  b", "a b"]
+    assert found(table).notes == [
+        f"{labels} are different labels; are they meant to be?" for labels in ("1, 1.0", "Obst, obst", "a  b, a b")
+    ]
 
 
 def test_only_true_and_false_are_labels(tmp_path: Path) -> None:

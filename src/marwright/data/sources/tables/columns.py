@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 from marwright.errors import DataError
@@ -14,7 +15,8 @@ _LONGEST = 60
 def find(wanted: Iterable[str], columns: Sequence[str]) -> dict[str, int] | None:
     """The position of each wanted column, by its name; None unless each is there exactly once.
 
-    A name also means the one column that differs from it by blanks around it, unless there is one that is equal.
+    A name also means the one column that looks the same, with blanks around it or composed of other characters (ä of
+    one or of two), unless there is one that is equal.
     """
     found = {name: _positions(name, columns) for name in wanted}
     return {name: where[0] for name, where in found.items()} if all(len(it) == 1 for it in found.values()) else None
@@ -60,4 +62,9 @@ def _shown(name: str) -> str:
 
 def _positions(name: str, columns: Sequence[str]) -> list[int]:
     same = [index for index, column in enumerate(columns) if column == name]
-    return same or [index for index, column in enumerate(columns) if column.strip() == name.strip() != ""]
+    return same or [index for index, column in enumerate(columns) if seen(column) == seen(name) != ""]
+
+
+def seen(name: str) -> str:
+    """A name as a reader sees it: without blanks around it, each letter composed in one way."""
+    return unicodedata.normalize("NFC", name).strip().strip("\ufeff\u200b")

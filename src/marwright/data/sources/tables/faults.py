@@ -72,7 +72,7 @@ class Faults:
         sentences = [self._sentence(*key, kind) for key, kind in self._kinds.items()]
         if sentences and not (self.skip and kept):
             raise DataError("\n".join(sentences))
-        self.notes += sentences
+        self.notes += [sentence.replace(": ", ": left out: ", 1) for sentence in sentences]
 
     def _sentence(self, what: str, cure: str, kind: _Kind) -> str:
         more = kind.count - len(kind.places)

@@ -75,11 +75,16 @@ def _parse(line: str, wanted: Sequence[str]) -> tuple[dict[str, object], Problem
         return {}, Problem("invalid JSON", _ONE_PER_LINE)
     if not isinstance(values, dict):
         return {}, Problem("JSON that is no object", _ONE_PER_LINE)
+    other: Problem | None = None
     for name in wanted:
-        if name not in values and len(near := [key for key in values if key.strip() == name.strip()]) == 1:
-            values[name] = values[near[0]]
+        if name not in values:
+            alike = [key for key in values if columns.seen(key).casefold() == columns.seen(name).casefold()]
+            if len(alike) == 1 and columns.seen(alike[0]) == columns.seen(name):
+                values[name] = values[alike[0]]
+            elif alike:
+                other = other or Problem(f"the key {columns.listed(alike)} instead of {name}", "write one name")
     if twice:
         return values, Problem(f"the key {columns.listed(dict.fromkeys(twice))} twice", "leave one of the two")
     if "\\u" in line and any(_SURROGATE.search(str(values.get(name))) for name in wanted):
         return values, Problem("half of a surrogate pair", "write the whole character")
-    return values, None
+    return values, other

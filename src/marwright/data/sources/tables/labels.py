@@ -9,7 +9,7 @@ import math
 import re
 from decimal import Decimal
 
-from marwright.data.sources.tables.columns import listed
+from marwright.data.sources.tables.columns import listed, seen
 from marwright.data.sources.tables.faults import Faults
 from marwright.errors import DataError
 
@@ -76,9 +76,11 @@ class Spellings:
             )
         if len(mixed) > 3:
             faults.note(f"so are {len(mixed) - 3} more labels")
-        if doubtful := sorted(label for label in texts if _without_fraction(label) in texts - {label}):
-            shorter = [_without_fraction(label) for label in doubtful[:3]]
-            faults.note(f"{listed(doubtful[:3])} and {listed(shorter)} are different labels; are they meant to be?")
+        alike_texts: dict[str, list[str]] = {}
+        for label in sorted(texts):
+            alike_texts.setdefault(_without_fraction(" ".join(seen(label).casefold().split())), []).append(label)
+        for labels in [labels for labels in alike_texts.values() if len(labels) > 1][:3]:
+            faults.note(f"{listed(labels)} are different labels; are they meant to be?")
 
     def _kinds(self, places: dict[type, str], unit: str) -> str:
         return ", ".join(f"{_WORDS.get(kind, _number(kind))} ({unit} {place})" for kind, place in places.items())

@@ -190,6 +190,8 @@ class _Rows:
                 self._notice(row)
                 if not any(value.strip() for value in row.fields):
                     aside = "every field is empty"
+                elif row.fields == self.header:  # of a file that was appended
+                    aside = "the header again"
             values = {name: row.fields[at] for name, at in positions.items() if at < len(row.fields)}
             yield Record(str(row.number), values, problem=problem, aside=aside)
         self._tell()

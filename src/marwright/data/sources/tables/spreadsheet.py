@@ -38,7 +38,8 @@ def read(path: Path, source: TableSource, wanted: Sequence[str], faults: Faults)
             positions = columns.require(wanted, names, faults.table, otherwise=where)
             continue
         record = {name: _plain(values[at]) if at < len(values) else None for name, at in positions.items()}
-        yield Record(str(number), record, problem=_problem(record, formulas, positions))
+        again = "the header again" if all(record[name] == name for name in positions) else ""
+        yield Record(str(number), record, problem=_problem(record, formulas, positions), aside=again)
 
 
 def _rows(path: Path, source: TableSource, faults: Faults) -> Iterator[_Row]:
