@@ -64,6 +64,12 @@ def test_other_settings_keep_their_types(tmp_path: Path) -> None:
     assert loaded(tmp_path, "", "archive.version=2.0").archive.version == "2.0"
 
 
+@pytest.mark.parametrize("setting", ["seed", "teacher.learning_rate", "archive.top_k"])
+def test_yes_is_no_number(tmp_path: Path, setting: str) -> None:
+    with pytest.raises(ConfigError, match=r"Input should be a valid .* \(given: 'yes'\)"):
+        loaded(tmp_path, "", f"{setting}=yes")
+
+
 def test_names_of_candidates_and_their_settings(tmp_path: Path) -> None:
     more = (
         "explore:\n  candidates:\n    1: {teacher.checkpoint: 2024, teacher.epochs: 2}\n    on: {student.layers: [0]}\n"

@@ -88,6 +88,8 @@ def types_at(model: type[BaseModel], key: str) -> list[Any]:
 def _scalar(scalar: Plain, leaves: list[Any]) -> Any:
     if any(_takes(leaf, scalar.value) for leaf in leaves):
         return scalar.value
+    if isinstance(scalar.value, bool) and leaves:
+        return scalar.text  # which is no number either, while true would count as 1
     # Nothing written, and ~, name nothing; the word null is a name where there has to be one.
     if any(leaf in (str, Path) for leaf in leaves) and scalar.text not in ("", "~"):
         return scalar.text
@@ -95,6 +97,8 @@ def _scalar(scalar: Plain, leaves: list[Any]) -> Any:
 
 
 def _takes(leaf: Any, value: Any) -> bool:
+    if leaf is Any:
+        return True
     if value is None:
         return leaf is NoneType
     if isinstance(value, bool):

@@ -103,8 +103,9 @@ class TableSource(Section):
     @classmethod
     def _python_knows_the_encoding(cls, value: str | None) -> str | None:
         try:
-            "".encode(value or "utf-8")
-            codecs.getincrementaldecoder(value or "utf-8")
+            if value is not None:
+                "".encode(value)  # knows encodings of text only
+                codecs.getincrementaldecoder(value)
         except (LookupError, ValueError):
             raise ValueError("no known encoding; write one such as utf-8, utf-16, cp1252 or shift_jis") from None
         return value
