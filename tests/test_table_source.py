@@ -10,11 +10,11 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from reading_tables import refusal, written
 
 from marwright.config import TableSource
 from marwright.data.rows import Row
 from marwright.data.sources.table import read
-from marwright.errors import DataError
 
 
 def rows(path: Path | str, **settings: Any) -> list[Row]:
@@ -23,18 +23,6 @@ def rows(path: Path | str, **settings: Any) -> list[Row]:
 
 def pairs(path: Path | str, **settings: Any) -> list[tuple[str, str]]:
     return [(row.text, row.label) for row in rows(path, **settings)]
-
-
-def refusal(path: Path | str, **settings: Any) -> str:
-    """What the user is told, without the path it starts with."""
-    with pytest.raises(DataError) as raised:
-        rows(path, **settings)
-    return "\n".join(line.removeprefix(f"{path}: ") for line in str(raised.value).splitlines())
-
-
-def written(path: Path, content: str | bytes) -> Path:
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
 
 
 def test_csv_with_everything_csv_allows(tmp_path: Path) -> None:
