@@ -37,6 +37,14 @@ def test_a_quoted_tsv_is_read_when_it_is_said_and_told_when_not(tmp_path: Path) 
     assert found(plain, quoting=False).notes == []
 
 
+def test_pieces_of_a_quoted_text_are_no_rows(tmp_path: Path) -> None:
+    table = written(tmp_path / "t.tsv", 'text\tlabel\n"one\ntwo\nthree"\ta\n12" saw\tb\n')
+
+    assert found(table, skip=True).pairs == [('12" saw', "b")]
+    assert len(found(table, skip=True).left_out) == 3
+    assert found(table, quoting=True).pairs == [("one\ntwo\nthree", "a"), ('12" saw', "b")]
+
+
 def test_a_header_in_quotation_marks_is_named_as_the_cause(tmp_path: Path) -> None:
     table = written(tmp_path / "t.tsv", '"text"\t"label"\n"a"\t"b"\n')
 

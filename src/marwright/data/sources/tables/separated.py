@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import re
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from marwright.config import TableSource
 from marwright.data.sources.tables import columns
 from marwright.data.sources.tables.faults import Faults
+from marwright.data.sources.tables.parsing import Lines, Parsed, Parser
 from marwright.data.sources.tables.records import Problem, Record
 from marwright.data.sources.tables.text_files import TextFile
 from marwright.errors import DataError
 
 _DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a |"}
-_LONGEST = (1 << 31) - 1  # all platforms can hold; csv's own limit is 131,072 characters
 _SEP = re.compile(r'"?sep=(.)"?[,;|\t ]*', re.IGNORECASE)
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
-_NOT_CLOSED = "a quotation mark is never closed"
-_NOT_DOUBLED = "a quotation mark inside quotation marks is not doubled"
 
 
 def read(text: TextFile, source: TableSource, wanted: Sequence[str], faults: Faults, usual: str) -> Iterator[Record]:
@@ -36,92 +32,24 @@ def read(text: TextFile, source: TableSource, wanted: Sequence[str], faults: Fau
     Raises:
         DataError: the header lacks a column, or, unless faulty rows are skipped, quotation marks do not match.
     """
-    csv.field_size_limit(_LONGEST)
-    lines = _Lines(text.lines())
+    lines = Lines(text.lines())
     quoting = source.quoting if source.quoting is not None else usual != "\t"
     said = source.delimiter
     if (first := lines.peek()) is not None and (sep := _SEP.fullmatch(first.rstrip("\r\n"))):
         said = said or sep[1]
         next(lines)
-    parser = _Parser(lines, said or usual, quoting)
+    parser = Parser(lines, said or usual, quoting)
     header = _header(parser, said, wanted, faults, text)
     if header:
         yield from _Rows(parser, header, source, faults, text).read(wanted)
 
 
-class _Lines(Iterator[str]):
-    """Lines that can be put back; ``number`` is that of the last one given."""
-
-    def __init__(self, lines: Iterator[str]) -> None:
-        self._lines = lines
-        self._back: deque[str] = deque()
-        self.number = 0
-
-    def __next__(self) -> str:
-        line = self._back.popleft() if self._back else next(self._lines)
-        self.number += 1
-        return line
-
-    def put_back(self, lines: Sequence[str]) -> None:
-        self._back.extendleft(reversed(lines))
-        self.number -= len(lines)
-
-    def peek(self) -> str | None:
-        for line in self:
-            self.put_back([line])
-            return line
-        return None
-
-
-@dataclass(slots=True)
-class _Parsed:
-    """One row: the lines it takes, the number of the first, its fields, and why they are not to be trusted."""
-
-    number: int
-    lines: list[str]
-    fields: list[str]
-    error: str = ""
-
-
-class _Parser(Iterator[_Parsed]):
-    """Takes rows off lines; blank lines are none."""
-
-    def __init__(self, lines: _Lines, delimiter: str, quoting: bool) -> None:
-        self.lines = lines
-        self.delimiter = delimiter
-        self.quoting = quoting
-
-    def __next__(self) -> _Parsed:
-        line = next(self.lines)
-        while not line.strip() and self.delimiter not in line:
-            line = next(self.lines)
-        taken, number = [line], self.lines.number
-        if not self.quoting or '"' not in line:
-            return _Parsed(number, taken, line.rstrip("\r\n").split(self.delimiter))
-
-        def more() -> Iterator[str]:
-            yield _without_returns(line)
-            for following in self.lines:
-                taken.append(following)
-                yield _without_returns(following)
-
-        try:
-            return _Parsed(number, taken, next(csv.reader(more(), delimiter=self.delimiter, strict=True)))
-        except csv.Error as error:
-            kind = _NOT_CLOSED if "end of data" in str(error) else _NOT_DOUBLED
-            return _Parsed(number, taken, line.rstrip("\r\n").split(self.delimiter), kind)
-
-    def give_back(self, row: _Parsed, keep: int = 0) -> None:
-        """Put back a row's lines but the first ``keep``."""
-        self.lines.put_back(row.lines[keep:])
-
-
 def _header(
-    parser: _Parser, said: str | None, wanted: Sequence[str], faults: Faults, text: TextFile
+    parser: Parser, said: str | None, wanted: Sequence[str], faults: Faults, text: TextFile
 ) -> list[str] | None:
     """Read the columns' names; without a delimiter that was said, the parser gets the one at which they are right."""
     usual = parser.delimiter
-    tried: dict[str, _Parsed] = {}
+    tried: dict[str, Parsed] = {}
     for delimiter in dict.fromkeys([usual, *_DELIMITERS]):
         parser.delimiter = delimiter
         row = next(parser, None)
@@ -149,7 +77,7 @@ def _header(
     raise AssertionError("a header that holds the columns was taken")
 
 
-def _hint(row: _Parsed, said: str | None, likely: str, quoting: bool, text: TextFile) -> str:
+def _hint(row: Parsed, said: str | None, likely: str, quoting: bool, text: TextFile) -> str:
     """What is wrong with a header that lacks a column, as far as it shows."""
     if not quoting and any(_QUOTED.fullmatch(name) for name in row.fields):
         return "The header stands in quotation marks: write data.source.quoting: true."
@@ -166,7 +94,7 @@ def _hint(row: _Parsed, said: str | None, likely: str, quoting: bool, text: Text
 class _Rows:
     """The rows under the header."""
 
-    parser: _Parser
+    parser: Parser
     header: list[str]
     source: TableSource
     faults: Faults
@@ -186,7 +114,12 @@ class _Rows:
                     raise DataError(f"{self.faults.table}: {row.error}.")
                 doubtful = max(doubtful, row.number + len(row.lines) - 1)
                 self.parser.give_back(row, keep=1)
-            elif problem is None:
+            elif problem is not None:
+                # Without quoting, a text of several lines falls into pieces; the last may look like a whole row.
+                cut = len(row.fields) < len(self.header) and (row.fields[-1][:1] == '"' or row.number <= doubtful)
+                if cut and self.source.quoting is None and not self.parser.quoting:
+                    doubtful = row.number + 1
+            else:
                 self._notice(row)
                 if not any(value.strip() for value in row.fields):
                     aside = "every field is empty"
@@ -196,7 +129,7 @@ class _Rows:
             yield Record(str(row.number), values, problem=problem, aside=aside)
         self._tell()
 
-    def _problem(self, row: _Parsed, label: int, doubtful: int) -> Problem | None:
+    def _problem(self, row: Parsed, label: int, doubtful: int) -> Problem | None:
         if row.error:
             return self._mismatch(row)
         if (inside := self._row_inside(row, label)) is not None:
@@ -208,13 +141,13 @@ class _Rows:
                 return problem._replace(place=str(row.number + offset))
         return self._uneven(row) if len(row.fields) != len(self.header) else None
 
-    def _uneven(self, row: _Parsed) -> Problem:
+    def _uneven(self, row: Parsed) -> Problem:
         if any("\r" in line.rstrip("\r\n") for line in row.lines):
             return Problem("line ends of another kind than in line 1", "end all lines in the same way")
         kind = "fewer" if len(row.fields) < len(self.header) else "more"
         return Problem(f"{kind} fields than the {len(self.header)} columns", self._cure_for_fields())
 
-    def _mismatch(self, row: _Parsed, inside: int | None = None) -> Problem:
+    def _mismatch(self, row: Parsed, inside: int | None = None) -> Problem:
         cure = "write it doubled or close it, or set data.source.quoting: false if quotation marks belong to the texts"
         if inside is not None:
             last = row.number + len(row.lines) - 1
@@ -227,7 +160,7 @@ class _Rows:
             row.error = f"the row that starts in line {row.number} breaks off ({row.error}); look there: {cure}"
         return Problem("quotation marks that do not match", cure)
 
-    def _row_inside(self, row: _Parsed, label: int) -> int | None:
+    def _row_inside(self, row: Parsed, label: int) -> int | None:
         """The line inside a row that is a row too, with a known label; none if quoting was said to be meant.
 
         A quotation mark that opens one text and another that ends a later one swallow all rows between them, in
@@ -249,7 +182,7 @@ class _Rows:
     def _known_labels(self, label: int) -> set[str]:
         """The labels of all rows that take one line; read once, and only if a row takes several."""
         if self._known is None:
-            again = _Parser(_Lines(self.text.lines()), self.parser.delimiter, self.parser.quoting)
+            again = Parser(Lines(self.text.lines()), self.parser.delimiter, self.parser.quoting)
             self._known = set()
             for row in again:
                 if row.error:
@@ -268,7 +201,7 @@ class _Rows:
             "data.source.quoting: true"
         )
 
-    def _notice(self, row: _Parsed) -> None:
+    def _notice(self, row: Parsed) -> None:
         if len(row.lines) > 1:
             self._several.append((row.number, row.number + len(row.lines) - 1))
         if self.source.quoting is None and not self.parser.quoting and any(map(_QUOTED.fullmatch, row.fields)):
@@ -287,9 +220,3 @@ class _Rows:
                 f"fields of {len(self._in_quotes)} rows begin and end with a quotation mark (first in line "
                 f"{self._in_quotes[0]}), which was read as part of them; if it is none, write data.source.quoting: true"
             )
-
-
-def _without_returns(line: str) -> str:
-    """The line with a blank for every ``\\r`` inside it, which the csv module takes for the end of the line."""
-    body = line.rstrip("\r\n")
-    return body.replace("\r", " ") + line[len(body) :] if "\r" in body else line
