@@ -14,6 +14,7 @@ from tiny_models import tiny_tokenizer
 
 from marwright.config import Config, DataConfig
 from marwright.data.card import sentences
+from marwright.data.cleaning import CONTRADICTION
 from marwright.data.station import prepare_data
 from marwright.errors import DataError, MarwrightError
 from marwright.files import read_json
@@ -213,6 +214,62 @@ def test_a_table_whose_rows_have_a_split_keeps_it(tmp_path: Path) -> None:
     assert prepared.card["rows"] == {"train": 32, "validation": 8, "test": 10}
 
 
+def test_twins_that_the_model_cannot_tell_apart_are_one_row(tmp_path: Path) -> None:
+    lines = ["text,label"] + [
+        f"thing {i} of {spelling},{'ab'[i % 2]}" for i in range(60) for spelling in ("THE", "the")
+    ]
+    lines += [f"  Thing\u00a0{i} OF  thé,{'ab'[i % 2]}" for i in range(60)]
+    prepared = prepare(csv(tmp_path, lines), tmp_path)
+
+    assert sum(prepared.card["rows"].values()) == 60
+    assert sum(prepared.card["dropped"].values()) == 120
+    left_out = prepared.folder.left_out.read_text(encoding="utf-8").splitlines()
+    assert left_out[1].endswith(f"{tmp_path / 'table.csv'} line 2")
+
+
+def test_twins_in_given_splits_are_overlap(tmp_path: Path) -> None:
+    lines = ["text,label,split"] + [f"the thing {i},{'ab'[i % 2]},train" for i in range(40)]
+    lines += [f"The  Thing {i},{'ab'[i % 2]},test" for i in range(20, 60)]
+    source = csv(tmp_path, lines) | {"split": "split"}
+    removed, counted = (prepare(source, tmp_path / way, overlap=way) for way in ("remove", "count"))
+
+    assert (removed.card["rows"]["test"], removed.card["seen_in_train"]) == (20, 20)
+    assert (counted.card["rows"]["test"], counted.card["seen_in_train"]) == (40, 20)
+    assert not counted.card["dropped"]
+    said = "\n".join(sentences(counted.card))
+    assert "20 rows of validation and test stand in train too, and stay" in said
+
+
+def test_texts_beyond_the_cut_are_one_row_and_their_labels_contradict(tmp_path: Path) -> None:
+    lines = ["text,label"] + [f"thing {i},{'ab'[i % 2]}" for i in range(60)]
+    lines += [f"{'of the ' * 20} {end},{label}" for end, label in (("tea", "a"), ("tin", "b"))]
+    prepared = prepare(csv(tmp_path, lines), tmp_path)
+
+    assert sum(prepared.card["rows"].values()) == 60
+    assert prepared.card["dropped"] == {CONTRADICTION: 2}
+
+
+def test_rows_of_labels_that_train_lacks_count_as_wrong_if_so_asked(tmp_path: Path) -> None:
+    lines = ["text,label,split"] + [f"{'red' if i % 2 else 'big'} {i},{'ab'[i % 2]},train" for i in range(40)]
+    lines += [f"{'red' if i % 2 else 'big'} {i},{'ab'[i % 2]},test" for i in range(40, 49)]
+    lines += ["black 50,c,test"]
+    source = csv(tmp_path, lines) | {"split": "split"}
+
+    with pytest.raises(DataError, match=r"line 51: the label 'c' is in test but not in train \(1 such rows\)"):
+        prepare(source, tmp_path / "refuse")
+    dropped = prepare(source, tmp_path / "drop", unseen_labels="drop")
+    assert (dropped.card["counted_as_wrong"], dropped.card["baseline"]["accuracy"]) == ({}, 1.0)
+    counted = prepare(source, tmp_path / "count", unseen_labels="count_as_wrong")
+    assert counted.card["counted_as_wrong"] == {"c": 1}
+    assert counted.card["baseline"]["accuracy"] == pytest.approx(0.9)
+    assert counted.labels == dropped.labels == ["a", "b"]
+    assert counted.card["rows"]["test"] == 9
+    assert "line 51" in counted.folder.left_out.read_text(encoding="utf-8")
+    assert "test rows whose label train lacks: 1; in every accuracy they count as wrong" in "\n".join(
+        sentences(counted.card)
+    )
+
+
 # --- failures ----------------------------------------------------------------------------------------------------
 
 
@@ -241,6 +298,8 @@ def test_a_table_that_cannot_be_used_leaves_nothing_half_written(
     tmp_path: Path, lines: list[str], complaint: str
 ) -> None:
     config = config_of(csv(tmp_path, lines), tmp_path)
+    (tmp_path / "checkpoint").mkdir()
+    tiny_tokenizer().save(str(tmp_path / "checkpoint" / "tokenizer.json"))
 
     with pytest.raises(DataError) as raised:
         build(config, until="data")

@@ -67,6 +67,7 @@ def _data(config: Config, run: Run, output: Path, scratch: Path) -> None:
         max_length=config.teacher.max_length,
         seed=config.seed,
         output=output,
+        kept_at=run.data.root,
     )
 
 
