@@ -1,5 +1,7 @@
 """Texts to padded batches of token ids, as the archive's tokenizer.json says; shared by every handler for texts."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,17 +9,31 @@ import torch
 from tokenizers import Tokenizer
 
 from request_parsing import BadRequest
+from text_fields import join_fields
 
 
-def text_of(instance: dict[str, Any], max_characters: int) -> str:
-    """The text of an instance, cut at `max_characters`.
+def text_of(instance: dict[str, Any], max_characters: int, fields: Sequence[str] = (), join: str = " ") -> str:
+    """The text of an instance, cut at `max_characters`: its `text`, or its fields joined as the build joined them.
+
+    Args:
+        instance: one of a request.
+        max_characters: of the text that are kept.
+        fields: which a request may send in place of `text`; those that are missing, empty or null are left out.
+        join: what stands between two of them.
 
     Raises:
         BadRequest: there is none, or it is not a string that UTF-8 can hold.
     """
-    if "text" not in instance:
-        raise BadRequest("text is missing")
-    text = instance["text"]
+    given = [name for name in fields if name in instance]
+    if given and given != ["text"]:
+        text = _joined(instance, given, join)
+        if "text" in instance and "text" not in fields:
+            raise BadRequest(f"send either text or {_quoted(given)}, not both")
+    elif "text" in instance:
+        text = instance["text"]
+    else:
+        own = [name for name in fields if name != "text"]
+        raise BadRequest(f"text is missing; so are {_quoted(own)}" if own else "text is missing")
     if not isinstance(text, str):
         raise BadRequest("text must be a string")
     # Far beyond what the module reads; the tokenizer need not see a megabyte.
@@ -29,6 +45,18 @@ def text_of(instance: dict[str, Any], max_characters: int) -> str:
     except UnicodeEncodeError:
         raise BadRequest("text is not valid Unicode: it has a lone surrogate") from None
     return text
+
+
+def _joined(instance: dict[str, Any], names: list[str], join: str) -> str:
+    for name in names:
+        if not isinstance(instance[name], str | None):
+            raise BadRequest(f"{_quoted([name])} must be a string")
+    return join_fields((instance[name] for name in names), join)
+
+
+def _quoted(names: list[str]) -> str:
+    """Names in ASCII, as the message of an error must be."""
+    return ", ".join(json.dumps(name) for name in names)
 
 
 class TextEncoder:

@@ -81,14 +81,19 @@ class ArchiveWorker:
             raise ArchiveError(f"{self._file}: its worker gave {len(answers)} answers to {len(bodies)} requests.")
         return answers
 
-    def classify(self, texts: Sequence[str], top_k: int | None = None) -> list[dict[str, Any]]:
+    def classify(self, texts: Sequence[str], top_k: int | None = None, field: str = "text") -> list[dict[str, Any]]:
         """Send texts as one batch of JSON requests; label: probability for each, best first, or an abstention.
+
+        Args:
+            texts: to be sent.
+            top_k: labels that are wanted; the archive's own number if not given.
+            field: of the requests, that the texts stand in.
 
         Raises:
             ArchiveError: a text was not answered, the message then has the handler's own; or with something else.
         """
         extra = {} if top_k is None else {"top_k": top_k}
-        answers = self.answer([Body(json.dumps({"text": text, **extra}).encode()) for text in texts])
+        answers = self.answer([Body(json.dumps({field: text, **extra}).encode()) for text in texts])
         for text, answer in zip(texts, answers, strict=True):
             if answer.status != 200:
                 raise ArchiveError(f"{text[:60]!r} was answered with {answer.status}: {_message(answer.body)}")

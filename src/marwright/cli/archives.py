@@ -70,6 +70,7 @@ def evaluate(
         return
     rows = [
         ("test rows", f"{result['rows']:,}"),
+        *_trained_on(result),
         ("accuracy", f"{result['accuracy']:.2%}"),
         ("macro-F1", f"{result['macro_f1']:.2%}"),
         ("weighted F1", f"{result['weighted_f1']:.2%}"),
@@ -84,6 +85,22 @@ def evaluate(
         rows.append(("same label as the student before compression", f"{result['same_label_as_student']:.2%}"))
     rows.append(("texts/s, batches of 16", f"{result['texts_per_second']:,}"))
     _print_rows(rows)
+
+
+def _trained_on(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """How many rows flatter the archive, and how many nobody could answer."""
+    rows = []
+    if "counted_as_wrong" in result:
+        rows.append(("of these, wrong since train lacks their label", f"{result['counted_as_wrong']:,}"))
+    seen = result["trained_on"]
+    if seen is None:
+        unknown = "not known: the archive carries no digests of its training texts"
+        return [*rows, ("of these, trained on", unknown)]
+    rows.append(("of these, trained on", f"{seen['rows']:,}"))
+    if seen["rows"]:
+        accuracy = seen["accuracy_on_others"]
+        rows.append(("accuracy on the others", "there are none" if accuracy is None else f"{accuracy:.2%}"))
+    return rows
 
 
 def inspect(archive: ArchiveArgument, as_json: JsonOption = False) -> None:

@@ -191,6 +191,8 @@ def _print(outcome: Outcome) -> None:
         _print_comparison(out, "canary", outcome.canary, outcome.previous, outcome.version)
     if outcome.watch:
         _print_comparison(out, "watched", outcome.watch, outcome.previous, outcome.version)
+    if outcome.canary or outcome.watch:
+        out.print(_trained_on(outcome), markup=False)
     for reason in outcome.reasons:
         out.print(f"✗ {reason}", markup=False)
     if not outcome.accepted:
@@ -200,6 +202,12 @@ def _print(outcome: Outcome) -> None:
             f"{outcome.model} {outcome.version} answers. Back: `marwright rollback {outcome.model}`; "
             f"free the memory of {outcome.previous}: `marwright retire {outcome.model}`"
         )
+
+
+def _trained_on(outcome: Outcome) -> str:
+    if outcome.texts_trained_on is None:
+        return "texts that it was trained on: not known, its archive carries no digests of its training texts"
+    return f"texts that it was trained on: {outcome.texts_trained_on:,} of {outcome.texts:,}"
 
 
 def _print_comparison(out: Console, what: str, seen: Comparison, old: str, new: str) -> None:
@@ -213,7 +221,9 @@ def _print_comparison(out: Console, what: str, seen: Comparison, old: str, new: 
         table.add_row(name, f"{figures.requests:,}", f"{figures.failed:,}", *times, mean_ms)
     out.print(table)
     if seen.agreement is not None:
-        out.print(f"same label from both: {seen.agreement:.1%}", markup=False)
+        known = seen.agreement_on_others
+        others = "" if known is None else f"; to texts that the new one was not trained on: {known:.1%}"
+        out.print(f"same label from both: {seen.agreement:.1%}{others}", markup=False)
 
 
 def _jsonable(fields: dict[str, Any]) -> dict[str, Any]:

@@ -94,6 +94,11 @@ class ArchiveConfig(Section):
     version: str = Field(default="1.0", pattern=r"^\d+(\.\d+)*$")
     handler: Path | None = Field(default=None, description="your own handler file instead of the text classifier")
     licenses: tuple[str, ...] = Field(default=(), description="lines for the model card: of the data, of the encoder")
+    training_digests: bool = Field(
+        default=True,
+        description="salted digests of the training texts in the archive, by which `evaluate` and `rollout` recognise "
+        "them; who guesses a text can find out whether it was one of them",
+    )
     top_k: int = Field(default=5, ge=1)
     min_confidence: float | None = Field(
         default=None,

@@ -45,7 +45,9 @@ def describe(
         "rows": {split: sum(row.split == split for row in rows) for split in SPLITS},
         "labels": len(per_label),
         "rows_per_label": dict(sorted(per_label.items())),
-        "majority_share": {split: _majority(rows, split) for split in SPLITS},
+        "majority_share": {
+            split: _majority(rows, split, sum(counted_as_wrong.values()) if split == "test" else 0) for split in SPLITS
+        },
         "labels_without_test_rows": sorted(set(per_label) - {row.label for row in rows if row.split == "test"}),
         "tokens": {
             **{f"p{p}": int(np.percentile(lengths, p, method="higher")) for p in PERCENTILES},
@@ -60,9 +62,9 @@ def describe(
     }
 
 
-def _majority(rows: Sequence[Row], split: str) -> float:
+def _majority(rows: Sequence[Row], split: str, besides: int) -> float:
     labels = Counter(row.label for row in rows if row.split == split)
-    return round(labels.most_common(1)[0][1] / labels.total(), 4) if labels else 0.0
+    return round(labels.most_common(1)[0][1] / (labels.total() + besides), 4) if labels else 0.0
 
 
 def sentences(card: Mapping[str, Any]) -> list[str]:

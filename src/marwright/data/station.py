@@ -22,6 +22,7 @@ from marwright.errors import DataError
 from marwright.files import stable_json, write_text
 from marwright.identity import identities
 from marwright.progress import say, track
+from marwright.text_fields import RESERVED
 from marwright.workspace import SPLITS, DataFolder
 
 # Longer than any model reads: only the length before cutting is wanted.
@@ -45,6 +46,7 @@ def prepare_data(
         DataError: the source is unusable; the sentence names the file and row.
     """
     folder = DataFolder(output)
+    fields = text_fields(config.source)
     reading = read_source(config)
     rows = list(track(reading.rows, "reading rows"))
     if not rows:
@@ -68,7 +70,7 @@ def prepare_data(
         counted_as_wrong=wrong,
         split_exceptions=division.exceptions(),
     )
-    card["text"] = text_fields(config.source)
+    card["text"] = fields
     baseline = baseline_accuracy(rows, wrong)
     card["baseline"] = {"model": "linear SVM on TF-IDF of words and word pairs", "accuracy": baseline}
     if config.split.by_group and any(row.group is not None for row in rows):
@@ -98,11 +100,22 @@ def read_source(config: DataConfig) -> Reading:
 
 
 def text_fields(source: Source) -> dict[str, Any]:
-    """The columns or fields that a text was joined from, and what stands between them; none for the customs data."""
+    """The columns or fields of a text, which a request may send too, and what stands between them.
+
+    Raises:
+        DataError: one of several has a name that means something else in a request.
+    """
     if isinstance(source, CustomsSource):
         return {"fields": [], "join": " "}
-    fields = source.text_fields if isinstance(source, AboSource) else source.text
-    return {"fields": list(fields), "join": source.join}
+    fields = list(source.text_fields if isinstance(source, AboSource) else source.text)
+    if taken := [name for name in fields if name in RESERVED]:
+        if len(fields) > 1:
+            raise DataError(
+                f"data.source: a text column cannot be called {taken[0]}, which means something else in a request. "
+                "Rename the column, or join the texts in the table itself."
+            )
+        fields = []  # such requests send {"text": …}
+    return {"fields": fields, "join": source.join}
 
 
 def clean_and_divide(

@@ -44,7 +44,8 @@ class Outcome:
     """What a rollout did.
 
     ``accepted`` is the verdict and ``reasons`` what speaks against the new version. ``previous`` is the default
-    version before. ``seconds`` has how long each step took.
+    version before. ``seconds`` has how long each step took. ``texts`` is how many different ones the trial sends, and
+    ``texts_trained_on`` on how many of them the new version was trained; ``None`` if its archive does not tell.
     """
 
     model: str
@@ -55,6 +56,8 @@ class Outcome:
     canary: Comparison | None = None
     watch: Comparison | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    texts: int = 0
+    texts_trained_on: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The same for a script."""

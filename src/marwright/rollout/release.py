@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from marwright.archive.reading import describe
+from marwright.archive.training_digests import TrainingDigests
 from marwright.errors import ArchiveError, ServerError
 from marwright.files import sha256_of
 from marwright.progress import console, say
@@ -81,10 +82,18 @@ class _Release:
         self.texts = texts or [request["text"] for request in self.golden]
         if not self.texts:
             raise ArchiveError(f"{archive} has no golden requests to take texts from: give --texts FILE.")
+        digests = TrainingDigests.in_archive(archive)
+        self.trained_on = None if digests is None else digests.recognise(self.texts)
 
     def run(self) -> Outcome:
         old = self.versions.default()
-        self.outcome = Outcome(self.name, self.new, old.name)
+        self.outcome = Outcome(
+            self.name,
+            self.new,
+            old.name,
+            texts=len(self.texts),
+            texts_trained_on=None if self.trained_on is None else sum(self.trained_on),
+        )
         digest = sha256_of(self.archive)
         if old.name == self.new:
             return self._go_on(digest)
@@ -164,7 +173,14 @@ class _Release:
         )
         with console().status(f"{self.name} {self.new}: canary"):
             trial = try_beside(
-                self.caller, self.served.metrics, old.name, self.new, self.texts, rate=rate, seconds=seconds
+                self.caller,
+                self.served.metrics,
+                old.name,
+                self.new,
+                self.texts,
+                rate=rate,
+                seconds=seconds,
+                trained_on=self.trained_on or (),
             )
         self.outcome.canary = trial.compared
         self.outcome.reasons += objections(trial.compared, self.plan.limits)
@@ -238,7 +254,14 @@ class _Release:
         with console().status(f"{self.name} {self.new}: watching it as the default"):
             rate = self._rate(seconds)
             watched = try_default(
-                self.caller, self.served.metrics, self.outcome.previous, self.texts, trial, rate=rate, seconds=seconds
+                self.caller,
+                self.served.metrics,
+                self.outcome.previous,
+                self.texts,
+                trial,
+                rate=rate,
+                seconds=seconds,
+                trained_on=self.trained_on or (),
             )
         self.outcome.watch = watched.compared
         return objections(watched.compared, self.plan.limits)
