@@ -25,17 +25,19 @@ def text_of(instance: dict[str, Any], max_characters: int, fields: Sequence[str]
         BadRequest: there is none, or it is not a string that UTF-8 can hold.
     """
     given = [name for name in fields if name in instance]
-    if given and given != ["text"]:
-        text = _joined(instance, given, join)
-        if "text" in instance and "text" not in fields:
+    if "text" in instance and "text" not in given:
+        if given:
             raise BadRequest(f"send either text or {_quoted(given)}, not both")
-    elif "text" in instance:
-        text = instance["text"]
-    else:
-        own = [name for name in fields if name != "text"]
-        raise BadRequest(f"text is missing; so are {_quoted(own)}" if own else "text is missing")
-    if not isinstance(text, str):
-        raise BadRequest("text must be a string")
+        given = ["text"]
+    if not given:
+        others = _quoted([name for name in fields if name != "text"])
+        raise BadRequest(f"text is missing; so are {others}" if others else "text is missing")
+    for name in given:
+        # One of several fields may be missing, as in the table; the text itself may not.
+        empty = instance[name] is None and given != ["text"]
+        if not empty and not isinstance(instance[name], str):
+            raise BadRequest(f"{_quoted([name])} must be a string")
+    text = join_fields((instance[name] for name in given), join)
     # Far beyond what the module reads; the tokenizer need not see a megabyte.
     text = text[:max_characters]
     if not text.strip():
@@ -47,16 +49,9 @@ def text_of(instance: dict[str, Any], max_characters: int, fields: Sequence[str]
     return text
 
 
-def _joined(instance: dict[str, Any], names: list[str], join: str) -> str:
-    for name in names:
-        if not isinstance(instance[name], str | None):
-            raise BadRequest(f"{_quoted([name])} must be a string")
-    return join_fields((instance[name] for name in names), join)
-
-
-def _quoted(names: list[str]) -> str:
-    """Names in ASCII, as the message of an error must be."""
-    return ", ".join(json.dumps(name) for name in names)
+def _quoted(names: Sequence[str]) -> str:
+    """Names as the message of an error may hold them: in ASCII."""
+    return ", ".join(name if name == "text" else json.dumps(name) for name in names)
 
 
 class TextEncoder:

