@@ -14,7 +14,7 @@ from tiny_models import tiny_tokenizer
 
 from marwright.config import Config, DataConfig, load_config
 from marwright.data.card import sentences
-from marwright.data.cleaning import CONTRADICTION
+from marwright.data.cleaning import CONTRADICTION, DUPLICATE
 from marwright.data.left_out import LeftOut
 from marwright.data.splitting import divide
 from marwright.data.station import prepare_data, read_source
@@ -239,7 +239,8 @@ def test_twins_that_the_model_cannot_tell_apart_are_one_row(tmp_path: Path) -> N
     assert sum(prepared.card["rows"].values()) == 60
     assert sum(prepared.card["dropped"].values()) == 120
     left_out = prepared.folder.left_out.read_text(encoding="utf-8").splitlines()
-    assert left_out[1].endswith(f"{tmp_path / 'table.csv'} line 2")
+    place = tmp_path / "table.csv"
+    assert left_out[1] == f"{place} line 3,{DUPLICATE}: {place} line 2,thing 0 of the,a"
 
 
 def test_twins_in_given_splits_are_overlap(tmp_path: Path) -> None:

