@@ -81,6 +81,15 @@ def test_every_split_has_its_share_of_every_label() -> None:
             assert_about(labels_in(rows, split)[label], share, count)
 
 
+@given(st.integers(), st.integers(100, 600), st.sampled_from([0.05, 0.15, 0.45]), st.sampled_from([0.05, 0.2, 0.45]))
+def test_the_shares_are_met_as_closely_as_chance_does(seed: int, count: int, validation: float, test: float) -> None:
+    rows = divided(rows_of({"a": count, "b": 50}), seed=seed, validation=validation, test=test)
+
+    for split, share in {"train": 1 - validation - test, "validation": validation, "test": test}.items():
+        # Six standard deviations: one in 500 million.
+        assert abs(labels_in(rows, split)["a"] - share * count) <= 6 * math.sqrt(count * share * (1 - share)) + 1
+
+
 def test_dividing_neither_loses_nor_reorders_nor_changes_rows() -> None:
     rows = rows_of({"a": 30, "b": 50})
 
