@@ -264,7 +264,7 @@ STATIONS = (
     ),
     Station(
         "archive",
-        revision=6,
+        revision=7,
         needs=lambda c: ("data", *trained_models(c), "compressed", "exported"),
         settings=lambda c: {"archive": c.archive, "name": c.name, "model_store": str(c.model_store)},
         work=_archive,

@@ -116,6 +116,7 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str, trained
         "temperature": exported["confidence"]["temperature"],
         "max_instances": config.max_instances,
         "max_characters": config.max_characters,
+        "max_answer_bytes": config.max_answer_bytes,
         "modules": modules,
         "warm_up": [{"text": request["text"]} for request in golden],
     }

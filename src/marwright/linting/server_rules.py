@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from marwright.linting.envelope_rules import service_envelope
 from marwright.linting.findings import Problem
 from marwright.linting.keys import MODEL_KEYS, SERVER_BOOLEANS, SERVER_INTEGERS, SERVER_KEYS, nearest
 from marwright.linting.server_settings import ServerSettings
@@ -121,6 +122,7 @@ WRITING_ERRORS = (
     key_twice,
     models_not_json,
     settings_under_another_name,
+    service_envelope,
 )
 WRITING_WARNINGS = (
     more_workers_than_cores,
