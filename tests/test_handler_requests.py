@@ -197,6 +197,16 @@ def test_a_description_of_the_model_tells_its_limits(worker: InProcessWorker) ->
     assert answer["max_answer_bytes"] == 1_000_000
 
 
+def test_only_so_many_characters_of_a_text_are_read_however_it_comes(
+    worker: InProcessWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(worker.handler.settings, "max_characters", 7)
+    expected = alone(worker, http(b'{"text": "of the "}'))
+
+    for text in (b"of the tea and", b'{"text": "of the tea and"}'):
+        assert alone(worker, grpc(data=text)) == alone(worker, form(data=text)) == expected
+
+
 def test_an_answer_that_torchserve_would_not_take_is_refused(
     worker: InProcessWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,10 +17,10 @@ from marwright.archive.station import model_config
 from marwright.config import ArchiveConfig
 from marwright.errors import LintError
 from marwright.linting import Finding, lint
-from marwright.linting.envelope_rules import ENVELOPES
 from marwright.linting.keys import MODEL_KEYS, SERVER_KEYS
 from marwright.linting.model_rules import MODEL_ERRORS, MODEL_WARNINGS
 from marwright.linting.server_access_rules import ACCESS_ERRORS, ACCESS_WARNINGS
+from marwright.linting.server_protocol_rules import ENVELOPES
 from marwright.linting.server_rules import WRITING_ERRORS, WRITING_WARNINGS
 
 GOOD_MODEL = {
@@ -126,6 +126,7 @@ SERVER_TRAPS = [
     ("tokens-in-clear-text", {"grpc_inference_address": "0.0.0.0"}),
     ("packages-installed-by-archives", {"install_py_dep_per_model": "true"}),
     ("any-web-page", {"cors_allowed_origin": "*"}),
+    ("open-inference-protocol", {"ts_open_inference_protocol": "true"}),
     *[
         ("service-envelope", {"service_envelope": name})
         for name in ("body", "json", "kserve", "kservev2", "json ", "JSON", "base", "mine", "$$ENVELOPE$$")

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from marwright.linting.envelope_rules import service_envelope
 from marwright.linting.findings import Problem
 from marwright.linting.keys import MODEL_KEYS, SERVER_BOOLEANS, SERVER_INTEGERS, SERVER_KEYS, nearest
+from marwright.linting.server_protocol_rules import open_inference_protocol, service_envelope
 from marwright.linting.server_settings import ServerSettings
 
 Problems = Iterator[Problem]
@@ -123,6 +123,7 @@ WRITING_ERRORS = (
     models_not_json,
     settings_under_another_name,
     service_envelope,
+    open_inference_protocol,
 )
 WRITING_WARNINGS = (
     more_workers_than_cores,

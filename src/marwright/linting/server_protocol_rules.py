@@ -1,4 +1,4 @@
-"""The rule for ``service_envelope``, which TorchServe puts around every handler of a server."""
+"""The rules for protocols of others that TorchServe speaks in front of every handler of a server."""
 
 from __future__ import annotations
 
@@ -28,3 +28,14 @@ def service_envelope(settings: ServerSettings) -> Iterator[Problem]:
         if value in _FIRST_ONLY:
             reason += "; of a batch, whoever's handler, only the first request is read"
     yield Problem("service_envelope", reason, _CURE)
+
+
+def open_inference_protocol(settings: ServerSettings) -> Iterator[Problem]:
+    """TorchServe reads KServe's fields from whatever a handler answers to a call of ``ModelInfer``."""
+    if settings.true("ts_open_inference_protocol"):
+        reason = (
+            "ts_open_inference_protocol=true opens a call of gRPC whose answers must be KServe's: at any other, such as "
+            "marwright's, TorchServe fails and ends the worker"
+        )
+        cure = "ts_open_inference_protocol=false; Predictions of TorchServe's own service is answered"
+        yield Problem("ts_open_inference_protocol", reason, cure)
