@@ -34,8 +34,8 @@ def open_inference_protocol(settings: ServerSettings) -> Iterator[Problem]:
     """TorchServe reads KServe's fields from whatever a handler answers to a call of ``ModelInfer``."""
     if settings.true("ts_open_inference_protocol"):
         reason = (
-            "ts_open_inference_protocol=true opens a call of gRPC whose answers must be KServe's: at any other, such as "
-            "marwright's, TorchServe fails and ends the worker"
+            "ts_open_inference_protocol=true opens a call of gRPC whose answers must be KServe's: at any other, "
+            "such as marwright's, TorchServe fails and ends the worker"
         )
         cure = "ts_open_inference_protocol=false; Predictions of TorchServe's own service is answered"
         yield Problem("ts_open_inference_protocol", reason, cure)
