@@ -126,6 +126,7 @@ SERVER_TRAPS = [
     ("tokens-in-clear-text", {"grpc_inference_address": "0.0.0.0"}),
     ("packages-installed-by-archives", {"install_py_dep_per_model": "true"}),
     ("any-web-page", {"cors_allowed_origin": "*"}),
+    ("answers-larger-than-the-server-takes", {"max_response_size": "1000000"}),
     ("open-inference-protocol", {"ts_open_inference_protocol": "true"}),
     *[
         ("service-envelope", {"service_envelope": name})
@@ -181,7 +182,7 @@ def test_what_is_well_written_has_no_finding(tmp_path: Path) -> None:
         == []
     )
     assert server(tmp_path, {"grpc_inference_address": "0.0.0.0", "enable_grpc_ssl": "true"}) == []
-    assert server(tmp_path, {"job_queue_size": "+100"}) == []
+    assert server(tmp_path, {"job_queue_size": "+100", "max_response_size": "1000100"}) == []
     assert server(tmp_path, MODEL_API | {"allowed_urls": r"https://store\.internal/.*"})[0].rule == "model-api"
 
 
