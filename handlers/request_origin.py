@@ -8,10 +8,10 @@ from typing import Any
 
 
 def is_grpc(context: Any, index: int) -> bool:
-    """Whether a request came over gRPC, of which no headers are handed on; HTTP always has some.
+    """Whether a request came over gRPC, of which no headers are handed on; over HTTP there are always some.
 
-    `Predictions` and `StreamPredictions` look the same from here. The one request over HTTP that looks so too is one
-    of HTTP/1.0 without any header, and thus without a body, to one of TorchServe's old paths.
+    A client may send none, but the frontend then adds its own. `Predictions` and `StreamPredictions` look the same
+    from here.
     """
     return not any(isinstance(value, str) for value in context.get_all_request_header(index).values())
 

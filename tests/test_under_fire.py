@@ -64,7 +64,7 @@ def test_hostile_requests_break_nothing_and_change_no_answer(under_fire: Served)
 def test_calls_over_grpc_are_answered_streamed_or_refused_and_end_no_worker(under_fire: Served) -> None:
     finding = grpc_calls(under_fire, calls=400, seed=0)
     assert finding.broken == (), finding.summary
-    assert {"OK", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"} <= set(finding.figures["statuses"])
+    assert {"OK", "INVALID_ARGUMENT", "CANCELLED"} <= set(finding.figures["statuses"])
     assert finding.figures["streams"] > 100
 
 
