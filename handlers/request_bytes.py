@@ -4,7 +4,7 @@ import codecs
 import json
 import re
 
-_CHARSET = re.compile(r'charset\s*=\s*"?([^\s";]+)', re.IGNORECASE)
+_CHARSET = re.compile(r"""charset\s*=\s*["']?([^\s"';]+)""", re.IGNORECASE)
 # Of Python's codecs those that are charsets of texts; others unpack archives or run escapes.
 _KNOWN = re.compile(
     r"utf-?8|utf-?(16|32)(-?[bl]e)?|(us-?)?ascii|iso-?8859-?\d{1,2}|latin-?1|(windows|cp)-?125\d|koi8-[ru]"
