@@ -124,6 +124,7 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str, trained
         "max_instances": config.max_instances,
         "max_characters": config.max_characters,
         "text": read_json(run.data.card).get("text", {}),
+        "max_answer_bytes": config.max_answer_bytes,
         "modules": modules,
         "warm_up": [{"text": request["text"]} for request in golden],
     }

@@ -108,6 +108,11 @@ class ArchiveConfig(Section):
     )
     max_instances: int = Field(default=64, ge=1, description="texts in one request")
     max_characters: int = Field(default=20_000, ge=1, description="characters of a text that are read; the rest is cut")
+    max_answer_bytes: int = Field(
+        default=1_000_000,
+        ge=1_000,
+        description="of one answer; must stay below the server's max_response_size, or an answer ends its worker",
+    )
     threads: int = Field(default=1, ge=1, description="compute threads of a worker")
     workers: int | None = Field(
         default=None,
