@@ -10,8 +10,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from marwright.errors import ArchiveError, ServerError
+from marwright.interrupts import interruptible
 from marwright.serving.ports import Ports
-from marwright.serving.process import interrupt_on_sigterm
 from marwright.serving.server import serving
 
 
@@ -32,7 +32,7 @@ def serving_archive(archive: Path, properties: Path | None = None) -> Iterator[s
     state = Path(tempfile.mkdtemp(prefix="marwright-bench-"))
     with (
         _removed_unless_the_server_failed(state),
-        interrupt_on_sigterm(),
+        interruptible(),
         serving(archive.parent, properties, state=state, models=[archive.name], ports=Ports.free()) as server,
     ):
         yield f"{server.inference}/predictions/{quote(server.models[0], safe='')}"

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from marwright.cli.options import ArchiveArgument, ConfigArgument, JsonOption, SetOption, print_json, visible
+from marwright.cli.options import ArchiveArgument, ConfigArgument, JsonOption, SetOption, print_json
+from marwright.terminal import Terminal
 
 
 def predict(
@@ -37,7 +36,7 @@ def predict(
             ]
         )
         return
-    console = Console(highlight=False)
+    console = Terminal()
     for text, answer in zip(texts, answers, strict=True):
         title = f"{text} (not sure enough for a label)" if abstains(answer) else text
         table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -123,5 +122,5 @@ def _card_rows(card: dict[str, Any]) -> list[tuple[str, str]]:
 def _print_rows(rows: list[tuple[str, str]]) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for row in rows:
-        table.add_row(*(Text(visible(cell)) for cell in row))
-    Console(highlight=False).print(table)
+        table.add_row(*row)
+    Terminal().print(table)

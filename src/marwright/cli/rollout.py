@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from marwright.cli.options import ArchiveArgument, JsonOption, print_json
 from marwright.cli.server import StateOption
 from marwright.errors import ServerError
 from marwright.progress import say
+from marwright.terminal import Terminal
 
 if TYPE_CHECKING:
     from marwright.rollout import Outcome, Served
@@ -186,13 +186,13 @@ def _served(
 
 
 def _print(outcome: Outcome) -> None:
-    out = Console(highlight=False, soft_wrap=True)
+    out = Terminal(soft_wrap=True)
     if outcome.canary:
         _print_comparison(out, "canary", outcome.canary, outcome.previous, outcome.version)
     if outcome.watch:
         _print_comparison(out, "watched", outcome.watch, outcome.previous, outcome.version)
     for reason in outcome.reasons:
-        out.print(f"✗ {reason}", markup=False)
+        out.print(f"✗ {reason}")
     if not outcome.accepted:
         say(f"{outcome.model} {outcome.version} is refused; {outcome.previous} answers")
     elif outcome.previous != outcome.version:  # not one that had been finished before
@@ -202,7 +202,7 @@ def _print(outcome: Outcome) -> None:
         )
 
 
-def _print_comparison(out: Console, what: str, seen: Comparison, old: str, new: str) -> None:
+def _print_comparison(out: Terminal, what: str, seen: Comparison, old: str, new: str) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for title in (what, "requests", "failed", "p50 ms", "p95 ms", "p99 ms", "TorchServe's mean ms"):
         table.add_column(title, justify="left" if title == what else "right")
@@ -213,7 +213,7 @@ def _print_comparison(out: Console, what: str, seen: Comparison, old: str, new: 
         table.add_row(name, f"{figures.requests:,}", f"{figures.failed:,}", *times, mean_ms)
     out.print(table)
     if seen.agreement is not None:
-        out.print(f"same label from both: {seen.agreement:.1%}", markup=False)
+        out.print(f"same label from both: {seen.agreement:.1%}")
 
 
 def _jsonable(fields: dict[str, Any]) -> dict[str, Any]:

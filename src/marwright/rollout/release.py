@@ -12,6 +12,7 @@ from pathlib import Path
 from marwright.archive.reading import describe
 from marwright.errors import ArchiveError, ServerError
 from marwright.files import sha256_of
+from marwright.interrupts import interruptible
 from marwright.progress import console, say
 from marwright.rollout.asking import Caller
 from marwright.rollout.draining import drained
@@ -24,7 +25,6 @@ from marwright.rollout.verdict import objections
 from marwright.rollout.versions import Version, Versions
 from marwright.rollout.workers import require_memory, start_workers, workers_for, yield_to_others
 from marwright.serving.failure import StartLog
-from marwright.serving.process import interrupt_on_sigterm
 
 # A model's name and version become part of a path and of a file's name, in an archive that anybody may have made.
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)
@@ -55,7 +55,7 @@ def release(
         ServerError: the server cannot be reached, does not let models be registered, does not serve this model, or has
             a third version of it.
     """
-    with interrupt_on_sigterm():
+    with interruptible():
         return _Release(archive, served, plan, texts, public_key).run()
 
 

@@ -109,6 +109,13 @@ class Properties:
         port = _port(ports, key) if ports else int(match["port"] or _port(_DEFAULTS, key))
         return Address(match["scheme"].lower(), match["host"], port)
 
+    def grpc_address(self, which: str, ports: Ports | None = None) -> str:
+        """Where a client on this machine reaches gRPC's ``inference`` or ``management``: ``HOST:PORT``."""
+        key = f"grpc_{which}_port"
+        host = self.settings.get(f"grpc_{which}_address", "127.0.0.1")
+        port = _port(ports, key) if ports else self.settings.get(key, _port(_DEFAULTS, key))
+        return f"{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
+
     def listeners(self, ports: Ports | None) -> list[Listener]:
         """List every place the server will listen on, with ``ports`` instead of the file's if given."""
         found = []
