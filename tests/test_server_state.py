@@ -224,7 +224,6 @@ def noted(state: Path, **changed: Any) -> RunningServer:
     return server
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("step_s", [-86400.0, -2.0, 2.0, 86400.0])
 def test_a_step_of_the_clock_kills_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step_s: float) -> None:
     server = noted(tmp_path / "state")

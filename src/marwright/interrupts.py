@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 
@@ -74,11 +74,12 @@ def held() -> Iterator[None]:
         yield
 
 
-def end_children() -> None:
-    """Kill every process that descends from this one."""
+def end_children(but: Collection[int] = ()) -> None:
+    """Kill every process that descends from this one, except those of these numbers."""
     for child in psutil.Process().children(recursive=True):
-        with suppress(psutil.NoSuchProcess):
-            child.kill()
+        if child.pid not in but:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
 
 
 def _handler() -> _Interrupting | None:

@@ -16,7 +16,14 @@ _PAUSE_S = 0.1
 
 
 @contextmanager
-def locked(file: Path, taken: str, *, wait_s: float = 0, keep: bool = True) -> Iterator[None]:
+def locked(
+    file: Path,
+    taken: str,
+    *,
+    wait_s: float = 0,
+    keep: bool = True,
+    error: type[MarwrightError] = MarwrightError,
+) -> Iterator[None]:
     """Hold a lock file; a kill lets go of it. Of several processes of one build the main one holds it for all.
 
     Args:
@@ -24,6 +31,7 @@ def locked(file: Path, taken: str, *, wait_s: float = 0, keep: bool = True) -> I
         taken: what the user is told if another process holds it.
         wait_s: how long to wait for that process, in seconds.
         keep: leave the file there; otherwise it is removed afterwards.
+        error: what is raised.
 
     Raises:
         MarwrightError: another process holds it, or the file cannot be written.
@@ -32,9 +40,9 @@ def locked(file: Path, taken: str, *, wait_s: float = 0, keep: bool = True) -> I
         yield
         return
     deadline = time.monotonic() + wait_s
-    while (lock := _held(file)) is None:
+    while (lock := _held(file, error)) is None:
         if time.monotonic() >= deadline:
-            raise MarwrightError(taken)
+            raise error(taken)
         time.sleep(_PAUSE_S)
     with lock:
         try:
@@ -45,14 +53,14 @@ def locked(file: Path, taken: str, *, wait_s: float = 0, keep: bool = True) -> I
                     file.unlink()
 
 
-def _held(file: Path) -> IO[str] | None:
+def _held(file: Path, error: type[MarwrightError]) -> IO[str] | None:
     """The open file if this process holds its lock now."""
     import fcntl
 
     try:
         lock = file.open("w")
-    except OSError as error:
-        raise MarwrightError(f"{file}: cannot be written: {error.strerror or error}.") from error
+    except OSError as failure:
+        raise error(f"{file}: cannot be written: {failure.strerror or failure}.") from failure
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Whoever held it before may have removed the file: then others lock another one of that name.
@@ -60,8 +68,8 @@ def _held(file: Path) -> IO[str] | None:
             return lock
     except (BlockingIOError, FileNotFoundError):
         pass
-    except OSError as error:
+    except OSError as failure:
         lock.close()
-        raise MarwrightError(f"{file}: cannot be locked: {error.strerror or error}.") from error
+        raise error(f"{file}: cannot be locked: {failure.strerror or failure}.") from failure
     lock.close()
     return None

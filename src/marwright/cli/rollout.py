@@ -71,6 +71,9 @@ def rollout(
     public_key: Annotated[
         Path | None, typer.Option(metavar="KEY.pub", help="Whose signature must be beside the archive.")
     ] = None,
+    allow_label_change: Annotated[
+        bool, typer.Option("--allow-label-change", help="Take a version that has other labels than the old one.")
+    ] = False,
     state: StateOption = Path(".marwright"),
     management: ManagementOption = None,
     inference: InferenceOption = None,
@@ -98,6 +101,7 @@ def rollout(
         watch_s=watch_seconds,
         ready_s=ready_timeout,
         workers=workers,
+        allow_label_change=allow_label_change,
     )
     served = _served(state, management, inference, metrics, model_store, key_file)
     sent = texts_of_file(texts) if texts else ()

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from marwright.errors import MarwrightError, ServerError
+from marwright.errors import ServerError
 from marwright.files import read_json, stable_json, write_text
 from marwright.locking import locked
 from marwright.serving.identity import ProcessIdentity
@@ -111,16 +111,8 @@ def alone_in(state: Path, *, wait_s: float = 0) -> Iterator[None]:
         ServerError: another one does so for longer than ``wait_s`` seconds.
     """
     taken = f"Another marwright is starting or stopping a server with {state}: wait until it is done."
-    # Only what is raised before the block is the lock's.
-    entered = False
-    try:
-        with locked(state / "lock", taken, wait_s=wait_s):
-            entered = True
-            yield
-    except MarwrightError as error:
-        if entered:
-            raise
-        raise ServerError(str(error)) from error
+    with locked(state / "lock", taken, wait_s=wait_s, error=ServerError):
+        yield
 
 
 @contextmanager
