@@ -92,10 +92,15 @@ class ArchiveWorker:
         answers = self.answer([Body(json.dumps({"text": text, **extra}).encode()) for text in texts])
         for text, answer in zip(texts, answers, strict=True):
             if answer.status != 200:
-                raise ArchiveError(f"{text[:60]!r} was answered with {answer.status}: {_message(answer.body)}")
-        return [self._labels_in(answer.body) for answer in answers]
+                raise ArchiveError(f"{text[:60]!r} was answered with {answer.status}: {message_in(answer.body)}")
+        return [self.labels_in(answer.body) for answer in answers]
 
-    def _labels_in(self, body: bytes) -> dict[str, Any]:
+    def labels_in(self, body: bytes) -> dict[str, Any]:
+        """Label: probability for each label of a good answer, or an abstention.
+
+        Raises:
+            ArchiveError: it is something else.
+        """
         with suppress(ValueError, RecursionError, TypeError, KeyError):
             answer: dict[str, Any] = json.loads(body)
             if all(isinstance(value, int | float) for value in probabilities_in(answer).values()):
@@ -194,7 +199,8 @@ def tail_of(log: Path, length: int = 1 << 16) -> str:
         return opened.read(length).decode(errors="replace")
 
 
-def _message(body: bytes) -> str:
+def message_in(body: bytes) -> str:
+    """What a refusal says."""
     try:
         return str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError):

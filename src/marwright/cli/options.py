@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,9 +26,22 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 
 def print_json(value: Any) -> None:
     """Print a result for a script, in characters that standard output has."""
+    typer.echo(_json(value))
+
+
+def print_json_list(values: Iterable[Any]) -> None:
+    """Print a list for a script, each item as soon as it is there."""
+    before = "["
+    for value in values:
+        typer.echo(f"{before}\n{textwrap.indent(_json(value), '  ')}", nl=False)
+        before = ","
+    typer.echo("[]" if before == "[" else "\n]")
+
+
+def _json(value: Any) -> str:
     text = json.dumps(value, indent=2, ensure_ascii=False)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
         text = json.dumps(value, indent=2)
-    typer.echo(visible_json(text))
+    return visible_json(text)
