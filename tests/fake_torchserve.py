@@ -56,6 +56,7 @@ def main(arguments: list[str]) -> None:
         for line in Path(arguments[arguments.index("-f") + 1]).read_text().splitlines()
         if "=" in line
     )
+    print("a \x1b[31mlabel", flush=True)  # as a handler may
     store = Path(arguments[arguments.index("-s") + 1])
     scratch = next(word for word in arguments if word.startswith("-Djava.io.tmpdir="))
     sleep = "import time; time.sleep(600)"

@@ -69,6 +69,8 @@ def test_columns_are_found_by_name_or_because_there_is_one(tmp_path: Path) -> No
     ]
     assert [item.text for item in items_of(written(tmp_path, "one.csv", b"title\ntea\n"))] == ["tea"]
     assert [item.text for item in items_of(written(tmp_path, "k.jsonl", b'{"title": "tea"}\n'), "title")] == ["tea"]
+    fields = list(items_of(two, fields=("b", "none", "a")))
+    assert [(item.text, item.request) for item in fields] == [("2 1", {"b": "2", "a": "1"}), ("3", {"a": "3"})]
     long = "tea " * 100_000
     assert [item.text for item in items_of(written(tmp_path, "l.csv", f"text\n{long}\n".encode()))] == [long]
 

@@ -141,6 +141,9 @@ def test_a_signal_while_a_server_starts_leaves_nothing(shop: Shop, number: int, 
         eventually(lambda: len(shop.processes()) >= 2)
         starting.send_signal(number)
         assert starting.wait(30) == 130
+        assert starting.stderr is not None
+        assert ("a \\x1b[31mlabel" in (shown := starting.stderr.read())) == bool(options)
+        assert "\x1b" not in shown
     eventually(lambda: shop.processes() == [])
     assert not (shop.state / "server.json").exists()
     assert not any((shop.folder / "tmp").iterdir())

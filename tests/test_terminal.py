@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from rich.table import Table
 
 from marwright import cli, progress
-from marwright.cli.archives import _print_predictions, _print_rows
+from marwright.cli.archives import _print_rows
 from marwright.cli.linting import _print as print_findings
 from marwright.cli.options import print_json, print_json_list
+from marwright.cli.predicting import _print_predictions
 from marwright.cli.verification import _print as print_report
 from marwright.errors import DataError
 from marwright.linting import Finding
@@ -112,7 +113,7 @@ def in_progress(text: str) -> None:
 
 
 SHOWN = {
-    "say": lambda text: progress.say(text),
+    "say": progress.say,
     "table": in_a_table,
     "error": in_an_error,
     "progress": in_progress,

@@ -7,13 +7,14 @@ import io
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from marwright.archive.abstention import abstains, probabilities_in
 from marwright.archive.protocol import Body
+from marwright.archive.reading import describe
 from marwright.archive.worker import ArchiveWorker, message_in
 from marwright.errors import DataError
 
@@ -61,7 +62,19 @@ def lines_of(stream: BinaryIO, origin: str) -> Iterator[Item]:
     return some(_lines(stream), origin)
 
 
-def items_of(file: Path, column: str | None = None) -> Iterator[Item]:
+def fields_of(archive: Path) -> tuple[str, ...]:
+    """The fields that a request may send in place of one text, where an archive has any.
+
+    Raises:
+        ArchiveError: it cannot be read.
+    """
+    setup = describe(archive)["setup"]
+    text = setup.get("text") if isinstance(setup, dict) else None
+    fields = text.get("fields") if isinstance(text, dict) else None
+    return tuple(map(str, fields)) if isinstance(fields, list) else ()
+
+
+def items_of(file: Path, column: str | None = None, fields: Sequence[str] = ()) -> Iterator[Item]:
     """The texts of a file, by its suffix: a column of a .csv or .tsv, .jsonl, or one text per line.
 
     A line of a .jsonl file is a text, or an object that is sent as the request it is.
@@ -69,6 +82,8 @@ def items_of(file: Path, column: str | None = None) -> Iterator[Item]:
     Args:
         file: where they are.
         column: with the texts; ``text`` or the only one if not given. Of an object in a .jsonl file, the key.
+        fields: what the archive takes in place of one text: the columns of these names are sent, if there are any and
+            no column is named.
 
     Raises:
         DataError: it cannot be read, has no such column or no text. Iterating raises it too.
@@ -78,14 +93,14 @@ def items_of(file: Path, column: str | None = None) -> Iterator[Item]:
         raise DataError(f"{file}: give its texts as .csv, .tsv, .jsonl, or as lines of text.")
     if column is not None and suffix not in (".csv", ".tsv", ".jsonl"):
         raise DataError(f"{file}: --column goes with a .csv, .tsv or .jsonl file; this one has a text on each line.")
-    return some(_read(file, suffix, column), str(file))
+    return some(_read(file, suffix, column, fields), str(file))
 
 
-def _read(file: Path, suffix: str, column: str | None) -> Iterator[Item]:
+def _read(file: Path, suffix: str, column: str | None, fields: Sequence[str]) -> Iterator[Item]:
     try:
         with file.open("rb") as stream:
             if suffix in (".csv", ".tsv"):
-                yield from _cells(stream, file, column)
+                yield from _cells(stream, file, column, fields)
             elif suffix == ".jsonl":
                 yield from (_parsed(item, column) for item in _lines(stream))
             else:
@@ -165,7 +180,7 @@ def _parsed(item: Item, column: str | None) -> Item:
     return Item(value["text"] if isinstance(value.get("text"), str) else item.text, value, None, item.line)
 
 
-def _cells(stream: BinaryIO, file: Path, column: str | None) -> Iterator[Item]:
+def _cells(stream: BinaryIO, file: Path, column: str | None, fields: Sequence[str]) -> Iterator[Item]:
     csv.field_size_limit(sys.maxsize)  # a text of any length
     text = _decoded(stream, newline="")
     first = text.readline()
@@ -176,15 +191,28 @@ def _cells(stream: BinaryIO, file: Path, column: str | None) -> Iterator[Item]:
     reader = csv.reader(chain([first], text), delimiter=delimiter)
     try:
         names = next(reader, [])
-        at = _place_of(column, names, file)
+        there = [name for name in fields if name in names] if column is None else []
+        at = [names.index(name) for name in there] or [_place_of(column, names, file)]
         before = reader.line_num
         for row in reader:
             if row:
                 line = before + 1 + skipped
-                yield _checked(row[at], line) if at < len(row) else Item("", None, "The row has no such cell", line)
+                yield _cell([row[place] if place < len(row) else None for place in at], there, line)
             before = reader.line_num
     except csv.Error as error:
         raise DataError(f"{file}:{reader.line_num + skipped}: not a table: {error}.") from error
+
+
+def _cell(values: Sequence[str | None], fields: Sequence[str], line: int) -> Item:
+    given = [value for value in values if value is not None]
+    if not given:
+        return Item("", None, "The row has no such cell", line)
+    item = _checked(" ".join(given), line)
+    if fields and item.problem is None:
+        return replace(
+            item, request={name: value for name, value in zip(fields, values, strict=True) if value is not None}
+        )
+    return item
 
 
 def _place_of(column: str | None, names: Sequence[str], file: Path) -> int:

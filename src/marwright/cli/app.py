@@ -18,6 +18,7 @@ from marwright.cli import (
     exploring,
     linting,
     packaging,
+    predicting,
     rollout,
     server,
     signing,
@@ -44,7 +45,7 @@ app.command()(exploring.explore)
 app.command()(exploring.report)
 app.command()(deployment.export)
 app.command()(packaging.package)
-app.command()(archives.predict)
+app.command()(predicting.predict)
 app.command()(archives.evaluate)
 app.command()(archives.inspect)
 app.command()(verification.verify)

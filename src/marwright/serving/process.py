@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import psutil
 
 from marwright.errors import ServerError
 from marwright.interrupts import held
+from marwright.progress import say
 from marwright.serving.failure import StartLog
 from marwright.serving.properties import LISTENING_VARIABLES
 
@@ -42,17 +45,20 @@ class Launch:
         """
         starter = None
         try:
-            with (self.state / "logs" / "console.log").open("wb") as console, held():
+            console = (self.state / "logs" / "console.log").open("wb")
+            with console, held():
                 starter = subprocess.Popen(
                     self._command(),
                     cwd=self.state,
                     env=self._environment(foreground),
                     stdin=subprocess.DEVNULL,
-                    stdout=2 if foreground else console,
+                    stdout=subprocess.PIPE if foreground else console,
                     stderr=subprocess.STDOUT,
                     # Ctrl-C is for marwright, which then stops the server in an orderly way.
                     start_new_session=True,
                 )
+            if starter.stdout is not None:
+                threading.Thread(target=_show, args=(starter.stdout, console.name), daemon=True).start()
             starter.wait()
             return int((self.scratch / ".model_server.pid").read_text())
         except BaseException as error:
@@ -90,6 +96,14 @@ class Launch:
             "LOG_LOCATION": str(log_folder := self.state / "logs"),
             "METRICS_LOCATION": str(log_folder),
         }
+
+
+def _show(stream: IO[bytes], log: str) -> None:
+    """Show what a server prints as long as it does, without what a terminal would obey, and keep it in a file."""
+    with stream, Path(log).open("ab", buffering=0) as kept:
+        for line in stream:
+            kept.write(line)
+            say(line.decode(errors="replace").rstrip("\r\n"))
 
 
 def end(pid: int, grace_s: float) -> None:

@@ -56,8 +56,8 @@ def start(
         models: names of the archives to serve, with or without ``.mar``; by default what ``load_models`` says.
         ports: where to listen instead of the ports in ``properties``.
         timeout_s: how long the start may take, in seconds.
-        foreground: show TorchServe's warnings on standard error instead of in ``logs/console.log``; follow
-            with :func:`attend`.
+        foreground: show TorchServe's warnings on standard error too, not only in ``logs/console.log``; follow with
+            :func:`attend`.
         java: the Java to use; by default the first that works.
 
     Raises:
