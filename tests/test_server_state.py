@@ -139,6 +139,7 @@ def test_a_signal_while_a_server_starts_leaves_nothing(shop: Shop, number: int, 
     (shop.folder / "silent").touch()
     with shop.begin(*shop.arguments, *options) as starting:
         eventually(lambda: len(shop.processes()) >= 2)
+        eventually(lambda: "label" in (shop.state / "logs" / "console.log").read_text())
         starting.send_signal(number)
         assert starting.wait(30) == 130
         assert starting.stderr is not None

@@ -102,8 +102,8 @@ def _show(stream: IO[bytes], log: str) -> None:
     """Show what a server prints as long as it does, without what a terminal would obey, and keep it in a file."""
     with stream, Path(log).open("ab", buffering=0) as kept:
         for line in stream:
-            kept.write(line)
             say(line.decode(errors="replace").rstrip("\r\n"))
+            kept.write(line)
 
 
 def end(pid: int, grace_s: float) -> None:
