@@ -12,7 +12,7 @@ from urllib.parse import quote
 from marwright.errors import ArchiveError, ServerError
 from marwright.interrupts import interruptible
 from marwright.serving.ports import Ports
-from marwright.serving.server import serving
+from marwright.serving.server import serving, stop
 
 
 @contextmanager
@@ -45,6 +45,7 @@ def _removed_unless_the_server_failed(state: Path) -> Iterator[None]:
     except ServerError:
         raise  # its sentence names the logs in this folder
     except BaseException:
+        stop(state, grace_s=0)  # a signal may have come just when it was ready
         shutil.rmtree(state, ignore_errors=True)
         raise
     shutil.rmtree(state, ignore_errors=True)

@@ -39,7 +39,7 @@ class Address:
     @property
     def url(self) -> str:
         """The address as a client on this machine writes it."""
-        return f"{self.scheme}://{'127.0.0.1' if self.host == '0.0.0.0' else self.host}:{self.port}"
+        return f"{self.scheme}://{_here(self.host)}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Properties:
         key = f"grpc_{which}_port"
         host = self.settings.get(f"grpc_{which}_address", "127.0.0.1")
         port = _port(ports, key) if ports else self.settings.get(key, _port(_DEFAULTS, key))
-        return f"{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
+        return f"{_here(host)}:{port}"
 
     def listeners(self, ports: Ports | None) -> list[Listener]:
         """List every place the server will listen on, with ``ports`` instead of the file's if given."""
@@ -170,6 +170,11 @@ class Properties:
             if place.is_file():
                 return place.resolve()
         raise ServerError(f"{self.path}: {key} names {value}, which is neither in {home} nor in {Path.cwd()}.")
+
+
+def _here(host: str) -> str:
+    """The host by which a client on this machine reaches what listens everywhere."""
+    return {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "::": "[::1]"}.get(host, host)
 
 
 def _port(ports: Ports, key: str) -> int:
