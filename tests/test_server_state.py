@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -208,6 +209,11 @@ def test_serve_lints_the_archives_it_loads_and_says_warnings(shop: Shop) -> None
 
     assert refused.returncode == 2
     assert "typo.mar!model-config.yaml:3: error" in refused.stderr
+    with zipfile.ZipFile(store / "odd.mar", "w") as odd:
+        odd.writestr("h.py", "")
+    unreadable = shop.run(*shop.arguments, "--model", "odd")
+    assert unreadable.returncode == 2
+    assert "--no-lint" in unreadable.stderr
     assert served.returncode == 0, served.stderr
     assert "slow.mar!model-config.yaml:4: warning" in served.stderr
 

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from marwright.cli.linting import in_a_line
 from marwright.cli.options import JsonOption, print_json
-from marwright.errors import ServerError
+from marwright.errors import ArchiveError, LintError, ServerError
 from marwright.progress import console, say
 from marwright.terminal import Terminal
 
@@ -148,8 +148,11 @@ def _lint(model_store: Path, properties: Path | None, models: Sequence[str]) -> 
     from marwright.serving.server import archives_to_serve
 
     archives = archives_to_serve(model_store, models)
-    found = lint_properties(located(properties)) if properties is not None else []
-    found += [finding for name in archives for finding in findings_of(model_store / name)]
+    try:
+        found = lint_properties(located(properties)) if properties is not None else []
+        found += [finding for name in archives for finding in findings_of(model_store / name)]
+    except (LintError, ArchiveError) as error:
+        raise ServerError(f"Not started: {error}\n--no-lint starts it all the same.") from error
     told = [finding for finding in found if finding.severity != "error"]
     errors = [finding for finding in found if finding.severity == "error"]
     for finding in told:
