@@ -20,6 +20,8 @@ from marwright.progress import say
 from marwright.serving.failure import StartLog
 from marwright.serving.properties import LISTENING_VARIABLES
 
+# Workers end with the frontend, which they lose their connection to.
+_WORKERS_END_S = 3
 _PROGRAMS = ("org.pytorch.serve.ModelServer", "model_service_worker.py")
 
 
@@ -117,7 +119,8 @@ def end(pid: int, grace_s: float) -> None:
             family += _in_session(session)
         if grace_s > 0:
             process.terminate()
-        _wait(family, grace_s)
+        _wait([process], grace_s)
+        _wait(family, min(grace_s, _WORKERS_END_S))
     except (psutil.NoSuchProcess, ProcessLookupError):
         pass
     finally:
