@@ -71,6 +71,8 @@ def test_columns_are_found_by_name_or_because_there_is_one(tmp_path: Path) -> No
     assert [item.text for item in items_of(written(tmp_path, "k.jsonl", b'{"title": "tea"}\n'), "title")] == ["tea"]
     fields = list(items_of(two, fields=("b", "none", "a")))
     assert [(item.text, item.request) for item in fields] == [("2 1", {"b": "2", "a": "1"}), ("3", {"a": "3"})]
+    quotes = written(tmp_path, "q.tsv", b'n\ttext\n1\t"black" tea\n2\t"open\n')
+    assert [item.text for item in items_of(quotes)] == ['"black" tea', '"open']
     long = "tea " * 100_000
     assert [item.text for item in items_of(written(tmp_path, "l.csv", f"text\n{long}\n".encode()))] == [long]
 

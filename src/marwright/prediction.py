@@ -185,10 +185,13 @@ def _cells(stream: BinaryIO, file: Path, column: str | None, fields: Sequence[st
     text = _decoded(stream, newline="")
     first = text.readline()
     skipped = 0
-    delimiter = "\t" if file.suffix.lower() == ".tsv" else max(_DELIMITERS, key=first.count)
+    tabs = file.suffix.lower() == ".tsv"
+    delimiter = "\t" if tabs else max(_DELIMITERS, key=first.count)
     if first.startswith("sep=") and len(first.strip()) == 5:  # as spreadsheets write it
         delimiter, first, skipped = first[4], text.readline(), 1
-    reader = csv.reader(chain([first], text), delimiter=delimiter)
+    # A tsv has no quotation marks but those of its texts.
+    quoting = csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL
+    reader = csv.reader(chain([first], text), delimiter=delimiter, quoting=quoting)
     try:
         names = next(reader, [])
         there = [name for name in fields if name in names] if column is None else []
