@@ -189,9 +189,10 @@ def _cells(stream: BinaryIO, file: Path, column: str | None, fields: Sequence[st
     delimiter = "\t" if tabs else max(_DELIMITERS, key=first.count)
     if first.startswith("sep=") and len(first.strip()) == 5:  # as spreadsheets write it
         delimiter, first, skipped = first[4], text.readline(), 1
+    lines = chain([first], text)
     # A tsv has no quotation marks but those of its texts.
-    quoting = csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL
-    reader = csv.reader(chain([first], text), delimiter=delimiter, quoting=quoting)
+    plain = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    reader = plain if tabs else csv.reader(lines, delimiter=delimiter)
     try:
         names = next(reader, [])
         there = [name for name in fields if name in names] if column is None else []
