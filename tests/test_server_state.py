@@ -193,6 +193,7 @@ def test_serve_refuses_what_lint_calls_an_error_and_goes_on_if_told(shop: Shop) 
     assert f"{mine}:1: error: job_queue_size='100 requests'" in refused.stderr
     assert "--no-lint" in refused.stderr
     assert not shop.state.exists()
+    assert "log4j" not in refused.stderr, "serve brings a log configuration itself"
     assert shop.run(*shop.arguments, "--properties", str(mine), "--no-lint").returncode == 0
 
 
