@@ -19,6 +19,7 @@ HANDLERS = sorted((ROOT / "handlers").glob("*.py"))
 STATIONS = {"data", "training", "compression", "export", "archive"}
 ABOVE_STATIONS = {
     "evaluation",
+    "prediction",
     "deployment",
     "packaging",
     "bench",
@@ -46,6 +47,7 @@ ALLOWED = {
     **dict.fromkeys(FOUNDATION, FOUNDATION),
     **dict.fromkeys(STATIONS | {"serving"}, FOUNDATION),
     "evaluation": FOUNDATION | {"archive"},
+    "prediction": FOUNDATION | {"archive"},
     "deployment": FOUNDATION | {"archive", "pipeline", "stations"},
     "bench": FOUNDATION | {"archive", "serving"},
     "linting": FOUNDATION | {"archive"},

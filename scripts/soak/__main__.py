@@ -22,9 +22,9 @@ from marwright.archive.reading import describe
 from marwright.bench import texts_of_run
 from marwright.config import load_config
 from marwright.errors import MarwrightError
+from marwright.interrupts import interruptible
 from marwright.progress import say
 from marwright.resources import shipped
-from marwright.serving.process import interrupt_on_sigterm
 from marwright.serving.properties import Properties
 from marwright.stations import STATIONS
 from marwright.workspace import Run
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         names = _chosen(given.scenarios)
         describe(plan.archive)
         texts_of_run(plan.run)
-        with interrupt_on_sigterm():
+        with interruptible():
             kept = [_kept(name, plan, given.output, given.page) for name in names]
     except MarwrightError as error:
         say(f"soak: {error}")

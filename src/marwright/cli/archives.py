@@ -1,49 +1,13 @@
-"""``marwright predict``, ``evaluate`` and ``inspect``: everything that needs an archive and no Java."""
+"""``marwright evaluate`` and ``inspect``: what an archive is worth, and what is in it."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from marwright.cli.options import ArchiveArgument, ConfigArgument, JsonOption, SetOption, print_json, visible
-
-
-def predict(
-    archive: ArchiveArgument,
-    texts: Annotated[list[str], typer.Argument(metavar="TEXT…", help="Texts to classify.")],
-    top_k: Annotated[
-        int | None, typer.Option(min=1, help="Labels to show; the archive's own number if not given.")
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Classify texts through the archive's own handler, without Java.
-
-    Example: marwright predict model_store/pt_classifier.mar "herbal tea"
-    """
-    from marwright.archive.abstention import abstains, probabilities_in
-    from marwright.archive.worker import running
-
-    with running(archive) as worker:
-        answers = worker.classify(texts, top_k)
-    if as_json:
-        print_json(
-            [
-                {"text": text, "labels": probabilities_in(answer), "abstains": abstains(answer)}
-                for text, answer in zip(texts, answers, strict=True)
-            ]
-        )
-        return
-    console = Console(highlight=False)
-    for text, answer in zip(texts, answers, strict=True):
-        title = f"{text} (not sure enough for a label)" if abstains(answer) else text
-        table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
-        for label, probability in probabilities_in(answer).items():
-            table.add_row(f"{probability:.3f}", label)
-        console.print(table)
+from marwright.cli.options import ArchiveArgument, ConfigArgument, JsonOption, SetOption, print_json
+from marwright.terminal import Terminal
 
 
 def evaluate(
@@ -140,5 +104,5 @@ def _card_rows(card: dict[str, Any]) -> list[tuple[str, str]]:
 def _print_rows(rows: list[tuple[str, str]]) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for row in rows:
-        table.add_row(*(Text(visible(cell)) for cell in row))
-    Console(highlight=False).print(table)
+        table.add_row(*row)
+    Terminal().print(table)

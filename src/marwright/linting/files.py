@@ -42,9 +42,14 @@ def lint(file: Path, cores: int | None = None) -> list[Finding]:
             settings = read_model_settings(str(file), _text(_bytes(file), str(file)), cores=cores)
             return findings(str(file), settings, MODEL_ERRORS, MODEL_WARNINGS)
         case ".properties":
-            server = read_server_settings(str(file), _bytes(file), cores=cores)
-            return findings(str(file), server, ACCESS_ERRORS + WRITING_ERRORS, ACCESS_WARNINGS + WRITING_WARNINGS)
+            return lint_properties(file, cores)
     raise LintError(f"{file}: give a model-config .yaml, a config.properties or a .mar file.")
+
+
+def lint_properties(file: Path, cores: int | None = None) -> list[Finding]:
+    """Find the traps in a server's configuration, whatever its name is; as :func:`lint` does."""
+    server = read_server_settings(str(file), _bytes(file), cores=cores or os.cpu_count() or 1)
+    return findings(str(file), server, ACCESS_ERRORS + WRITING_ERRORS, ACCESS_WARNINGS + WRITING_WARNINGS)
 
 
 def lint_archive(file: Path, folder: Path, cores: int | None = None) -> list[Finding]:
