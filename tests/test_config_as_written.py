@@ -66,7 +66,7 @@ def test_other_settings_keep_their_types(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("setting", ["seed", "teacher.learning_rate", "archive.top_k"])
 def test_yes_is_no_number(tmp_path: Path, setting: str) -> None:
-    with pytest.raises(ConfigError, match=r"Input should be a valid .* \(given: 'yes'\)"):
+    with pytest.raises(ConfigError, match=r"must be a .*number.* \(given: 'yes'\)"):
         loaded(tmp_path, "", f"{setting}=yes")
 
 

@@ -21,6 +21,7 @@ from marwright.cli import (
     predicting,
     rollout,
     server,
+    settings,
     signing,
     verification,
 )
@@ -41,6 +42,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(building.build)
+app.command()(settings.settings)
 app.command()(exploring.explore)
 app.command()(exploring.report)
 app.command()(deployment.export)
