@@ -23,6 +23,7 @@ from marwright.cli import (
     server,
     settings,
     signing,
+    starting,
     verification,
 )
 from marwright.errors import MarwrightError
@@ -41,6 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(starting.init)
 app.command()(building.build)
 app.command()(settings.settings)
 app.command()(exploring.explore)
