@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from marwright.cli.options import visible
 from marwright.config import TableSource, load_config
 from marwright.config.starting import Start, commented_yaml
 from marwright.errors import ConfigError, DataError
 from marwright.files import write_text
 from marwright.progress import say
+from marwright.terminal import visible
 
 if TYPE_CHECKING:
     from marwright.data.guessing import Guess

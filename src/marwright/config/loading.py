@@ -82,8 +82,13 @@ def _find(name: str | Path) -> Path:
     for candidate in (shipped("configs") / path.name, shipped("configs") / f"{path.name}.yaml"):
         if path.parent.name in ("", "configs") and candidate.is_file():
             return candidate
-    known = ", ".join(sorted(file.stem for file in shipped("configs").glob("*.yaml") if file.stem != "metrics"))
+    known = ", ".join(shipped_names())
     raise ConfigError(f"{path}: no such configuration file. Give a path, or one of the shipped: {known}.")
+
+
+def shipped_names() -> list[str]:
+    """The configurations that come with marwright."""
+    return sorted(file.stem for file in shipped("configs").glob("*.yaml") if file.stem != "metrics")
 
 
 def _settled(tree: Any) -> Any:

@@ -94,9 +94,13 @@ def _separated(text: str, kind: str) -> Iterator[Mapping[Any, Any]]:
     usual = "\t" if kind == ".tsv" else ","
     delimiter = max(_DELIMITERS, key=lambda each: (first.count(each), each == usual))
     csv.field_size_limit(1 << 30)
-    quoting = csv.QUOTE_NONE if kind == ".tsv" else csv.QUOTE_MINIMAL
-    for row in csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting):
-        yield {name.strip(): value for name, value in row.items() if name is not None}
+    lines = io.StringIO(text, newline="")
+    if kind == ".tsv":
+        rows = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    else:
+        rows = csv.reader(lines, delimiter=delimiter)
+    header = [name.strip() for name in next(rows, [])]
+    yield from (dict(zip(header, row, strict=False)) for row in rows if row)
 
 
 def _object(line: str) -> Any:
