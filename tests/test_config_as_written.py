@@ -49,9 +49,7 @@ def test_null_is_a_name_only_where_there_has_to_be_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("nothing", ["", "~"])
 def test_nothing_is_no_name(tmp_path: Path, nothing: str) -> None:
-    with pytest.raises(
-        ConfigError, match=r"data\.source\.label: nothing is given; write a value, or leave the key out"
-    ):
+    with pytest.raises(ConfigError, match=r"data\.source\.label: nothing is given; write text, or leave the key out"):
         loaded(tmp_path, f", label: {nothing}")
 
 

@@ -172,7 +172,7 @@ def test_true_is_no_number(tmp_path: Path, value: str) -> None:
     file = tmp_path / "model.yaml"
     file.write_text(f"name: goods\ndata:\n  source: {{name: customs}}\nteacher: {{epochs: {value}}}\n")
 
-    with pytest.raises(ConfigError, match=rf":4: teacher\.epochs: must be a whole number of .* \(given: {value}\)"):
+    with pytest.raises(ConfigError, match=rf":4: teacher\.epochs: must be a whole number of .* \(given: '{value}'\)"):
         load_config(file)
 
 

@@ -25,21 +25,24 @@ def complaint(problem: Any, path: str, places: Mapping[Location, str]) -> str:
         places: where each key stands, such as ``model.yaml:5``.
     """
     location: Location = tuple(part for part in problem["loc"] if part != "[key]")
-    for union in UNIONS:
+    if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        location = (*location, problem["ctx"]["discriminator"].strip("'"))
+    with_choices = location
+    for union in () if problem["type"].startswith("union_tag") else UNIONS:
         if location[: len(union)] == union:
             location = union + location[len(union) + 1 :]
+    if location[0:1] == ("student",):
+        with_choices = location  # its two forms have no names in the schema
     given = problem["input"]
-    if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        location = (*location, _discriminator(problem))
     if problem["type"] == "union_tag_invalid":
         given = given[location[-1]] if isinstance(given, dict) else given
     known = (location[:end] for end in range(len(location), 0, -1))
     where = next((places[at] for at in known if at in places), path)
     key = ".".join(map(str, location))
-    return f"{where}: {key}: {_what(problem, location, given)}".replace(": : ", ": ")
+    return f"{where}: {key}: {_what(problem, location, with_choices, given)}".replace(": : ", ": ")
 
 
-def _what(problem: Any, location: Location, given: object) -> str:
+def _what(problem: Any, location: Location, with_choices: Location, given: object) -> str:
     kind = problem["type"]
     if kind in ("extra_forbidden", "invalid_key"):
         said = f"unknown key{_nearest_key(location)}"
@@ -53,15 +56,10 @@ def _what(problem: Any, location: Location, given: object) -> str:
         said = f"the name must be {in_words({'type': 'string', **problem['ctx']})}"
     elif given is None:
         required = any(each.key == ".".join(map(str, location)) and each.required for each in settings())
-        said = f"nothing is given; write {_wanted(location)}" + ("" if required else ", or leave the key out")
+        said = f"nothing is given; write {_wanted(with_choices)}" + ("" if required else ", or leave the key out")
     else:
-        said = f"must be {_wanted(location)} (given: {shown(given)}){_nearest_word(location, given)}"
+        said = f"must be {_wanted(with_choices)} (given: {shown(given)}){_nearest_word(with_choices, given)}"
     return said
-
-
-def _discriminator(problem: Any) -> str:
-    name: str = problem["ctx"]["discriminator"].strip("'")
-    return name
 
 
 def shown(value: object) -> str:

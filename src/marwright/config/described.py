@@ -130,6 +130,8 @@ def _inside(node: Node, part: str | int) -> Iterator[Node]:
             yield form["items"]
         elif part in form.get("properties", {}):
             yield form["properties"][part]
+        elif "properties" in form and part == _tag(form)[1]:
+            yield form  # the choice that was made stands for itself
         elif isinstance(part, str):
             # Of names that the user gives, the form is the same for all.
             yield from form.get("patternProperties", {}).values()
