@@ -100,6 +100,15 @@ def test_jsonl_and_a_split_are_understood_and_rare_labels_said() -> None:
     assert load_config("rare.yaml").data.split.rare_labels == "train_only"
 
 
+def test_an_encoding_that_is_said_is_written() -> None:
+    table = write("letters.csv", [row | {"subject": f"Käse {at}"} for at, row in enumerate(ROWS)], ";", "cp1252")
+
+    assert "data.source.encoding: cp1252" in refusal(table)
+    assert init(table, "--encoding", "cp1252").exit_code == 0
+    assert source_of("letters.yaml").encoding == "cp1252"
+    assert "unknown encoding: klingon" in refusal(table, "--encoding", "klingon", "--output", "x.yaml")
+
+
 def test_a_file_that_is_there_stays_unless_it_is_said() -> None:
     table = write("tickets.csv", ROWS)
     Path("tickets.yaml").write_text("mine", encoding="utf-8")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import ValidationError
 
 from marwright.config import TableSource, load_config
 from marwright.config.starting import Start, commented_yaml
@@ -33,6 +34,7 @@ def init(
         list[str] | None, typer.Option(metavar="COLUMN", help="The column of the texts; repeat it for several.")
     ] = None,
     label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column of the labels.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of a text file that is not UTF-8, such as cp1252.")] = None,
     name: Annotated[str | None, typer.Option(help="Of the model; the table's if not given.")] = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="NAME.yaml if not given.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if there is one.")] = False,
@@ -48,14 +50,14 @@ def init(
         if not asking:
             raise ConfigError("Name a table: marwright init tickets.csv --text subject --label team")
         table = _ask("Table (a file, a folder saved by datasets, or a hub id)", None)
-    columns, guessed = _columns(table)
+    columns, guessed = _columns(table, encoding)
     choose = _ask_for if asking else _guessed
     text = text or [choose("text", guessed.text, columns)]
     label = label or choose("label", guessed.label, columns)
     name = name or (_ask("Name of the model", _name_of(table)) if asking else _name_of(table))
     output = output or Path(f"{name}.yaml")
     _refuse_if_there(output, force)
-    start = _start(name, table, text, label, guessed)
+    start = _start(name, table, text, label, guessed, encoding)
     written = commented_yaml(start, str(output))
     _check(written, output)
     _write(output, written, force)
@@ -63,11 +65,11 @@ def init(
     say(f"{output} is written: look at it, then marwright build {output}")
 
 
-def _columns(table: str) -> tuple[list[str], Guess]:
+def _columns(table: str, encoding: str | None) -> tuple[list[str], Guess]:
     from marwright.data.guessing import guess
     from marwright.data.sources.preview import preview
 
-    found = preview(table).columns
+    found = preview(table, encoding).columns
     guessed = guess(found)
     say(f"columns: {visible(', '.join(found))}")
     for what, column in (("texts", guessed.text), ("labels", guessed.label), ("split", guessed.split)):
@@ -77,7 +79,7 @@ def _columns(table: str) -> tuple[list[str], Guess]:
     return list(found), guessed
 
 
-def _start(name: str, table: str, text: list[str], label: str, guessed: Guess) -> Start:
+def _start(name: str, table: str, text: list[str], label: str, guessed: Guess, encoding: str | None) -> Start:
     """Read the whole table as a build would."""
     import numpy as np
 
@@ -85,14 +87,17 @@ def _start(name: str, table: str, text: list[str], label: str, guessed: Guess) -
 
     split = guessed.split if guessed.split not in (*text, label) else None
     group = guessed.group if guessed.group not in (*text, label) else None
-    source = TableSource(name="table", path=table, text=tuple(text), label=label, split=split)
+    try:
+        source = TableSource(name="table", path=table, text=tuple(text), label=label, split=split, encoding=encoding)
+    except ValidationError:
+        raise ConfigError(f"--encoding {encoding}: no known encoding; write one such as utf-16 or cp1252.") from None
     lengths: list[int] = []
     labels: Counter[str] = Counter()
     for row in read(source).rows:
         lengths.append(len(row.text))
         labels[row.label] += 1
     tokens = SPECIAL_TOKENS + round(float(np.percentile(lengths, 99)) / CHARACTERS_PER_TOKEN)
-    return Start(name, table, text, label, split, group, len(lengths), labels, tokens)
+    return Start(name, table, text, label, split, group, len(lengths), labels, tokens, encoding)
 
 
 def _check(written: str, output: Path) -> None:

@@ -29,6 +29,7 @@ class Start:
     """How many rows each has."""
     tokens: int
     """About as many as 99 of 100 texts have at most."""
+    encoding: str | None = None
 
 
 def commented_yaml(start: Start, file: str) -> str:
@@ -60,6 +61,7 @@ def commented_yaml(start: Start, file: str) -> str:
         "  source:",
         "    name: table",
         f"    path: {_scalar(start.table)}  # relative to the folder the command runs in",
+        *([f"    encoding: {_scalar(start.encoding)}"] if start.encoding else []),
         f"    text: {_scalar(text)}  # one column, or several as [subject, body]",
         f"    label: {_scalar(start.label)}",
         *columns,

@@ -27,18 +27,19 @@ class Preview:
     columns: dict[str, list[str]]
 
 
-def preview(table: str) -> Preview:
+def preview(table: str, encoding: str | None = None) -> Preview:
     """Look at the head of a table.
 
     Args:
         table: a path, or a hub id.
+        encoding: of a text file; guessed if not given.
 
     Raises:
         DataError: there is none, or no columns can be made out.
     """
     path = Path(table).expanduser()
     try:
-        rows = list(itertools.islice(_rows(table, path), MOST_ROWS))
+        rows = list(itertools.islice(_rows(table, path, encoding), MOST_ROWS))
     except DataError:
         raise
     # Readers of six kinds, each with errors of its own.
@@ -54,14 +55,14 @@ def preview(table: str) -> Preview:
     return Preview(columns)
 
 
-def _rows(table: str, path: Path) -> Iterator[Mapping[Any, Any]]:
+def _rows(table: str, path: Path, encoding: str | None) -> Iterator[Mapping[Any, Any]]:
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
     kind = suffixes[-1] if suffixes else ""
     if path.is_file():
         if kind in (".csv", ".tsv"):
-            return _separated(_head(path), kind)
+            return _separated(_head(path, encoding), kind)
         if kind == ".jsonl":
-            return (value for line in _head(path).splitlines() if isinstance(value := _object(line), dict))
+            return (value for line in _head(path, encoding).splitlines() if isinstance(value := _object(line), dict))
         if kind == ".parquet":
             return _parquet(path)
         if kind in (".xlsx", ".xlsm"):
@@ -72,12 +73,13 @@ def _rows(table: str, path: Path) -> Iterator[Mapping[Any, Any]]:
     return _dataset(table, path)
 
 
-def _head(path: Path) -> str:
+def _head(path: Path, said: str | None) -> str:
     """The first megabyte as text, without the line in which it ends."""
     opened = gzip.open if path.suffix.lower() == ".gz" else open
     with opened(path, "rb") as file:
         data = file.read(_HEAD)
-    for encoding in ("utf-16",) if data.startswith((b"\xff\xfe", b"\xfe\xff")) else ("utf-8-sig", "cp1252"):
+    guessed = ("utf-16",) if data.startswith((b"\xff\xfe", b"\xfe\xff")) else ("utf-8-sig", "cp1252")
+    for encoding in (said,) if said else guessed:
         # A character of the last line may be cut in two.
         whole = data if len(data) < _HEAD else data[: data.rfind(b"\n")]
         try:
