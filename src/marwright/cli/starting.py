@@ -22,8 +22,9 @@ from marwright.terminal import visible
 if TYPE_CHECKING:
     from marwright.data.guessing import Guess
 
-# English text has about four characters to a token, and special tokens at both ends.
-CHARACTERS_PER_TOKEN, SPECIAL_TOKENS = 4, 2
+# Text in Latin letters has three to four characters to a token, in other scripts often one; there are two special ones.
+CHARACTERS_PER_TOKEN, SPECIAL_TOKENS = 3, 2
+LAST_LATIN = "\u024f"
 
 
 def init(
@@ -94,9 +95,10 @@ def _start(name: str, table: str, text: list[str], label: str, guessed: Guess, e
     lengths: list[int] = []
     labels: Counter[str] = Counter()
     for row in read(source).rows:
-        lengths.append(len(row.text))
+        latin = sum(letter <= LAST_LATIN for letter in row.text)
+        lengths.append(latin // CHARACTERS_PER_TOKEN + len(row.text) - latin)
         labels[row.label] += 1
-    tokens = SPECIAL_TOKENS + round(float(np.percentile(lengths, 99)) / CHARACTERS_PER_TOKEN)
+    tokens = SPECIAL_TOKENS + round(float(np.percentile(lengths, 99)))
     return Start(name, table, text, label, split, group, len(lengths), labels, tokens, encoding)
 
 
