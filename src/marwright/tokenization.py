@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from marwright.special_tokens import unknown_id
+
 if TYPE_CHECKING:
     import torch
     from tokenizers import Tokenizer
 
 
 def token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    """Ids of every text's tokens, special tokens included, cut as the tokenizer is set."""
-    return [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
+    """Ids of every text's tokens, special tokens included, cut as the tokenizer is set.
+
+    Where nothing at all is left of a text one token stands for it, as in the worker.
+    """
+    nothing = [unknown_id(tokenizer) or 0]
+    return [encoding.ids or nothing for encoding in tokenizer.encode_batch(list(texts))]
 
 
 def unknown_id(tokenizer: Tokenizer) -> int | None:
