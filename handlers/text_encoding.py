@@ -71,8 +71,7 @@ class TextEncoder:
         """Return ids and attention mask, int64 of shape (texts, longest)."""
         # Without the offsets of the tokens in the text, which nobody asks for. Where nothing at all is left of a text,
         # one token stands for it, since attention must have something to look at.
-        nothing = [self.unknown or 0]
-        rows = [encoding.ids or nothing for encoding in self.tokenizer.encode_batch_fast(texts)]
+        rows = [encoding.ids or [0] for encoding in self.tokenizer.encode_batch_fast(texts)]
         if self.unknown is not None:
             self.unknown_tokens += sum([row.count(self.unknown) for row in rows])
         lengths = [len(row) for row in rows]

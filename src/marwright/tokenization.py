@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from marwright.special_tokens import unknown_id
-
 if TYPE_CHECKING:
     import torch
     from tokenizers import Tokenizer
@@ -20,8 +18,7 @@ def token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
 
     Where nothing at all is left of a text one token stands for it, as in the worker.
     """
-    nothing = [unknown_id(tokenizer) or 0]
-    return [encoding.ids or nothing for encoding in tokenizer.encode_batch(list(texts))]
+    return [encoding.ids or [0] for encoding in tokenizer.encode_batch(list(texts))]
 
 
 def unknown_id(tokenizer: Tokenizer) -> int | None:
