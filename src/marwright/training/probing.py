@@ -120,14 +120,13 @@ def regression(
         the labels it has seen, (seen,); their weights, (seen, features); their biases, (seen,). Nothing if there are
         fewer than three of them or it cannot be fitted.
     """
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     if len(np.unique(labels)) < 3 or not np.isfinite(features).all():
         return None
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.simplefilter("ignore", RuntimeWarning)
+        # It need not converge, and many labels of few rows are no regression.
+        warnings.simplefilter("ignore")
         try:
             probe = LogisticRegression(C=INVERSE_PENALTY, max_iter=steps).fit(features, labels)
         except (ValueError, ArithmeticError, MemoryError):
