@@ -115,7 +115,6 @@ def test_other_encoders_may_be_tried(family: str) -> None:
 
     check_kind(facts, "it")
     assert not facts.scripted
-    assert not facts.prunable
 
 
 def test_a_tokenizer_must_not_have_more_tokens_than_its_model() -> None:

@@ -46,13 +46,17 @@ class EncoderFacts:
 
     @property
     def scripted(self) -> bool:
-        """Whether marwright's own encoder can take its weights over."""
+        """Whether marwright's own encoder can take its weights over, and leave heads and neurons out."""
         return self.family in SCRIPTED and self.plain
 
     @property
-    def prunable(self) -> bool:
-        """Whether attention heads and feed-forward neurons can be removed."""
-        return self.family in SCRIPTED
+    def in_words(self) -> str:
+        """The family, and what keeps it from being computed by marwright's own encoder if it is one of those."""
+        return (
+            f"{self.family} without GELU and absolute positions"
+            if self.family in SCRIPTED and not self.plain
+            else self.family
+        )
 
 
 def facts_of(config: Any) -> EncoderFacts:

@@ -78,20 +78,20 @@ def _check_served(config: Config, served: EncoderFacts | None) -> None:
     if served is None:
         return
     families = ", ".join(SCRIPTED)
-    if isinstance(config.pruning, StructuredPruning) and not served.prunable:
+    if isinstance(config.pruning, StructuredPruning) and not served.scripted:
         raise TrainingError(
-            f"pruning.kind: structured knows the heads and neurons of {families}, not of {served.family}. "
+            f"pruning.kind: structured knows the heads and neurons of {families}, not of {served.in_words}. "
             "Write `kind: magnitude`, or leave the section out."
         )
     if served.scripted:
         return
     if config.export.runtime == "aotinductor":
         raise ExportError(
-            f"export.runtime: aotinductor compiles {families} only, not {served.family}: write `runtime: torchscript`"
+            f"export.runtime: aotinductor compiles {families} only, not {served.in_words}: write `runtime: torchscript`"
         )
     if config.compression.cpu == "int8" and config.compression.activations == "static":
         raise CompressionError(
-            f"compression.activations: static is for {families} only, not for {served.family}: "
+            f"compression.activations: static is for {families} only, not for {served.in_words}: "
             "write `activations: auto`"
         )
 
