@@ -24,7 +24,7 @@ from marwright.encoder_facts import (
 from marwright.errors import CheckpointError, CompressionError, ExportError, TrainingError
 from marwright.modules.packed_bert import PackedBert
 from marwright.modules.pretrained import load_module
-from marwright.rehearsal import check_plan
+from marwright.rehearsal.plan import check_plan
 from marwright.training.checkpoint import load_classifier, start_student
 from marwright.training.layer_parts import head_of, layers_of
 

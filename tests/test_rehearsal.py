@@ -10,12 +10,14 @@ import torch
 from conftest import marwright
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from tiny_models import letters_tokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from marwright.config import Config
 from marwright.errors import MarwrightError
 from marwright.files import stable_json, write_text
-from marwright.rehearsal import check_plan, rehearse
+from marwright.rehearsal.in_small import rehearse
+from marwright.rehearsal.plan import check_plan
 from marwright.workspace import SPLITS, Run
 
 SHAPE = {
@@ -105,6 +107,16 @@ def test_what_cannot_go_on_is_said_before_training(
 
     assert "\n" not in str(raised.value)
     assert not list((tmp_path / family / "work").glob("*"))
+
+
+def test_a_student_must_read_the_texts_too(tmp_path: Path, run: Run) -> None:
+    teacher, student = checkpoint(tmp_path / "teacher", "bert"), checkpoint(tmp_path / "student", "bert")
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "ሁለት": 1}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(student / "tokenizer.json"))
+
+    with pytest.raises(MarwrightError, match="cannot read these texts"):
+        try_out(teacher, run, student={"checkpoint": str(student)})
 
 
 def test_a_hidden_word_needs_a_token(tmp_path: Path, run: Run) -> None:

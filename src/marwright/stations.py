@@ -62,7 +62,7 @@ def archive_path(config: Config) -> Path:
 def _data(config: Config, run: Run, output: Path, scratch: Path) -> None:
     from marwright.data.legibility import check_legibility
     from marwright.data.station import prepare_data
-    from marwright.rehearsal import check_plan
+    from marwright.rehearsal.plan import check_plan
 
     check_plan(config)
     prepare_data(
@@ -78,7 +78,8 @@ def _data(config: Config, run: Run, output: Path, scratch: Path) -> None:
 
 
 def _teacher(config: Config, run: Run, output: Path, scratch: Path) -> None:
-    from marwright.rehearsal import check_plan, rehearse
+    from marwright.rehearsal.in_small import rehearse
+    from marwright.rehearsal.plan import check_plan
     from marwright.training.teacher import train_teacher
 
     check_plan(config)
@@ -87,7 +88,8 @@ def _teacher(config: Config, run: Run, output: Path, scratch: Path) -> None:
 
 
 def _student(config: Config, run: Run, output: Path, scratch: Path) -> None:
-    from marwright.rehearsal import check_plan, rehearse
+    from marwright.rehearsal.in_small import rehearse
+    from marwright.rehearsal.plan import check_plan
     from marwright.training.student import ship_teacher, train_student
 
     check_plan(config)

@@ -1,14 +1,11 @@
-"""Everything that can be known before training is said before it: what is known of a checkpoint, and what trying shows.
+"""A family that marwright does not know goes the whole road in small, before it is trained.
 
-Families that marwright's own encoder computes are known. Any other family goes the whole road once, in small, with
-the weights it has: a step of training, a copy written and read again, int8 and 16 bits, a trace, texts alone and in a
-batch.
+With the weights it has: a step of training, a copy written and read again, int8 and 16 bits, a trace, texts alone and
+in a batch. Families that marwright's own encoder computes are known, and need none of it.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,21 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from marwright.checkpoint_errors import first_line
-from marwright.config import Config, StructuredPruning, StudentConfig
-from marwright.encoder_facts import (
-    SCRIPTED,
-    EncoderFacts,
-    check_kind,
-    check_layers,
-    check_positions,
-    check_vocabulary,
-    read_facts,
-)
-from marwright.errors import CompressionError, ExportError, MarwrightError, TrainingError
+from marwright.config import Config, StudentConfig
+from marwright.encoder_facts import read_facts
+from marwright.errors import MarwrightError, TrainingError
 from marwright.files import read_json
 from marwright.pretrained_tokenizer import load_tokenizer
 from marwright.progress import say
-from marwright.training.precision import check_precision
 from marwright.workspace import DataFolder
 
 if TYPE_CHECKING:
@@ -40,77 +28,6 @@ if TYPE_CHECKING:
 MOST_LEAK = 0.02
 # What was loaded again computes the same sums, if not in the same order.
 ALIKE = 1e-3
-
-
-def check_plan(config: Config) -> None:
-    """Refuse what cannot be built, by what the checkpoints say of themselves and what is installed here.
-
-    Raises:
-        MarwrightError: the sentence names the setting, and what can be done.
-    """
-    length = config.teacher.max_length
-    teacher = _checked(config.teacher.checkpoint, length)
-    student = config.student if isinstance(config.student, StudentConfig) else None
-    check_precision(config.teacher.precision, "teacher.precision")
-    if student is not None:
-        check_precision(student.precision, "student.precision")
-        if student.layers is not None:
-            check_layers(teacher, student.layers)
-    served: EncoderFacts | None = teacher
-    if student is not None and student.checkpoint is not None:
-        served = _checked(student.checkpoint, length)
-    elif student is not None and student.layers is None:
-        served = None  # a fresh BERT or Bi-LSTM
-    _check_served(config, served)
-    _check_tools(config)
-
-
-def _checked(checkpoint: str, max_length: int) -> EncoderFacts:
-    facts = read_facts(checkpoint)
-    check_kind(facts, checkpoint)
-    check_positions(facts, max_length, checkpoint)
-    check_vocabulary(facts, load_tokenizer(checkpoint, max_length), checkpoint)
-    return facts
-
-
-def _check_served(config: Config, served: EncoderFacts | None) -> None:
-    """Refuse settings that are for marwright's own encoder, where another family is served."""
-    if served is None:
-        return
-    families = ", ".join(SCRIPTED)
-    if isinstance(config.pruning, StructuredPruning) and not served.scripted:
-        raise TrainingError(
-            f"pruning.kind: structured knows the heads and neurons of {families}, not of {served.in_words}. "
-            "Write `kind: magnitude`, or leave the section out."
-        )
-    if served.scripted:
-        return
-    if config.export.runtime == "aotinductor":
-        raise ExportError(
-            f"export.runtime: aotinductor compiles {families} only, not {served.in_words}: write `runtime: torchscript`"
-        )
-    if config.compression.cpu == "int8" and config.compression.activations == "static":
-        raise CompressionError(
-            f"compression.activations: static is for {families} only, not for {served.in_words}: "
-            "write `activations: auto`"
-        )
-
-
-def _check_tools(config: Config) -> None:
-    from marwright.archive.station import handler_modules
-
-    if config.export.runtime == "onnxruntime":
-        for package in ("onnx", "onnxruntime"):
-            if importlib.util.find_spec(package) is None:
-                raise ExportError(
-                    f"export.runtime: onnxruntime needs the package {package}: pip install 'marwright[onnx]'"
-                )
-    if config.export.runtime == "aotinductor" and shutil.which("g++") is None and shutil.which("clang++") is None:
-        raise ExportError(
-            "export.runtime: aotinductor needs a C++ compiler on the machine of the build: apt install g++"
-        )
-    if config.archive.handler is not None:
-        handler_modules(config.archive.handler)
 
 
 def rehearse(config: Config, data: DataFolder, work: Path) -> None:
@@ -133,6 +50,8 @@ def rehearse(config: Config, data: DataFolder, work: Path) -> None:
         from marwright.training.augmentation import mask_id
 
         mask_id(load_tokenizer(config.teacher.checkpoint, config.teacher.max_length))
+    if student is not None and student.checkpoint is not None:
+        _check_reading(config, student.checkpoint, data)
     unknown = not read_facts(config.teacher.checkpoint).scripted
     if not unknown and (checkpoint is None or checkpoint == config.teacher.checkpoint):
         return
@@ -157,6 +76,22 @@ def rehearse(config: Config, data: DataFolder, work: Path) -> None:
     )
     with _trying(checkpoint, served, what):
         _export(config, served, rows, checkpoint, work)
+
+
+def _check_reading(config: Config, checkpoint: str, data: DataFolder) -> None:
+    """Judge what a student with a tokenizer of its own can read; of the teacher's the data station has told."""
+    from datasets import load_from_disk
+
+    from marwright.data.legibility import MOST_TEXTS, check_legibility, legibility, remarks
+
+    train = load_from_disk(str(data.splits))["train"]
+    texts = list(train.select(range(0, len(train), -(-len(train) // MOST_TEXTS)))["text"])
+    tokenizer = load_tokenizer(checkpoint, config.archive.max_characters)
+    found = legibility(tokenizer, texts, tokenizer.encode_batch(texts))
+    for remark in remarks(found, checkpoint):
+        say(f"  {remark}")
+    if config.data.unknown_tokens == "refuse":
+        check_legibility(found, checkpoint)
 
 
 @contextmanager
