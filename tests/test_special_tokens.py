@@ -13,6 +13,7 @@ from tiny_models import letters_tokenizer
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from marwright.deployment.external import _tokenizer_settings
+from marwright.export.station import GOLDEN_REQUESTS, _golden_texts
 from marwright.pretrained_tokenizer import load_tokenizer
 from marwright.special_tokens import CONVENTIONAL, SPELLED_OUT, as_ordinary_text, unknown_id
 from marwright.tokenization import token_ids
@@ -170,3 +171,11 @@ def test_a_worker_counts_what_its_vocabulary_does_not_have(tmp_path: Path) -> No
 
 def test_the_text_to_try_with_has_the_spellings_of_both_traditions() -> None:
     assert all(name in SPELLED_OUT for name in ("[PAD]", "[SEP]", "[MASK]", "<pad>", "</s>", "<mask>"))
+
+
+@pytest.mark.parametrize("rows", [1, 2, GOLDEN_REQUESTS, 500])
+def test_one_golden_request_has_them_for_every_server_to_answer(rows: int) -> None:
+    asked = _golden_texts([f"text {at}" for at in range(rows)])
+
+    assert len(asked) == min(rows, GOLDEN_REQUESTS)
+    assert [SPELLED_OUT in text for text in asked] == [False] * (len(asked) - 1) + [True]
