@@ -109,6 +109,13 @@ def test_what_cannot_go_on_is_said_before_training(
     assert not list((tmp_path / family / "work").glob("*"))
 
 
+@pytest.mark.parametrize(
+    "student", [{"shape": "tiny"}, {"shape": "tiny", "hidden_weight": 1.0}, {"bilstm": {}}], ids=str
+)
+def test_a_fresh_student_learns_from_any_teacher(student: dict[str, Any], tmp_path: Path, run: Run) -> None:
+    try_out(checkpoint(tmp_path / "electra", "electra", **GOES["electra"]), run, student=student)
+
+
 def test_a_student_must_read_the_texts_too(tmp_path: Path, run: Run) -> None:
     teacher, student = checkpoint(tmp_path / "teacher", "bert"), checkpoint(tmp_path / "student", "bert")
     tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "ሁለት": 1}, unk_token="[UNK]"))

@@ -24,6 +24,8 @@ from marwright.workspace import DataFolder
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+# Of a very long text the beginning is enough, many times over.
+LONGEST_TEXT = 200
 # A text's answer may move by this share of the answers' range when others stand beside it.
 MOST_LEAK = 0.02
 # What was loaded again computes the same sums, if not in the same order.
@@ -62,13 +64,13 @@ def rehearse(config: Config, data: DataFolder, work: Path) -> None:
     with _trying(config.teacher.checkpoint, teacher, "trained"):
         _train_a_step(teacher, rows, freeze=config.teacher.freeze_word_embeddings)
     served = teacher if student is None else start_student(student, teacher, labels)
-    if checkpoint is None:
-        return  # a fresh BERT or Bi-LSTM, which learns from the teacher's answers alone
-    if not own:
+    if checkpoint is not None and not own:
         rows = _rows(load_tokenizer(checkpoint, config.teacher.max_length), data, config.teacher.max_length)
         with _trying(checkpoint, served, "trained"):
             _train_a_step(served, rows, freeze=student is not None and student.freeze_word_embeddings)
-    _check_techniques(config, student, teacher, served, rows, checkpoint)
+    _check_techniques(config, student, teacher, served, rows, checkpoint or config.teacher.checkpoint)
+    if checkpoint is None:
+        return  # a fresh BERT or Bi-LSTM: marwright's own encoder computes it
     what = (
         "exported"
         if student is None or student.layers is None
@@ -115,6 +117,7 @@ def _rows(tokenizer: Any, data: DataFolder, max_length: int) -> list[list[int]]:
     from marwright.tokenization import token_ids
 
     texts = list(load_from_disk(str(data.splits))["train"].select(range(1))["text"])
+    texts[0] = texts[0][:LONGEST_TEXT]
     around = len(tokenizer.encode("").ids)
     ids = token_ids(tokenizer, [" ".join(texts * max_length)])[0]
     first, last = (ids[:1], ids[-1:]) if around else ([], [])
