@@ -315,8 +315,6 @@ def test_a_table_that_cannot_be_used_leaves_nothing_half_written(
     tmp_path: Path, lines: list[str], complaint: str
 ) -> None:
     config = config_of(csv(tmp_path, lines), tmp_path)
-    (tmp_path / "checkpoint").mkdir()
-    tiny_tokenizer().save(str(tmp_path / "checkpoint" / "tokenizer.json"))
 
     with pytest.raises(DataError) as raised:
         build(config, until="data")

@@ -15,8 +15,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from marwright.deployment.external import _tokenizer_settings
 from marwright.export.station import GOLDEN_REQUESTS, _golden_texts
 from marwright.pretrained_tokenizer import load_tokenizer
-from marwright.special_tokens import CONVENTIONAL, SPELLED_OUT, as_ordinary_text, unknown_id
-from marwright.tokenization import token_ids
+from marwright.special_tokens import CONVENTIONAL, SPELLED_OUT, as_ordinary_text
+from marwright.tokenization import token_ids, unknown_id
 from text_encoding import TextEncoder
 
 FAIRSEQ = ["<s>", "<pad>", "</s>", "<unk>"]

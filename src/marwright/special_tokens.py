@@ -51,16 +51,6 @@ def as_ordinary_text(tokenizer: Tokenizer, declared: Iterable[str] = ()) -> Toke
     return Tokenizer.from_str(json.dumps(settings))
 
 
-def unknown_id(tokenizer: Tokenizer) -> int | None:
-    """The id of what the tokenizer has no token for; none if it spells everything out in bytes, or leaves it out."""
-    model = json.loads(tokenizer.to_str())["model"]
-    if model["type"] == "Unigram":
-        found: int | None = model["unk_id"]
-        return found
-    name = model.get("unk_token")
-    return None if name is None else tokenizer.token_to_id(name)
-
-
 def _around_a_text(template: Any) -> set[str]:
     """Names of what a post-processor puts around a text."""
     if not isinstance(template, dict):
