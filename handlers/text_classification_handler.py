@@ -41,6 +41,7 @@ class TextClassificationHandler(ResilientHandler):
         with self.phase("EncodeTime"):
             ids, mask = self.encoder.encode([text for text, _, _ in examples])
         self.count("Tokens", int(mask.sum()))
+        self.count("UnknownTokens", self.encoder.take_unknown_tokens())
         self.count("Slots", mask.numel())
         with self.phase("ModelTime"), torch.inference_mode():
             logits = self.runtime.logits(ids, mask)

@@ -161,3 +161,8 @@ class DataConfig(Section):
         description="what to do with validation and test rows whose label no train row has; count_as_wrong: leave them "
         "out and count those of test as wrong answers in every accuracy",
     )
+    unknown_tokens: Literal["refuse", "allow"] = Field(
+        default="refuse",
+        exclude_if=lambda given: given == "refuse",
+        description="what to do if the encoder cannot read more than half of the texts' tokens or characters",
+    )

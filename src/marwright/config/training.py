@@ -8,6 +8,8 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from marwright.config.section import Section
 
+TrainingPrecision = Literal["auto", "fp32", "bf16", "fp16"]
+
 
 class TrainingConfig(Section):
     """Optimisation shared by teacher and student (AdamW, linear decay after a linear warm-up)."""
@@ -27,6 +29,13 @@ class TrainingConfig(Section):
     )
     early_stopping_patience: int = Field(
         default=3, ge=1, description="epochs without a better macro-F1 on validation rows after which training ends"
+    )
+    # What is not given stays out of the fingerprint: models made before this setting existed are still fresh.
+    precision: TrainingPrecision = Field(
+        default="auto",
+        exclude_if=lambda given: given == "auto",
+        description="in which numbers matrices are multiplied in training; auto: bf16 where the hardware does it, "
+        "otherwise fp32; fp16 is for GPUs",
     )
 
 
@@ -104,6 +113,11 @@ class StudentConfig(TrainingConfig):
     def _can_be_taught_so(self) -> Self:
         if self.bilstm is not None and self.hidden_weight:
             raise ValueError("hidden_weight compares the states of transformers; a Bi-LSTM has none: set it to 0")
+        if self.hidden_weight and self.checkpoint is not None:
+            raise ValueError(
+                "hidden_weight compares hidden states token by token; a student with its own checkpoint may have "
+                "another tokenizer. Set it to 0, or start the student from layers or a shape"
+            )
         if self.teacher_words and self.shape is None:
             raise ValueError("teacher_words is for a shape; all other students have the teacher's or their own")
         if self.augmentation is not None and self.checkpoint is not None:
