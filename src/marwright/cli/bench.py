@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from marwright.cli.options import JsonOption, SetOption, print_json
 from marwright.errors import DataError
-from marwright.progress import console, say
+from marwright.progress import say, waiting, working
+from marwright.terminal import Terminal
 
 if TYPE_CHECKING:
     from marwright.bench import Result
@@ -76,7 +76,7 @@ def bench(
 
     load = Load(rate=rate, clients=clients, duration_s=duration, warm_up_s=warm_up, timeout_s=timeout)
     sent = _texts(target, texts, config, settings)
-    with _served(target) as url, live_line(load) as observer:
+    with _served(target) as url, live_line(load) as observer, working(f"measuring {target}"):
         result = measure(url, sent, load, instances=instances, template=body, headers=headers or (), observer=observer)
     if as_json:
         print_json(result.as_json(sla_ms))
@@ -119,14 +119,14 @@ def _served(target: str) -> Iterator[str]:
     if _is_url(target):
         yield target
         return
-    with console().status("starting TorchServe") as status, serving_archive(Path(target)) as url:
+    with waiting("starting TorchServe") as status, serving_archive(Path(target)) as url:
         status.stop()
         yield url
 
 
 def _print(result: Result, sla_ms: float | None) -> None:
-    out = Console(highlight=False)
-    out.print(f"{result.load}, {result.duration_s:g} s after {result.warm_up_s:g} s of warm-up", markup=False)
+    out = Terminal()
+    out.print(f"{result.load}, {result.duration_s:g} s after {result.warm_up_s:g} s of warm-up")
     latencies = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in result.latency_ms:
         latencies.add_column(name, justify="right")

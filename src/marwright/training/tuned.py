@@ -8,11 +8,11 @@ from typing import Any
 
 import transformers
 
-from marwright.checkpoints import load_tokenizer
 from marwright.config import CompressionConfig, ExportConfig
 from marwright.encoder.families import load_module
 from marwright.encoder.kept_parts import KeptParts
 from marwright.files import read_json
+from marwright.pretrained_tokenizer import load_tokenizer
 from marwright.processes import is_main
 from marwright.progress import say
 from marwright.schemes import SCHEMES, Texts
@@ -89,7 +89,17 @@ def tune(
         "quantization_aware": {"scheme": scheme, **{split: before[split] for split in ("validation", "test")}}
     }
     folder = ModelFolder(output)
-    write_results(tuned, tokenizer, splits, history, folder, what="tuned", started=started, about=about)
+    write_results(
+        tuned,
+        tokenizer,
+        splits,
+        history,
+        folder,
+        what="tuned",
+        started=started,
+        precision=training.precision,
+        about=about,
+    )
     if kept is not None:
         kept.write(folder.checkpoint)
     say(f"  the same model before it was tuned: test accuracy {before['test']['accuracy']:.2%}")

@@ -1,0 +1,90 @@
+"""jsonl: one JSON object per line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+from marwright.data.sources.tables import columns
+from marwright.data.sources.tables.faults import UNDECODED, Faults
+from marwright.data.sources.tables.records import Problem, Record
+from marwright.data.sources.tables.text_files import TextFile
+from marwright.errors import DataError
+
+_SURROGATE = re.compile(UNDECODED)
+_ARRAY = re.compile(r"\s*\[\s*(\{.*)?", re.DOTALL)
+_ONE_PER_LINE = "write one JSON object per line"
+
+
+def read(text: TextFile, wanted: Sequence[str], faults: Faults) -> Iterator[Record]:
+    """The rows of a jsonl file.
+
+    Args:
+        text: the file.
+        wanted: the columns to read; the first is one of the text's.
+        faults: of the table.
+
+    Raises:
+        DataError: it is JSON of another shape, or no object has one of the columns.
+    """
+    there: dict[str, None] = {}
+    lines = text.lines()
+    first = next((line for line in _numbered(lines)), None)
+    if first is None:
+        return
+    _refuse_other_shapes(first[1], faults.table)
+    for number, line in chain([first], _numbered(lines, first[0])):
+        values, problem = _parse(line, wanted)
+        there |= dict.fromkeys(values)
+        problem = text.undecoded(line) or problem
+        # Of a line that is no object, the whole is shown where its text would be.
+        yield Record(str(number), values if values or problem is None else {wanted[0]: line.strip()}, problem=problem)
+    if there:  # an object may leave a column out, so only the whole file tells which columns it has
+        columns.require(wanted, list(there), faults.table)
+
+
+def _numbered(lines: Iterator[str], before: int = 0) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers, without the blank ones."""
+    return ((number, line) for number, line in enumerate(lines, before + 1) if line.strip())
+
+
+def _refuse_other_shapes(first: str, table: str) -> None:
+    if _ARRAY.fullmatch(first):
+        raise DataError(
+            f"{table}: is one JSON array; write each of its objects on a line: jq -c '.[]' FILE > NEW.jsonl"
+        )
+    if first.strip() == "{":
+        raise DataError(f"{table}: its objects run over several lines; write each on one: jq -c . FILE > NEW.jsonl")
+
+
+def _parse(line: str, wanted: Sequence[str]) -> tuple[dict[str, object], Problem | None]:
+    twice: list[str] = []
+
+    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        values = dict(pairs)
+        if len(values) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice.extend(key for key in values if keys.count(key) > 1 and key in wanted)
+        return values
+
+    try:
+        values = json.loads(line, object_pairs_hook=unique)
+    except (ValueError, RecursionError):
+        return {}, Problem("invalid JSON", _ONE_PER_LINE)
+    if not isinstance(values, dict):
+        return {}, Problem("JSON that is no object", _ONE_PER_LINE)
+    other: Problem | None = None
+    for name in wanted:
+        if name not in values:
+            alike = [key for key in values if columns.seen(key).casefold() == columns.seen(name).casefold()]
+            if len(alike) == 1 and columns.seen(alike[0]) == columns.seen(name):
+                values[name] = values[alike[0]]
+            elif alike:
+                other = other or Problem(f"the key {columns.listed(alike)} instead of {name}", "write one name")
+    if twice:
+        return values, Problem(f"the key {columns.listed(dict.fromkeys(twice))} twice", "leave one of the two")
+    if "\\u" in line and any(_SURROGATE.search(str(values.get(name))) for name in wanted):
+        return values, Problem("half of a surrogate pair", "write the whole character")
+    return values, other

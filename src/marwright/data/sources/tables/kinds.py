@@ -1,0 +1,71 @@
+"""Which kind of table a file is: by its suffix, and by its first bytes where those say otherwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from marwright.config import TableSource
+from marwright.data.sources.tables.text_files import GZIP
+from marwright.errors import DataError
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_TEXT = (*DELIMITERS, ".jsonl")
+SUFFIXES = (*_TEXT, ".parquet", ".xlsx")
+# The kinds of table that each of these settings is about.
+_ABOUT = {"delimiter": tuple(DELIMITERS), "quoting": tuple(DELIMITERS), "encoding": _TEXT, "sheet": (".xlsx",)}
+_CONTENTS = {
+    b"PK\x03\x04": "a zip archive or an xlsx workbook: unpack it, or name it .xlsx",
+    b"\xd0\xcf\x11\xe0": "an old or password-protected Office file: save it as xlsx or csv (UTF-8), without a password",
+    b"PAR1": "a parquet file: name it .parquet",
+    b"SQLite format 3\0": "an SQLite database: export its table as csv",
+    b"%PDF": "a PDF",
+    b"BZh": "compressed by bzip2: unpack it, or use gzip",
+    b"\xfd7zXZ\0": "compressed by xz: unpack it, or use gzip",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd: unpack it, or use gzip",
+}
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix that says the kind; that of text tables may have ``.gz`` behind it."""
+    name = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    suffix = ".xlsx" if name.suffix.lower() == ".xlsm" else name.suffix.lower()
+    return suffix if name == path or suffix in _TEXT else f"{suffix}.gz"
+
+
+def check_kind(path: Path, kind: str, table: str) -> None:
+    """Refuse a file that cannot be read as what its suffix says.
+
+    Raises:
+        DataError: of an unknown suffix, or with contents of another kind.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(max(map(len, _CONTENTS)))
+    except OSError as error:
+        raise DataError(f"{table}: cannot be read: {error.strerror or error}.") from error
+    held = next((what for mark, what in _CONTENTS.items() if head.startswith(mark)), None)
+    if kind not in SUFFIXES:
+        seen = f" It is {held}." if held else ""
+        also = ", also with .gz behind" if head.startswith(GZIP) else ""
+        raise DataError(f"{table}: cannot read this type of file; give one of {', '.join(SUFFIXES)}{also}.{seen}")
+    if held and (kind in _TEXT or held.startswith("an old")):
+        raise DataError(f"{table}: is no {kind} file but {held}.")
+
+
+def refuse_idle_settings(source: TableSource, kind: str) -> None:
+    """Refuse settings that are not about this kind of table.
+
+    Args:
+        source: the settings.
+        kind: the suffix of a file; empty for what ``datasets`` reads.
+
+    Raises:
+        DataError: one of them is given.
+    """
+    for setting, kinds in _ABOUT.items():
+        if getattr(source, setting) is not None and kind not in kinds:
+            raise DataError(f"{source.path}: data.source.{setting} is about {', '.join(kinds)} files; leave it out.")
+    if source.splits and kind and source.split is None:
+        raise DataError(f"{source.path}: data.source.splits needs data.source.split, the column that holds them.")
+    if source.subset is not None and kind:
+        raise DataError(f"{source.path}: data.source.subset is about datasets of the hub; leave it out.")

@@ -1,0 +1,40 @@
+"""parquet files, also those that ``datasets`` wrote with names for its classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from marwright.data.sources.tables import columns
+from marwright.data.sources.tables.batches import BATCH, class_names, records
+from marwright.data.sources.tables.faults import Faults
+from marwright.data.sources.tables.records import Record
+from marwright.errors import DataError, first_line
+
+
+def read(path: Path, wanted: Sequence[str], faults: Faults) -> Iterator[Record]:
+    """The rows of a parquet file.
+
+    Raises:
+        DataError: it is none, it is damaged, or it lacks a column.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            positions = columns.require(wanted, schema.names, faults.table)
+            names: dict[str, list[str]] = {}
+            if b"huggingface" in (schema.metadata or {}):
+                from datasets import Features
+
+                names = class_names(Features.from_arrow_schema(schema))
+            there = {name: schema.names[at] for name, at in positions.items()}
+            batches = file.iter_batches(batch_size=BATCH, columns=list(there.values()))
+            by_wish = ({name: batch.column(column).to_pylist() for name, column in there.items()} for batch in batches)
+            yield from records(by_wish, {name: names[it] for name, it in there.items() if it in names}, None)
+    except pyarrow.ArrowException as error:
+        raise DataError(f"{faults.table}: not a readable parquet file: {first_line(error)}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{faults.table}: a text column holds bytes that are not UTF-8; write it as UTF-8.") from error

@@ -1,0 +1,222 @@
+"""csv and tsv: fields between delimiters, in quotation marks where those are used (RFC 4180)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from marwright.config import TableSource
+from marwright.data.sources.tables import columns
+from marwright.data.sources.tables.faults import Faults
+from marwright.data.sources.tables.parsing import Lines, Parsed, Parser
+from marwright.data.sources.tables.records import Problem, Record
+from marwright.data.sources.tables.text_files import TextFile
+from marwright.errors import DataError
+
+_DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a |"}
+_SEP = re.compile(r'"?sep=(.)"?[,;|\t ]*', re.IGNORECASE)
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+
+
+def read(text: TextFile, source: TableSource, wanted: Sequence[str], faults: Faults, usual: str) -> Iterator[Record]:
+    """The rows of a csv or tsv.
+
+    Args:
+        text: the file.
+        source: its delimiter and quoting, if they are said.
+        wanted: the columns to read.
+        faults: where what is noticed about the whole table is noted.
+        usual: the delimiter that the file's suffix stands for.
+
+    Raises:
+        DataError: the header lacks a column, or, unless faulty rows are skipped, quotation marks do not match.
+    """
+    lines = Lines(text.lines())
+    quoting = source.quoting if source.quoting is not None else usual != "\t"
+    said = source.delimiter
+    if (first := lines.peek()) is not None and (sep := _SEP.fullmatch(first.rstrip("\r\n"))):
+        said = said or sep[1]
+        next(lines)
+    parser = Parser(lines, said or usual, quoting)
+    header = _header(parser, said, wanted, faults, text)
+    if header:
+        yield from _Rows(parser, header, source, faults, text).read(wanted)
+
+
+def _header(
+    parser: Parser, said: str | None, wanted: Sequence[str], faults: Faults, text: TextFile
+) -> list[str] | None:
+    """Read the columns' names; without a delimiter that was said, the parser gets the one at which they are right."""
+    usual = parser.delimiter
+    tried: dict[str, Parsed] = {}
+    for delimiter in dict.fromkeys([usual, *_DELIMITERS]):
+        parser.delimiter = delimiter
+        row = next(parser, None)
+        if row is None:
+            return None
+        if (problem := text.undecoded("".join(row.lines))) is not None:
+            raise faults.refusal(str(row.number), problem)
+        if not row.error and columns.find(wanted, row.fields) and (said is None or delimiter == said):
+            if delimiter != usual:
+                faults.note(f"its fields are separated by {delimiter!r}")
+            return row.fields
+        tried[delimiter] = row
+        parser.give_back(row)
+    likely = max(tried, key=lambda delimiter: (len(tried[delimiter].fields), delimiter == usual))
+    row = tried[usual if said is not None else likely]
+    if row.error:
+        raise DataError(f"{faults.table}: the header in line {row.number} breaks off ({row.error}); correct it there.")
+    columns.require(
+        wanted,
+        row.fields,
+        faults.table,
+        hint=_hint(row, said, likely, parser.quoting, text),
+        otherwise="If its first line is a row, put a line with the columns' names before it.",
+    )
+    raise AssertionError("a header that holds the columns was taken")
+
+
+def _hint(row: Parsed, said: str | None, likely: str, quoting: bool, text: TextFile) -> str:
+    """What is wrong with a header that lacks a column, as far as it shows."""
+    if not quoting and any(_QUOTED.fullmatch(name) for name in row.fields):
+        return "The header stands in quotation marks: write data.source.quoting: true."
+    if said is not None and likely != said:
+        return f"The header looks separated by {likely!r}, but data.source.delimiter or its first line says {said!r}."
+    if any("\0" in name for name in row.fields):
+        return "It holds zero bytes: if the file is UTF-16, write data.source.encoding: utf-16-le, or utf-16-be."
+    if text.said is not None:
+        return f"It was read as {text.said}, as data.source.encoding says."
+    return ""
+
+
+@dataclass
+class _Rows:
+    """The rows under the header."""
+
+    parser: Parser
+    header: list[str]
+    source: TableSource
+    faults: Faults
+    text: TextFile
+    _known: set[str] | None = None
+    _several: list[tuple[int, int]] = field(default_factory=list)
+    _in_quotes: list[int] = field(default_factory=list)
+
+    def read(self, wanted: Sequence[str]) -> Iterator[Record]:
+        positions = columns.require(wanted, self.header, self.faults.table)
+        label = positions[self.source.label]
+        doubtful = 0  # the last line of a stretch in which quotation marks do not match
+        for row in self.parser:
+            problem, aside = self._problem(row, label, doubtful), ""
+            if row.error:
+                if not self.faults.skip:
+                    raise DataError(f"{self.faults.table}: {row.error}.")
+                doubtful = max(doubtful, row.number + len(row.lines) - 1)
+                self.parser.give_back(row, keep=1)
+            elif problem is not None:
+                # Without quoting, a text of several lines falls into pieces; the last may look like a whole row.
+                cut = len(row.fields) < len(self.header) and (row.fields[-1][:1] == '"' or row.number <= doubtful)
+                if cut and self.source.quoting is None and not self.parser.quoting:
+                    doubtful = row.number + 1
+            else:
+                self._notice(row)
+                if not any(value.strip() for value in row.fields):
+                    aside = "every field is empty"
+                elif row.fields == self.header:  # of a file that was appended
+                    aside = "the header again"
+            values = {name: row.fields[at] for name, at in positions.items() if at < len(row.fields)}
+            yield Record(str(row.number), values, problem=problem, aside=aside)
+        self._tell()
+
+    def _problem(self, row: Parsed, label: int, doubtful: int) -> Problem | None:
+        if row.error:
+            return self._mismatch(row)
+        if (inside := self._row_inside(row, label)) is not None:
+            return self._mismatch(row, inside)
+        if row.number <= doubtful and '"' in row.lines[0]:
+            return Problem("quotation marks that do not match here or shortly before", "close or double them")
+        for offset, line in enumerate(row.lines):
+            if (problem := self.text.undecoded(line)) is not None:
+                return problem._replace(place=str(row.number + offset))
+        return self._uneven(row) if len(row.fields) != len(self.header) else None
+
+    def _uneven(self, row: Parsed) -> Problem:
+        if any("\r" in line.rstrip("\r\n") for line in row.lines):
+            return Problem("line ends of another kind than in line 1", "end all lines in the same way")
+        kind = "fewer" if len(row.fields) < len(self.header) else "more"
+        return Problem(f"{kind} fields than the {len(self.header)} columns", self._cure_for_fields())
+
+    def _mismatch(self, row: Parsed, inside: int | None = None) -> Problem:
+        cure = "write it doubled or close it, or set data.source.quoting: false if quotation marks belong to the texts"
+        if inside is not None:
+            last = row.number + len(row.lines) - 1
+            row.fields = row.lines[0].rstrip("\r\n").split(self.parser.delimiter)
+            row.error = (
+                f"lines {row.number} to {last} would be one row, since a quotation mark opens in the first, but "
+                f"line {inside} looks like a row of its own; {cure}, or true if the line breaks are meant"
+            )
+        else:
+            row.error = f"the row that starts in line {row.number} breaks off ({row.error}); look there: {cure}"
+        return Problem("quotation marks that do not match", cure)
+
+    def _row_inside(self, row: Parsed, label: int) -> int | None:
+        """The line inside a row that is a row too, with a known label; none if quoting was said to be meant.
+
+        A quotation mark that opens one text and another that ends a later one swallow all rows between them, in
+        perfect form. Lines of a text rarely have as many fields as the table, with a label of other rows at its place.
+        """
+        if len(row.lines) == 1 or self.source.quoting:
+            return None
+        for offset, line in enumerate(row.lines):
+            fields = line.rstrip("\r\n").split(self.parser.delimiter)
+            if len(fields) != len(self.header) or fields[label] not in self._known_labels(label):
+                continue
+            # In the first and the last line only what stands between the quotation marks is evidence.
+            marked = [at for at, value in enumerate(fields) if value.count('"') % 2]
+            if (offset == 0 and label <= marked[-1]) or (offset == len(row.lines) - 1 and label >= marked[0]):
+                continue
+            return row.number + offset
+        return None
+
+    def _known_labels(self, label: int) -> set[str]:
+        """The labels of all rows that take one line; read once, and only if a row takes several."""
+        if self._known is None:
+            again = Parser(Lines(self.text.lines()), self.parser.delimiter, self.parser.quoting)
+            self._known = set()
+            for row in again:
+                if row.error:
+                    again.give_back(row, keep=1)
+                elif len(row.lines) == 1 and len(row.fields) == len(self.header) and row.fields[label].strip():
+                    self._known.add(row.fields[label])
+        return self._known
+
+    def _cure_for_fields(self) -> str:
+        delimiter = self.parser.delimiter
+        name = _DELIMITERS.get(delimiter, f"a {delimiter!r}")
+        if self.parser.quoting:
+            return f"put texts that hold {name} in quotation marks"
+        return (
+            f"a text must hold neither {name} nor a line break; if fields stand in quotation marks, write "
+            "data.source.quoting: true"
+        )
+
+    def _notice(self, row: Parsed) -> None:
+        if len(row.lines) > 1:
+            self._several.append((row.number, row.number + len(row.lines) - 1))
+        if self.source.quoting is None and not self.parser.quoting and any(map(_QUOTED.fullmatch, row.fields)):
+            self._in_quotes.append(row.number)
+
+    def _tell(self) -> None:
+        if self._several:
+            first, last = self._several[0]
+            count = sum(last - first + 1 for first, last in self._several)
+            self.faults.note(
+                f"{len(self._several)} of its rows run over several lines, {count} in all, as quotation marks say "
+                f"(the first over lines {first} to {last})"
+            )
+        if self._in_quotes:
+            self.faults.note(
+                f"fields of {len(self._in_quotes)} rows begin and end with a quotation mark (first in line "
+                f"{self._in_quotes[0]}), which was read as part of them; if it is none, write data.source.quoting: true"
+            )

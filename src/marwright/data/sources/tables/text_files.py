@@ -1,0 +1,146 @@
+"""A text file as lines: its encoding, its line ends, and what cannot be decoded."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import re
+import unicodedata
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from marwright.data.sources.tables.faults import UNDECODED, Faults
+from marwright.data.sources.tables.records import Problem
+from marwright.errors import DataError
+
+GZIP = b"\x1f\x8b"
+_HEAD = 1 << 16
+_UNDECODED = re.compile(UNDECODED)
+# The longer mark first: that of UTF-16 begins that of UTF-32.
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+def _keep(error: UnicodeError) -> tuple[str, int]:
+    """Like "surrogateescape", but for every encoding: half a surrogate pair stands for each undecodable byte."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return "".join(chr(0xDC00 + byte) for byte in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error("marwright-keep", _keep)
+
+
+class TextFile:
+    """A text file, plain or compressed by gzip.
+
+    Args:
+        path: the file.
+        said: its encoding; None: what its first bytes say, else UTF-8.
+        faults: of the table it holds.
+
+    Raises:
+        DataError: its first bytes contradict the encoding.
+    """
+
+    def __init__(self, path: Path, said: str | None, faults: Faults) -> None:
+        self.path = path
+        self.said = said
+        self._faults = faults
+        self._cure = ""
+        with _whole(faults.table), self._bytes() as file:
+            head = file.read(_HEAD)
+        mark = next((mark for mark in _MARKS if head.startswith(mark)), None)
+        if said is not None:
+            self.encoding = said
+            if mark is None and codecs.lookup(said).name in ("utf-16", "utf-32"):
+                raise DataError(
+                    f"{faults.table}: has no byte order mark; write data.source.encoding: {said}-le, or {said}-be, or "
+                    "leave the setting out."
+                )
+            if mark is not None and not codecs.lookup(said).name.startswith(_MARKS[mark]):
+                raise DataError(
+                    f"{faults.table}: begins with the mark of {_MARKS[mark].upper()}, but data.source.encoding is "
+                    f"{said}; leave the setting out."
+                )
+        elif mark is not None:
+            self.encoding = _MARKS[mark]
+        elif (guessed := _utf16_without_mark(head)) is not None:
+            self.encoding = guessed
+            faults.note(f"has no byte order mark and was read as {guessed}")
+        else:
+            self.encoding = "utf-8"
+
+    def lines(self) -> Iterator[str]:
+        """The lines with their ends. ``\\r`` ends lines only in a file whose first line it ends."""
+        with _whole(self._faults.table), self._text("") as file:
+            newline = "" if file.readline().endswith("\r") else "\n"
+        with _whole(self._faults.table), self._text(newline) as file:
+            for number, line in enumerate(file):
+                yield line if number else line.removeprefix("\ufeff")
+
+    def undecoded(self, line: str) -> Problem | None:
+        """What is wrong with a line that holds bytes which are not of the encoding."""
+        if line.isascii() or (found := _UNDECODED.search(line)) is None:  # most lines are decided by the first
+            return None
+        self._cure = self._cure or self._advice(line, found.start())
+        return Problem(f"bytes that are not {self.encoding.upper()}", self._cure)
+
+    def _advice(self, line: str, position: int) -> str:
+        if self.said is not None:
+            return "correct data.source.encoding"
+        if self.encoding != "utf-8":
+            return "the file is damaged there: get it again, or save it as UTF-8"
+        words = re.finditer(r"[^\s,;|]{1,40}", line)
+        part = next(word[0] for word in words if word.start() <= position < word.end())
+        try:
+            read = part.encode("utf-8", "surrogateescape").decode("cp1252")
+        except UnicodeError:
+            return "save the file as UTF-8, or name its encoding in data.source.encoding, such as cp1251 or shift_jis"
+        return (
+            f"save the file as UTF-8, or name its encoding: with data.source.encoding: cp1252 the first would read "
+            f"{read!r}; if that is wrong, it is another, such as cp1251 or shift_jis"
+        )
+
+    def _bytes(self) -> gzip.GzipFile | io.BufferedReader:
+        with self.path.open("rb") as file:
+            compressed = file.read(len(GZIP)) == GZIP
+        return gzip.open(self.path) if compressed else self.path.open("rb")
+
+    def _text(self, newline: str) -> io.TextIOWrapper:
+        return io.TextIOWrapper(self._bytes(), encoding=self.encoding, errors="marwright-keep", newline=newline)
+
+
+@contextmanager
+def _whole(table: str) -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{table}: its compression is damaged ({error}); get the file again.") from error
+    except UnicodeError as error:
+        raise DataError(f"{table}: cannot be decoded ({error}); correct data.source.encoding.") from error
+
+
+def _utf16_without_mark(head: bytes) -> str | None:
+    """UTF-16 if the bytes are sensible text in exactly one of its two orders; UTF-8 tables hold no zero bytes."""
+    if b"\0" not in head:
+        return None
+    sensible = [name for name in ("utf-16-le", "utf-16-be") if _is_sensible(head, name)]
+    return sensible[0] if len(sensible) == 1 else None
+
+
+def _is_sensible(head: bytes, encoding: str) -> bool:
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(head)
+    except UnicodeError:
+        return False
+    strange = any(unicodedata.category(letter) in ("Cc", "Cn", "Co") for letter in set(text) - set("\t\r\n"))
+    return not strange and ("\n" in text or "\r" in text)
