@@ -25,6 +25,8 @@ from marwright.resources import shipped
 
 # For one step: the start, the load, or the answer to one batch.
 TIMEOUT_S = 120
+# The keeper gives a worker three seconds to end by itself, and then ten to what it has left.
+_END_S = 15
 
 
 class ArchiveWorker:
@@ -132,13 +134,12 @@ def started(file: Path, folder: Path) -> Iterator[ArchiveWorker]:
         address = Path(private) / ".ts.sock.9000"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                _command(address),
+                kept(_command(address)),
                 cwd=folder,
                 env=environment_for(folder),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # What the handler starts belongs to the same group, and ends with it.
                 start_new_session=True,
             )
         try:
@@ -150,14 +151,21 @@ def started(file: Path, folder: Path) -> Iterator[ArchiveWorker]:
                 worker.load(model["modelName"], folder, model["handler"], size if isinstance(size, int) else 1)
                 yield worker
         finally:
-            process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(5)
-            end_group(process)
+            end_kept(process)
 
 
-def end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process that leads a session, and all that it has started there."""
+def kept(command: Sequence[str]) -> list[str]:
+    """A command that ends with all that it has started. Its process must lead a session; :func:`end_kept` ends it."""
+    # -I: nothing of the archive is on the keeper's path.
+    return [sys.executable, "-I", "-S", str(Path(__file__).with_name("keeper.py")), *command]
+
+
+def end_kept(process: subprocess.Popen[bytes]) -> None:
+    """End what :func:`kept` made, and all that it has started."""
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_END_S)
+    # What has stopped the keeper belongs to its group, if it has not left that too.
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from marwright.archive.worker import TIMEOUT_S, end_group, environment_for, tail_of
+from marwright.archive.worker import TIMEOUT_S, end_kept, environment_for, kept, tail_of
 from marwright.verification.report import Check, failed, passed, skipped
 from marwright.verification.shipped_handlers import install_command, missing_modules
 
@@ -38,7 +38,7 @@ def _probed(folder: Path, handler: str, findings: Path) -> dict[str, Any]:
     errors = findings.with_name("errors.log")
     with errors.open("wb") as output:
         process = subprocess.Popen(
-            command,
+            kept(command),
             cwd=folder,
             env=environment_for(folder),
             stdin=subprocess.DEVNULL,
@@ -51,7 +51,7 @@ def _probed(folder: Path, handler: str, findings: Path) -> dict[str, Any]:
     except subprocess.TimeoutExpired:
         return {"error": f"still importing after {TIMEOUT_S} s"}
     finally:
-        end_group(process)
+        end_kept(process)
     try:
         found: dict[str, Any] = json.loads(findings.read_text(encoding="utf-8"))
     except (OSError, ValueError):
