@@ -13,10 +13,14 @@ from marwright.linting.findings import Finding, findings
 from marwright.linting.model_rules import MODEL_ERRORS, MODEL_WARNINGS
 from marwright.linting.model_settings import read_model_settings
 from marwright.linting.server_access_rules import ACCESS_ERRORS, ACCESS_WARNINGS
+from marwright.linting.server_door_rules import DOOR_ERRORS, DOOR_WARNINGS
+from marwright.linting.server_model_rules import MODELS_ERRORS
 from marwright.linting.server_rules import WRITING_ERRORS, WRITING_WARNINGS
 from marwright.linting.server_settings import read_server_settings
 
 LARGEST = 128 << 10
+SERVER_ERRORS = (*ACCESS_ERRORS, *DOOR_ERRORS, *WRITING_ERRORS, *MODELS_ERRORS)
+SERVER_WARNINGS = (*ACCESS_WARNINGS, *DOOR_WARNINGS, *WRITING_WARNINGS)
 
 
 def lint(file: Path, cores: int | None = None) -> list[Finding]:
@@ -43,7 +47,7 @@ def lint(file: Path, cores: int | None = None) -> list[Finding]:
             return findings(str(file), settings, MODEL_ERRORS, MODEL_WARNINGS)
         case ".properties":
             server = read_server_settings(str(file), _bytes(file), cores=cores)
-            return findings(str(file), server, ACCESS_ERRORS + WRITING_ERRORS, ACCESS_WARNINGS + WRITING_WARNINGS)
+            return findings(str(file), server, SERVER_ERRORS, SERVER_WARNINGS)
     raise LintError(f"{file}: give a model-config .yaml, a config.properties or a .mar file.")
 
 

@@ -54,7 +54,6 @@ SERVER_INTEGERS = frozenset(
         "initial_distribution_port",
         "metric_time_interval",
         "io_ratio",
-        "token_expiration_min",
     }
 )
 SERVER_BOOLEANS = frozenset(
@@ -122,6 +121,8 @@ SERVER_KEYS = (
             "vmargs",
             # Written into the snapshots that TorchServe makes of its configuration.
             "tsConfigFile",
+            # Minutes, and fractions of them.
+            "token_expiration_min",
         }
     )
 )
