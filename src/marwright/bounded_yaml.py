@@ -9,6 +9,7 @@ import yaml
 
 LARGEST_BYTES = 128 << 10
 MOST_VALUES = 50_000
+LONGEST_NUMBER = 100
 
 
 def parsed(text: str, load: Callable[[str], Any] = yaml.safe_load) -> tuple[yaml.Node | None, Any]:
@@ -50,5 +51,7 @@ def _values(node: yaml.Node, known: dict[int, int]) -> int:
         count = 1 + sum(_values(value, known) for value in node.value)
     else:
         count = 1
+        if node.tag.endswith((":int", ":float")) and len(node.value) > LONGEST_NUMBER:
+            raise yaml.YAMLError(f"a number of more than {LONGEST_NUMBER} digits")
     known[id(node)] = count
     return count

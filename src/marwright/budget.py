@@ -20,7 +20,7 @@ class Budget:
         items: opcodes, entries of zip files and nodes of syntax trees, together.
     """
 
-    def __init__(self, size: int = 0, *, seconds: float = 6.0, items: int = 4_000_000) -> None:
+    def __init__(self, size: int = 0, *, seconds: float = 4.0, items: int = 2_500_000) -> None:
         self._bytes = (256 << 20) + 4 * size
         self._items = items
         self._until = time.process_time() + seconds

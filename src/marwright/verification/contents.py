@@ -119,8 +119,8 @@ def _look(stream: BinaryIO, name: str, inside: str, found: Contents, budget: Bud
         # Nothing that begins as one of these reaches an unpickler; but a zip file may begin with a pickle.
         if looks is None or _begins_as_zlib(start) or (is_zip and not start.startswith(zip_files.BEGINNING)):
             named = PurePosixPath(name.lower()).suffix in _PICKLES and looks is None
-            certain = named or (_begins_as_pickle(start) and not _is_storage(inside))
-            _note(pickles_in(stream, budget, certain=certain), inside, found)
+            marked = _begins_as_pickle(start) and not _is_storage(inside)
+            _note(pickles_in(stream, budget, named=named, marked=marked), inside, found)
 
 
 @contextmanager
@@ -241,7 +241,7 @@ def _look_into_zip(stream: BinaryIO, inside: str, found: Contents, budget: Budge
         names = {info.orig_filename for info in infos}
         to_torch = f"{root}/constants.pkl" in names
         is_torchscript = any(_is_code(name) or name.lower().endswith("/constants.pkl") for name in names)
-        code: dict[str, bytes] = {}
+        code: list[tuple[str, bytes]] = []
         for info in infos:
             budget.spend(items=100)
             name = info.orig_filename
@@ -253,7 +253,7 @@ def _look_into_zip(stream: BinaryIO, inside: str, found: Contents, budget: Budge
             with _noting_what_fails(here, found), zip_files.member(archive, info, budget) as data:
                 if is_torchscript and (_is_code(name) or name.lower().endswith(".py")):
                     budget.spend(size=info.file_size)
-                    code[here] = data.read(info.file_size + 1)
+                    code.append((here, data.read(info.file_size)))
                 elif PurePosixPath(name.lower()).suffix == ".json":
                     if (operators := exported_programs.operators_in(data, budget)) is not None:
                         found.calls(operators)
@@ -273,7 +273,7 @@ def _is_code(name: str) -> bool:
 
 def _look_at_state(data: BinaryIO, here: str, to_torch: bool, found: Contents, budget: Budget) -> None:
     """Look at a pickle of TorchScript, whose own reader makes objects of classes in the code only."""
-    pickles = pickles_in(data, budget, certain=True)
+    pickles = pickles_in(data, budget, named=True)
     if to_torch:
         own = {name for name in pickles.imports if name in _OF_TORCHSCRIPT or name.startswith("__torch__.")}
         pickles.imports -= own

@@ -10,6 +10,8 @@ from marwright.budget import Budget
 
 # No module or class has a longer name.
 LONGEST_STRING = 1024
+# Bytes of all strings of a pickle that are kept: what is imported after that has no name.
+_MOST_KEPT = 32 << 20
 # Python takes no number of more digits.
 _LONGEST_LINE, _LINE = 4400, 1 << 16
 _WIDTHS = {
@@ -43,6 +45,7 @@ class Arguments:
 
     def __init__(self, stream: BinaryIO, budget: Budget, size: int, strings: set[str]) -> None:
         self._stream, self._budget, self._size, self._strings = stream, budget, size, strings
+        self._kept = 0
 
     def read(self, kind: Any) -> Any:
         """Read an argument.
@@ -65,7 +68,8 @@ class Arguments:
         length = int.from_bytes(self._exactly(width), "little", signed=signed)
         if length < 0 or length > self._size - self._stream.tell():
             raise Malformed
-        if length > LONGEST_STRING:
+        self._kept += length
+        if length > LONGEST_STRING or self._kept > _MOST_KEPT:
             self._budget.spend(size=length)
             self._stream.seek(length, io.SEEK_CUR)
             return OPAQUE
@@ -85,7 +89,8 @@ class Arguments:
     def _line(self) -> str | Opaque:
         """Up to a line's end; lines that are too long to be a name are passed over."""
         line = self._stream.readline(_LINE)
-        whole = len(line) <= _LONGEST_LINE
+        self._kept += len(line)
+        whole = len(line) <= _LONGEST_LINE and self._kept <= _MOST_KEPT
         while line and not line.endswith(b"\n"):
             self._budget.spend(size=len(line))
             line = self._stream.readline(_LINE)

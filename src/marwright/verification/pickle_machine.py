@@ -40,6 +40,7 @@ class Followed:
     strings: set[str] = field(default_factory=set)
     persistent: list[Any] = field(default_factory=list)
     value: Any = OPAQUE
+    steps: int = 0
     complete: bool = False
 
 
@@ -76,6 +77,7 @@ class _Machine:
             if opcode is None:
                 raise Malformed
             self._budget.spend(items=1)
+            self.followed.steps += 1
             argument = self._arguments.read(opcode.arg)
             name = opcode.name
             if name == "STOP":

@@ -39,6 +39,8 @@ UNREADABLE = "a part that cannot be read"
 # With this number begins what `torch.save` wrote before its files were zip files (torch/serialization.py).
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PICKLES = 5
+# So many opcodes may stand in a row in any bytes.
+_BY_CHANCE = 3
 _STORAGE_BYTES = {
     **dict.fromkeys(("Double", "Long", "ComplexFloat"), 8),
     **dict.fromkeys(("Float", "Int", "QInt32"), 4),
@@ -61,14 +63,16 @@ class Pickles:
     unreadable: bool = False
 
 
-def pickles_in(stream: BinaryIO, budget: Budget, *, certain: bool) -> Pickles:
+def pickles_in(stream: BinaryIO, budget: Budget, *, named: bool, marked: bool = False) -> Pickles:
     """Follow all pickles that stand in a row, to the end of the stream.
 
     Args:
         stream: can seek; it is read from its start.
         budget: what may be spent.
-        certain: somebody takes it for a pickle, so whatever is none counts as unreadable. Otherwise it may be a text or
-            anything else, and counts only if an unpickler would call what it imports, or come to its end.
+        named: it is called as pickles are, so whatever is none counts as unreadable.
+        marked: it begins as pickles do, so what breaks off counts as unreadable; but two bytes may be chance. Otherwise
+            it may be a text or anything else, and counts only if an unpickler would call what it imports, or come to
+            its end.
 
     Raises:
         OverBudget: they have more steps than that.
@@ -77,12 +81,13 @@ def pickles_in(stream: BinaryIO, budget: Budget, *, certain: bool) -> Pickles:
     stream.seek(0)
     found, first = Pickles(), list[Followed]()
     while stream.tell() < size or not first:
+        budget.spend(items=10)
         one = follow(stream, budget, size)
-        imports = one.imports if certain or one.complete else one.called
+        imports = one.imports if named or marked or one.complete else one.called
         found.imports |= {name for name in imports if not _is_harmless(name)}
         found.operators |= one.strings
         if not one.complete:
-            found.unreadable = certain
+            found.unreadable = named or (marked and (bool(first) or one.steps > _BY_CHANCE))
             break
         if len(first) < _LEGACY_PICKLES:
             first.append(one)

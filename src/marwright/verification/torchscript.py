@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from marwright.budget import Budget
 from marwright.verification.operators import FORBIDDEN, KNOWN_CLASSES, Operators, known, known_methods
 
-# A syntax tree takes about a hundred times as much memory as the text.
-LARGEST_CODE = 1 << 20
+# Of one file: each takes up to a kilobyte of the syntax tree.
+MOST_WORDS = 150_000
+_WORD = re.compile(rb"\w+|[^\w\s]")
 _ROOTS = frozenset({"torch", "ops", "__torch__", "CONSTANTS"})
 # Statements of the language, and what they are made of; a lambda or an import is none.
 _TREE = (
@@ -29,20 +30,20 @@ _TREE = (
 _TYPE_COMMENT = re.compile(r"#\s*type:")
 
 
-def operators_in(code: Mapping[str, bytes], budget: Budget) -> Operators:
+def operators_in(code: Iterable[tuple[str, bytes]], budget: Budget) -> Operators:
     """Judge the code of one TorchScript file.
 
     Args:
-        code: its files by name; all that are there, since any may be imported by any.
+        code: names and texts of all its files, since any may be imported by any; a name may stand there twice.
         budget: what may be spent.
 
     Raises:
         OverBudget: there is more code than that.
     """
     judge = _Judge(budget)
-    for name, text in code.items():
+    for name, text in code:
         budget.spend(size=len(text))
-        if len(text) > LARGEST_CODE:
+        if sum(1 for _ in _WORD.finditer(text)) > MOST_WORDS:
             judge.found.unknown.add(f"{name}, too long to be judged")
             continue
         try:
