@@ -65,12 +65,12 @@ def changed(archive: Path, file: Path, files: Mapping[str, bytes | None]) -> Pat
     return file
 
 
-def minimal(file: Path, files: Mapping[str, bytes], config: str | None = None) -> Path:
+def minimal(file: Path, files: Mapping[str, bytes], *, config: str | None = None, handler: str = GOOD_HANDLER) -> Path:
     """Pack files with a handler and nothing else, quickly."""
     manifest = {"model": {"modelName": "adder", "modelVersion": "1.0", "handler": "handler.py", "configFile": config}}
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr(layout.MANIFEST, json.dumps(manifest))
-        archive.writestr("handler.py", GOOD_HANDLER)
+        archive.writestr("handler.py", handler)
         for name, data in files.items():
             archive.writestr(name, data)
     return file
