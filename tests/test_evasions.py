@@ -234,6 +234,29 @@ def test_a_program_of_torch_export_is_judged(tmp_path: Path) -> None:
         assert not harmless(looked_into(evasions.zipped(changed), "program.pt2"))
 
 
+class Adds(torch.nn.Module):
+    """Adds one."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + 1
+
+
+def test_operators_of_phones_are_judged_by_the_same_list() -> None:
+    data = torch.jit.script(Adds())._save_to_buffer_for_lite_interpreter(_use_flatbuffer=False)
+    assert harmless(looked_into(data, "a.ptl"))
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist() if name.endswith(".pkl")}
+    (bytecode,) = [name for name in members if name.endswith("bytecode.pkl")]
+    evil = members[bytecode].replace(b"X\x09\x00\x00\x00aten::add", b"X\x0a\x00\x00\x00aten::save")
+    assert evil != members[bytecode]
+    alone = {bytecode: evil}
+
+    assert "aten::save" in str(looked_into(evasions.zipped(members | alone), "a.ptl").operators)
+    assert "aten::save" in str(looked_into(evasions.zipped(alone), "a.ptl").operators)
+    flat = torch.jit.script(Adds())._save_to_buffer_for_lite_interpreter(_use_flatbuffer=True)
+    assert not harmless(looked_into(flat, "a.ptl"))
+
+
 def test_what_is_nested_too_deeply_is_not_called_clean() -> None:
     data = pickle.dumps({"a": 1})
     for _ in range(8):

@@ -16,14 +16,14 @@ class Budget:
 
     Args:
         size: bytes of the archive; what unpacks to many times its size was made to fill a memory.
-        seconds: of this process's own time, so that a busy machine refuses nothing that an idle one takes.
+        seconds: of this thread's own time, so that a busy machine refuses nothing that an idle one takes.
         items: opcodes, entries of zip files and nodes of syntax trees, together.
     """
 
     def __init__(self, size: int = 0, *, seconds: float = 4.0, items: int = 2_500_000) -> None:
         self._bytes = (256 << 20) + 4 * size
         self._items = items
-        self._until = time.process_time() + seconds
+        self._until = time.thread_time() + seconds
         self._next_look = items
 
     def spend(self, *, items: int = 0, size: int = 0) -> None:
@@ -39,5 +39,5 @@ class Budget:
         # A look at the clock costs as much as an item does.
         if size or self._items <= self._next_look:
             self._next_look = self._items - 1000
-            if time.process_time() > self._until:
+            if time.thread_time() > self._until:
                 raise OverBudget("looking through it takes too long")

@@ -89,7 +89,7 @@ def _torchscript(found: Mapping[str, Contents]) -> Check:
     wrong = {name: one for name, one in files.items() if one.forbidden or one.unknown}
     if wrong:
         said = "; ".join(f"{name} {_said_of(one)}" for name, one in wrong.items())
-        cure = "Its code is text: `unzip -p FILE '*.py'`. Run it only if you trust its maker: --run-anyway."
+        cure = "Its code is text, `unzip -p FILE '*.py'` shows it: read it, or build the module without them."
         return failed(TORCHSCRIPT, said, cure)
     if not files:
         return skipped(TORCHSCRIPT, "there is none in it")

@@ -37,8 +37,8 @@ BY_SUFFIX = {
 _MACHINE_CODE = (b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"MZ\x90\x00")
 _PICKLES = (".pkl", ".pickle", ".pck", ".pth", ".pt", ".joblib", ".ckpt", ".dill", ".cloudpickle", ".sav", ".p")
 _PACKED: dict[bytes, Callable[[BinaryIO], Any]] = {
-    b"\x1f\x8b": lambda stream: gzip.GzipFile(fileobj=stream),
-    b"BZh": bz2.BZ2File,
+    b"\x1f\x8b\x08": lambda stream: gzip.GzipFile(fileobj=stream),
+    **{b"BZh%d1AY&SY" % level: bz2.BZ2File for level in range(1, 10)},
     b"\xfd7zXZ\x00": lzma.LZMAFile,
     b"]\x00\x00": lzma.LZMAFile,
 }
@@ -56,6 +56,7 @@ _FAILURES = (
 )
 _FLATBUFFER = b"PTMF"
 _CHUNK, _IN_MEMORY = 1 << 16, 1 << 20
+_STATES = ("/constants.pkl", "/bytecode.pkl")
 # What PyTorch's own reader of TorchScript makes: objects of classes in the code, and lists of plain values.
 _OF_TORCHSCRIPT = frozenset(
     f"torch.jit._pickle.{name}"
@@ -132,7 +133,7 @@ def _noting_what_fails(inside: str, found: Contents) -> Iterator[None]:
 
 
 def _said(inside: str, reason: str) -> str:
-    return f"{inside}: {reason}" if inside else reason
+    return " ".join((f"{inside}: {reason}" if inside else reason).split())
 
 
 def _how_to_look(start: bytes) -> Callable[[BinaryIO, str, Contents, Budget, int], None] | None:
@@ -240,7 +241,7 @@ def _look_into_zip(stream: BinaryIO, inside: str, found: Contents, budget: Budge
         # torch.load leaves a file to TorchScript's reader if it finds the constants there; the reader finds any case.
         names = {info.orig_filename for info in infos}
         to_torch = f"{root}/constants.pkl" in names
-        is_torchscript = any(_is_code(name) or name.lower().endswith("/constants.pkl") for name in names)
+        is_torchscript = any(_is_code(name) or name.lower().endswith(_STATES) for name in names)
         code: list[tuple[str, bytes]] = []
         for info in infos:
             budget.spend(items=100)
@@ -279,9 +280,10 @@ def _look_at_state(data: BinaryIO, here: str, to_torch: bool, found: Contents, b
         pickles.imports -= own
         found.calls(Operators(unknown=set(_foreign_classes(own))))
     _note(pickles, here, found)
-    operators = Operators()
-    operators.add(name for name in pickles.operators if name.replace("::", "").replace(".", "").isidentifier())
-    found.calls(operators)
+    if here.lower().endswith("bytecode.pkl"):
+        operators = Operators()
+        operators.add(pickles.operators)
+        found.calls(operators)
 
 
 def _foreign_classes(names: Iterable[str]) -> Iterable[Any]:

@@ -71,10 +71,11 @@ class _Judge:
 
     def verdict(self) -> Operators:
         """What was found, once all trees have been looked at."""
-        self.found.forbidden |= FORBIDDEN & (self._fields | self._functions)
-        fields = self._fields - self._declared - known_methods() - FORBIDDEN
-        self.found.unknown |= {f".{name}" for name in fields}
-        self.found.unknown |= self._functions - self._declared - known("(builtin)") - FORBIDDEN
+        # What is declared here was judged where it was made, and only its name is that of something else.
+        fields, functions = self._fields - self._declared, self._functions - self._declared
+        self.found.forbidden |= FORBIDDEN & (fields | functions)
+        self.found.unknown |= {f".{name}" for name in fields - known_methods() - FORBIDDEN}
+        self.found.unknown |= functions - known("(builtin)") - FORBIDDEN
         return self.found
 
     def look_at(self, tree: ast.Module) -> None:
