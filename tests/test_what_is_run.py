@@ -16,7 +16,7 @@ from conftest import marwright
 from foreign_archives import GOOD_HANDLER, archived, minimal
 from test_verification import CONFIG, check, failures
 
-from marwright.archive.keeper import __file__ as keeper_file
+from marwright.keeper import kept
 from marwright.verification import verify
 
 EVIL = pickle.dumps(print)
@@ -109,17 +109,17 @@ def test_a_daemon_that_a_handler_starts_ends_with_it(tmp_path: Path) -> None:
     assert all(map(gone, started))
 
 
-def kept(*command: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-I", "-S", keeper_file, *command], start_new_session=True)
+def python(program: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(kept([sys.executable, "-c", program]), start_new_session=True)
 
 
 @pytest.mark.parametrize("code", [0, 3, 255])
 def test_the_keeper_ends_as_its_command_does(code: int) -> None:
-    assert kept(sys.executable, "-c", f"import os; os._exit({code})").wait(30) == code
+    assert python(f"import os; os._exit({code})").wait(30) == code
 
 
 def test_the_keeper_dies_as_its_command_does() -> None:
-    killed = kept(sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    killed = python("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
 
     assert killed.wait(30) == -signal.SIGSEGV
 
@@ -128,7 +128,7 @@ def test_the_keeper_dies_as_its_command_does() -> None:
 def test_a_command_that_will_not_end_is_ended_with_its_daemons(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-    process = kept(sys.executable, "-c", stubborn + DAEMON.format(pids=str(pids)) + "time.sleep(600)")
+    process = python(stubborn + DAEMON.format(pids=str(pids)) + "time.sleep(600)")
     until = time.monotonic() + 30
     while not pids.exists() or len(pids.read_text().splitlines()) < 2:
         assert time.monotonic() < until

@@ -21,6 +21,7 @@ from marwright.archive.abstention import probabilities_in
 from marwright.archive.protocol import Answer, Body
 from marwright.archive.reading import manifest_in, unpacked
 from marwright.errors import ArchiveError
+from marwright.keeper import kept
 from marwright.resources import shipped
 
 # For one step: the start, the load, or the answer to one batch.
@@ -152,12 +153,6 @@ def started(file: Path, folder: Path) -> Iterator[ArchiveWorker]:
                 yield worker
         finally:
             end_kept(process)
-
-
-def kept(command: Sequence[str]) -> list[str]:
-    """A command that ends with all that it has started. Its process must lead a session; :func:`end_kept` ends it."""
-    # -I: nothing of the archive is on the keeper's path.
-    return [sys.executable, "-I", "-S", str(Path(__file__).with_name("keeper.py")), *command]
 
 
 def end_kept(process: subprocess.Popen[bytes]) -> None:

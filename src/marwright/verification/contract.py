@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from marwright.archive.worker import TIMEOUT_S, end_kept, environment_for, kept, tail_of
+from marwright.archive.worker import TIMEOUT_S, end_kept, environment_for, tail_of
+from marwright.keeper import kept
 from marwright.verification.report import Check, failed, passed, skipped
 from marwright.verification.shipped_handlers import install_command, missing_modules
 

@@ -15,13 +15,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 _SET_CHILD_SUBREAPER = 36
 # Between being asked to end and being ended, in seconds.
 _GRACE_S, _LONGEST_S = 3.0, 10.0
+
+
+def kept(command: Sequence[str]) -> list[str]:
+    """The command that runs another one in this way; its process should lead a session. SIGTERM ends it."""
+    # -I: nothing of the archive is on this process's path.
+    return [sys.executable, "-I", "-S", __file__, *command]
 
 
 def main(command: list[str]) -> None:
