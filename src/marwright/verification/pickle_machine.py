@@ -190,8 +190,8 @@ class _Machine:
 
     def reduce(self, _: Any) -> None:
         arguments = self._stack.pop()
-        if not isinstance(arguments, tuple | Opaque):
-            raise Malformed
+        if isinstance(arguments, int | Imported):
+            raise Malformed  # not even the unpickler that is written in Python can go through these
         self._callable(self._stack.pop())
         self._call()
 
