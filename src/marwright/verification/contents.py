@@ -54,6 +54,8 @@ _FAILURES = (
     ValueError,
     RuntimeError,
 )
+# Looking at one takes as long as so many opcodes; checkpoints have up to ten thousand.
+_PER_FILE = 25
 _FLATBUFFER = b"PTMF"
 _CHUNK, _IN_MEMORY = 1 << 16, 1 << 20
 _STATES = ("/constants.pkl", "/bytecode.pkl")
@@ -105,7 +107,7 @@ def _look(stream: BinaryIO, name: str, inside: str, found: Contents, budget: Bud
     with _noting_what_fails(inside, found):
         if depth < 0:
             raise OverBudget("files are nested in it too deeply")
-        budget.spend(items=100)
+        budget.spend(items=_PER_FILE)
         stream.seek(0)
         start = stream.read(tarfile.BLOCKSIZE)
         is_zip = zipfile.is_zipfile(stream) or start.startswith(zip_files.BEGINNING)
@@ -223,7 +225,7 @@ def _look_into_tar(stream: BinaryIO, inside: str, found: Contents, budget: Budge
     stream.seek(0)
     with tarfile.open(fileobj=stream, mode="r:", errorlevel=2) as archive:
         for info in archive:
-            budget.spend(items=100)
+            budget.spend(items=_PER_FILE)
             if info.isfile() and (data := archive.extractfile(info)) is not None:
                 _suspect(info.name, found)
                 _look(data, info.name, f"{inside}!{info.name}".lstrip("!"), found, budget, depth - 1)  # type: ignore[arg-type]
@@ -244,7 +246,7 @@ def _look_into_zip(stream: BinaryIO, inside: str, found: Contents, budget: Budge
         is_torchscript = any(_is_code(name) or name.lower().endswith(_STATES) for name in names)
         code: list[tuple[str, bytes]] = []
         for info in infos:
-            budget.spend(items=100)
+            budget.spend(items=_PER_FILE)
             name = info.orig_filename
             here = f"{inside}!{name}".lstrip("!")
             if info.is_dir() and not info.file_size:
