@@ -6,6 +6,9 @@ import torch
 class PredictionFailure(Exception):
     """Stands in the place of an answer. It is never raised, so that it holds no stack, and no tensor of one."""
 
+    code = 503
+    phrase = "Service Unavailable"
+
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind

@@ -5,14 +5,30 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from request_bytes import Undecodable, as_json_text, as_text, begins_as_object
+
 # A response header carries it back, so it must be safe in one.
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 # As a form gives it; the handler says what is out of range.
 FRACTION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+# Not settings of every instance, wherever they stand.
+NOT_SHARED = ("instances", "request_id", "text", "parameters")
 
 
 class BadRequest(Exception):
     """The client's mistake; its message is the answer, in ASCII and without the text."""
+
+    code = 400
+    phrase = "Bad Request"
+    kind = "BadRequest"
+
+
+class NotOffered(BadRequest):
+    """The request may be well made, but asks for what this handler does not do."""
+
+    code = 501
+    phrase = "Not Implemented"
+    kind = "NotImplemented"
 
 
 @dataclass
@@ -28,8 +44,8 @@ def parse_request(item: dict[str, Any], content_type: str, max_instances: int) -
     """Read one request of a batch.
 
     Args:
-        item: what TorchServe gives: `{"body": ...}`, or the fields of a form.
-        content_type: of the body; empty if the client sent none.
+        item: what TorchServe gives: `{"body": ...}`, or the fields of a form or of a request over gRPC.
+        content_type: of the body, or of the field data; empty if the client sent none.
         max_instances: texts that one request may hold.
 
     Raises:
@@ -38,53 +54,85 @@ def parse_request(item: dict[str, Any], content_type: str, max_instances: int) -
     if "body" in item:
         body = _body(item["body"], content_type.lower())
     elif "data" in item:
-        body = {name: _field(name, value) for name, value in item.items() if name != "data"}
-        body["text"] = _text(item["data"])
+        fields = {name: _field(name, value) for name, value in item.items() if name != "data"}
+        body = fields | _data(item["data"], content_type.lower())
     else:
         raise BadRequest(
             'Send JSON such as {"text": "..."} with the header Content-Type: application/json, or plain text with '
             "Content-Type: text/plain, or a form with a field named data."
         )
     request_id = _request_id(body.get("request_id"))
+    settings = _parameters(body.pop("parameters", None))
     if "instances" not in body:
-        return Request([body], many=False, request_id=request_id)
+        return Request([settings | body], many=False, request_id=request_id)
     instances = body["instances"]
     if not isinstance(instances, list) or not instances:
         raise BadRequest('instances must be a list with at least one {"text": "..."}')
     if len(instances) > max_instances:
         raise BadRequest(f"{len(instances)} instances are too many; one request may hold {max_instances}")
     # What stands beside the list, such as top_k, holds for every instance that does not say otherwise.
-    shared = {name: value for name, value in body.items() if name not in ("instances", "request_id", "text")}
+    shared = settings | {name: value for name, value in body.items() if name not in NOT_SHARED}
     return Request([_instance(value, shared, at) for at, value in enumerate(instances)], True, request_id)
 
 
 def _body(body: Any, content_type: str) -> dict[str, Any]:
-    if isinstance(body, bytes | bytearray):
-        # TorchServe parses JSON itself unless it is broken or its content type has parameters.
+    if isinstance(body, (bytes, bytearray)):
+        # TorchServe parses JSON itself unless it is broken or not in UTF-8.
         if "json" in content_type:
             return _json_object(bytes(body))
-        text = _text(body)
         # A JSON object sent without a content type, as many clients do.
-        if not content_type.startswith("text") and text.lstrip().startswith("{"):
+        if not content_type.startswith("text") and _has_brace_first(bytes(body)):
             return _json_object(bytes(body))
-        return {"text": text}
+        return {"text": _text(body, content_type)}
     if isinstance(body, str) and "json" not in content_type:
-        return {"text": body}
+        return {"text": _text(body, content_type)}
     if not isinstance(body, dict):
         raise BadRequest('The body must be a JSON object such as {"text": "..."}')
-    return body
+    return dict(body)
+
+
+def _data(data: Any, content_type: str) -> dict[str, Any]:
+    """What the field data holds: JSON if it begins as an object of it does, else a text.
+
+    Clients of gRPC send all they have to say in it, and cannot say what it is.
+    """
+    if isinstance(data, dict):
+        return data
+    is_untyped = isinstance(data, (bytes, bytearray)) and not content_type.startswith("text")
+    if is_untyped and begins_as_object(bytes(data)):
+        return _json_object(bytes(data))
+    text = _text(data, content_type)
+    if is_untyped and "json" in content_type:
+        raise BadRequest("The field data is not valid JSON")
+    return {"text": text}
 
 
 def _json_object(body: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(body.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise BadRequest("The body is not valid UTF-8") from None
+        value = json.loads(as_json_text(body))
+    except Undecodable as error:
+        raise BadRequest(f"The body {error}") from None
     except (ValueError, RecursionError):
         raise BadRequest("The body is not valid JSON") from None
     if not isinstance(value, dict):
         raise BadRequest('The body must be a JSON object such as {"text": "..."}')
     return value
+
+
+def _has_brace_first(body: bytes) -> bool:
+    try:
+        return as_json_text(body).lstrip().startswith("{")
+    except Undecodable:
+        return False
+
+
+def _parameters(value: Any) -> dict[str, Any]:
+    """Settings for all instances, where Vertex AI has them."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise BadRequest('parameters must be an object such as {"top_k": 3}')
+    return {name: each for name, each in value.items() if name not in NOT_SHARED}
 
 
 def _instance(value: Any, shared: dict[str, Any], at: int) -> dict[str, Any]:
@@ -95,16 +143,19 @@ def _instance(value: Any, shared: dict[str, Any], at: int) -> dict[str, Any]:
     return shared | value
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, content_type: str = "") -> str:
     if isinstance(value, str):
-        return value
+        # TorchServe takes every text for UTF-8, whatever charset its client names.
+        if "charset" not in content_type:
+            return value[1:] if value.startswith("\ufeff") else value
+        value = value.encode("utf-8", "surrogatepass")
     # Never bytes(value): a number would become that many zero bytes.
-    if not isinstance(value, bytes | bytearray):
+    if not isinstance(value, (bytes, bytearray)):
         raise BadRequest("The text must be a string")
     try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        raise BadRequest("The text is not valid UTF-8") from None
+        return as_text(bytes(value), content_type)
+    except Undecodable as error:
+        raise BadRequest(f"The text {error}") from None
 
 
 def _field(name: str, value: Any) -> Any:
@@ -120,7 +171,8 @@ def _field(name: str, value: Any) -> Any:
 def _request_id(value: Any) -> str | None:
     if value is None:
         return None
-    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    is_number = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**128
+    text = str(value) if isinstance(value, str) or is_number else ""
     if not REQUEST_ID.fullmatch(text):
         raise BadRequest("request_id must be 1 to 128 printable ASCII characters without spaces")
     return text

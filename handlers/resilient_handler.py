@@ -11,11 +11,10 @@ Files beside this one in the archive: the module(s) with their runtimes, `setup_
 import json
 import logging
 import os
-import time
 import traceback
 from abc import abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,15 +22,23 @@ from typing import Any
 import torch
 from ts.torch_handler.base_handler import BaseHandler
 
+from batch_metrics import BatchMetrics
 from prediction_failure import PredictionFailure, failure_after, is_out_of_memory
-from request_parsing import BadRequest, Request, parse_request
+from refused_batch import keep_out_of_log, refused_batch
+from request_origin import content_type, is_grpc, wants_description, wants_explanation
+from request_parsing import BadRequest, NotOffered, Request, parse_request
 
 logger = logging.getLogger(__name__)
 
 # Where the request_id of a request comes back. TorchServe has an x-request-id of its own.
 REQUEST_ID_HEADER = "X-Client-Request-Id"
-SECONDS_BETWEEN_REPORTS = 1.0
+# Over gRPC this header ends a stream of answers; without it TorchServe loses the worker.
+STREAM_HEADER = "ts_stream_next"
 MOST_WARM_UP_SIZES = 64
+# TorchServe loses a worker that answers with more than max_response_size, of which this is a little less.
+MOST_ANSWER_BYTES = 1_000_000
+# What a client needs to know, of setup_config.json.
+LIMITS = ("top_k", "min_confidence", "max_instances", "max_characters", "max_answer_bytes")
 
 
 class ResilientHandler(BaseHandler):
@@ -57,10 +64,8 @@ class ResilientHandler(BaseHandler):
         # The tokenizer's own threads would fight the module's for the same cores.
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
         torch.set_num_threads(self.settings["threads"])
-        self._counts: dict[str, float] = {}
-        self._milliseconds: dict[str, float] = {}
-        self._batches = 0
-        self._next_report = 0.0
+        keep_out_of_log()
+        self._metrics = BatchMetrics()
         self.device = _device(context.system_properties.get("gpu_id"))
         self.manifest = context.manifest
         self.mapping = _labels(self.folder)
@@ -100,8 +105,7 @@ class ResilientHandler(BaseHandler):
             ):
                 too_many = size
             start += size
-        self._counts.clear()
-        self._milliseconds.clear()
+        self._metrics.forget_batch()
 
     def _has_memory_for(self, examples: list[Any]) -> bool:
         """Answer a batch, if the GPU has the memory for it; one that has none for a single text cannot serve."""
@@ -121,27 +125,48 @@ class ResilientHandler(BaseHandler):
     # --- answering ---------------------------------------------------------------------------------------------
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
-        """Answer a batch: one body per request, in order, each with its own status."""
+        """Answer a batch: one body per request, in order, each with its own status.
+
+        Raises:
+            RefusedBatch: all came over gRPC and none has an answer, which is how their clients see it.
+        """
         with self.phase("ParseTime"):
             requests = [self._parse(item, context, index) for index, item in enumerate(data)]
         examples = [example for request in requests if isinstance(request, Request) for example in request.instances]
         answers = iter(self._predict_separately_if_needed(examples))
         with self.phase("AnswerTime"):
-            bodies = [self._respond(request, answers, context, index) for index, request in enumerate(requests)]
+            answered = [self._answered(request, answers) for request in requests]
+            bodies = [self._respond(one, context, index) for index, one in enumerate(answered)]
         self.count("Requests", len(data))
         self.count("Texts", len(examples))
-        self._emit_metrics(context)
+        self._metrics.end_batch(context.metrics)
+        refusals = [one for one in answered if not isinstance(one, bytes)]
+        if data and len(refusals) == len(data) and all(is_grpc(context, index) for index in range(len(data))):
+            raise refused_batch(refusals)
         return bodies
 
-    def _parse(self, item: dict[str, Any], context: Any, index: int) -> Request | BadRequest:
+    def _parse(
+        self, item: dict[str, Any], context: Any, index: int
+    ) -> Request | BadRequest | PredictionFailure | bytes:
+        """Read a request; what cannot be read, or needs no prediction, becomes what its client gets instead."""
+        if wants_description(context, index):
+            return _json({name: self.settings[name] for name in LIMITS if name in self.settings})
+        if wants_explanation(context, index):
+            self.count("BadItems", 1)
+            return NotOffered("This model gives no explanations. POST to /predictions/NAME for its predictions.")
         try:
-            request = parse_request(item, _content_type(context, index), self.settings["max_instances"])
+            about = content_type(context, index, "body" if "body" in item else "data")
+            request = parse_request(item, about, self.settings["max_instances"])
             if request.request_id is not None:
                 context.set_response_header(index, REQUEST_ID_HEADER, request.request_id)
             request.instances = [self._prepare(instance, request, at) for at, instance in enumerate(request.instances)]
         except BadRequest as error:
             self.count("BadItems", 1)
             return error
+        except Exception as error:
+            # A child's mistake with one request must not be all the others'.
+            _log_without_text(error, "reading a request")
+            return failure_after(error)
         return request
 
     def _prepare(self, instance: dict[str, Any], request: Request, at: int) -> Any:
@@ -157,13 +182,7 @@ class ResilientHandler(BaseHandler):
         try:
             return self.predict(examples)
         except Exception as error:
-            # The message may quote the text, so only the kind and the place of the error are logged.
-            logger.error(  # noqa: TRY400
-                "%s while answering %d texts, at\n%s",
-                type(error).__name__,
-                len(examples),
-                "".join(traceback.format_tb(error.__traceback__)),
-            )
+            _log_without_text(error, f"answering {len(examples)} texts")
             failure = failure_after(error)
         self._free_cached_memory()
         if len(examples) == 1:
@@ -184,57 +203,43 @@ class ResilientHandler(BaseHandler):
             # Some errors of a GPU last as long as the process. TorchServe starts another worker in its place.
             raise SystemExit(f"{self.device} answers nothing any more: {error}") from None
 
-    def _respond(self, request: Request | BadRequest, answers: Iterator[Any], context: Any, index: int) -> bytes:
-        context.set_response_content_type(index, "application/json")
-        if isinstance(request, BadRequest):
-            context.set_response_status(code=400, phrase="Bad Request", idx=index)
-            return _json({"code": 400, "type": "BadRequest", "message": str(request)})
+    def _answered(
+        self, request: Request | BadRequest | PredictionFailure | bytes, answers: Iterator[Any]
+    ) -> bytes | BadRequest | PredictionFailure:
+        """The body of a request's answer, or why it has none."""
+        if not isinstance(request, Request):
+            return request
         own = [next(answers) for _ in request.instances]
         failure = next((answer for answer in own if isinstance(answer, PredictionFailure)), None)
         if failure is not None:
-            context.set_response_status(code=503, phrase="Service Unavailable", idx=index)
-            return _json({"code": 503, "type": failure.kind, "message": str(failure)})
-        return _json({"predictions": own} if request.many else own[0])
+            return failure
+        body = _json({"predictions": own} if request.many else own[0])
+        most = self.settings.get("max_answer_bytes", MOST_ANSWER_BYTES)
+        if len(body) <= most:
+            return body
+        self.count("BadItems", 1)
+        return BadRequest(
+            f"The answer would have {len(body)} bytes, more than {most}: send fewer instances, or a smaller top_k"
+        )
+
+    def _respond(self, answer: bytes | BadRequest | PredictionFailure, context: Any, index: int) -> bytes:
+        context.set_response_content_type(index, "application/json")
+        if is_grpc(context, index):
+            context.set_response_header(index, STREAM_HEADER, "false")
+        if isinstance(answer, bytes):
+            return answer
+        context.set_response_status(code=answer.code, phrase=answer.phrase, idx=index)
+        return _json({"code": answer.code, "type": answer.kind, "message": str(answer)})
 
     # --- metrics -----------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Add the time of a block to a phase of the batches since the last report, in milliseconds."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._milliseconds[name] = self._milliseconds.get(name, 0.0) + 1000 * (time.perf_counter() - started)
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        """Add the time of a block to a phase of the batch, in milliseconds."""
+        return self._metrics.phase(name)
 
     def count(self, name: str, value: float) -> None:
-        """Add to a counter of the batches since the last report."""
-        self._counts[name] = self._counts.get(name, 0) + value
-
-    def _emit_metrics(self, context: Any) -> None:
-        """Hand the figures since the last time to TorchServe, at most once a second.
-
-        Each is a line that the worker prints and the server parses: for every batch that would cost as much as the
-        tokenizer. They are declared in configs/metrics.yaml.
-        """
-        self._batches += 1
-        now = time.monotonic()
-        if context.metrics is None or now < self._next_report:
-            return
-        from ts.metrics.metric_type_enum import MetricTypes
-
-        counts, milliseconds, batches = self._counts, self._milliseconds, self._batches
-        self._counts, self._milliseconds, self._batches = {}, {}, 0
-        self._next_report = now + SECONDS_BETWEEN_REPORTS
-        slots = counts.pop("Slots", 0)
-        for name, value in counts.items():
-            context.metrics.add_counter(f"Marwright{name}", value)
-        gauges = [("BatchTexts", round(counts.get("Texts", 0) / batches, 2), "count")]
-        if slots:
-            gauges.append(("PaddingShare", round(100 * (1 - counts.get("Tokens", 0) / slots), 1), "percent"))
-        gauges += [(name, round(value / batches, 3), "ms") for name, value in milliseconds.items()]
-        for name, value, unit in gauges:
-            context.metrics.add_metric(f"Marwright{name}", value, unit, metric_type=MetricTypes.GAUGE)
+        """Add to a counter of the batch."""
+        self._metrics.count(name, value)
 
 
 def _device(gpu_id: int | None) -> torch.device:
@@ -248,10 +253,10 @@ def _labels(folder: Path) -> dict[str, str]:
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
-def _content_type(context: Any, index: int) -> str:
-    """The content type of a request's body, as TorchServe noted it beside the parameter named body."""
-    header = context.get_request_header(index, "body") if context.request_processor else None
-    return header.get("content-type", "") if isinstance(header, dict) else ""
+def _log_without_text(error: Exception, doing: str) -> None:
+    """Log the kind and the place of an error: its message may quote the text."""
+    stack = "".join(traceback.format_tb(error.__traceback__))
+    logger.error("%s while %s, at\n%s", type(error).__name__, doing, stack)
 
 
 def _json(value: Any) -> bytes:

@@ -17,6 +17,8 @@ class TextClassificationHandler(ResilientHandler):
         self.encoder = TextEncoder(self.folder)
         self.labels = [self.mapping[str(index)] for index in range(len(self.mapping))]
         self.temperature = self.settings["temperature"]
+        # Which fields a request may send in place of one text, and what stands between them.
+        self.text = self.settings.get("text", {})
 
     def prepare(self, instance: dict[str, Any]) -> tuple[str, int, float]:
         """Return the text, how many labels are wanted, and how probable the best one must be."""
@@ -31,7 +33,7 @@ class TextClassificationHandler(ResilientHandler):
         # Written so that a NaN is refused.
         if isinstance(confidence, bool) or not isinstance(confidence, int | float) or not 0 <= confidence <= 1:
             raise BadRequest("min_confidence must be a number from 0 to 1")
-        return text_of(instance, self.settings["max_characters"]), top_k, confidence
+        return text_of(instance, self.settings["max_characters"], **self.text), top_k, confidence
 
     def predict(self, examples: list[tuple[str, int, float]]) -> list[dict[str, Any]]:
         """Return label: probability for each text, best first; under a label of None where the best one is unsure."""

@@ -1,5 +1,7 @@
 """Texts to padded batches of token ids, as the archive's tokenizer.json says; shared by every handler for texts."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,19 +9,35 @@ import torch
 from tokenizers import Tokenizer
 
 from request_parsing import BadRequest
+from text_fields import join_fields
 
 
-def text_of(instance: dict[str, Any], max_characters: int) -> str:
-    """The text of an instance, cut at `max_characters`.
+def text_of(instance: dict[str, Any], max_characters: int, fields: Sequence[str] = (), join: str = " ") -> str:
+    """The text of an instance, cut at `max_characters`: its `text`, or its fields joined as the build joined them.
+
+    Args:
+        instance: one of a request.
+        max_characters: of the text that are kept.
+        fields: which a request may send in place of `text`; those that are missing, empty or null are left out.
+        join: what stands between two of them.
 
     Raises:
         BadRequest: there is none, or it is not a string that UTF-8 can hold.
     """
-    if "text" not in instance:
-        raise BadRequest("text is missing")
-    text = instance["text"]
-    if not isinstance(text, str):
-        raise BadRequest("text must be a string")
+    given = [name for name in fields if name in instance]
+    if "text" in instance and "text" not in given:
+        if given:
+            raise BadRequest(f"send either text or {_quoted(given)}, not both")
+        given = ["text"]
+    if not given:
+        others = _quoted([name for name in fields if name != "text"])
+        raise BadRequest(f"text is missing; so are {others}" if others else "text is missing")
+    for name in given:
+        # One of several fields may be missing, as in the table; the text itself may not.
+        empty = instance[name] is None and given != ["text"]
+        if not empty and not isinstance(instance[name], str):
+            raise BadRequest(f"{_quoted([name])} must be a string")
+    text = join_fields((instance[name] for name in given), join)
     # Far beyond what the module reads; the tokenizer need not see a megabyte.
     text = text[:max_characters]
     if not text.strip():
@@ -29,6 +47,11 @@ def text_of(instance: dict[str, Any], max_characters: int) -> str:
     except UnicodeEncodeError:
         raise BadRequest("text is not valid Unicode: it has a lone surrogate") from None
     return text
+
+
+def _quoted(names: Sequence[str]) -> str:
+    """Names as the message of an error may hold them: in ASCII."""
+    return ", ".join(name if name == "text" else json.dumps(name) for name in names)
 
 
 class TextEncoder:

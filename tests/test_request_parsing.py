@@ -96,7 +96,7 @@ def test_what_is_no_number_in_a_form_does_not_become_one(top_k: str) -> None:
     assert form(data=b"tea", top_k=top_k.encode()).instances == [{"text": "tea", "top_k": top_k}]
 
 
-@pytest.mark.parametrize("value", [5, 10**12, 1.5, True, None, [116, 101, 97], {"a": 1}], ids=str)
+@pytest.mark.parametrize("value", [5, 10**12, 1.5, True, None, [116, 101, 97]], ids=str)
 @pytest.mark.parametrize("field", ["data", "top_k"])
 def test_a_form_file_of_json_is_not_taken_for_a_text(field: str, value: Any) -> None:
     """A number must not become that many zero bytes: of 10**12 the worker would die."""

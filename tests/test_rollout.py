@@ -17,7 +17,7 @@ from marwright.rollout.asking import Answer
 from marwright.rollout.counters import Counted, parse
 from marwright.rollout.store import Store
 from marwright.rollout.verdict import Comparison, Figures, agreement, objections
-from marwright.serving.server import _archives
+from marwright.serving.server import archives_to_serve
 
 # --- the verdict -------------------------------------------------------------------------------------------------
 
@@ -193,7 +193,7 @@ def test_a_restart_finds_the_version_that_was_put_in_sight_and_the_other_one_is_
     folder = store.take_in(new, "2.0", is_)
 
     assert (store.folder / folder / "handler.py").read_text() == "# 2.0"
-    assert _archives(store.folder, ()) == ["other.mar", "shop-goods.mar"]
+    assert archives_to_serve(store.folder) == ["other.mar", "shop-goods.mar"]
     assert store.version_in_sight() == "1.0"
 
     there = store.put_in_sight("2.0")
@@ -202,7 +202,7 @@ def test_a_restart_finds_the_version_that_was_put_in_sight_and_the_other_one_is_
     assert sha256_of(there) == is_
     assert signature_of(there).read_bytes() == b"of 2.0"
     assert sha256_of(store.archive("1.0")) == was
-    assert _archives(store.folder, ()) == ["other.mar", "shop-goods.mar"]
+    assert archives_to_serve(store.folder) == ["other.mar", "shop-goods.mar"]
 
     store.put_in_sight("1.0")
 

@@ -38,6 +38,7 @@ from marwright.tokenization import padded
 
 pytestmark = pytest.mark.slow
 JSON = {"Content-Type": "application/json"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 REQUEST = '{"text": "rice in the husk", "request_id": "test_id"}'
 PROPERTIES = PROJECT / "configs" / "config.properties"
 
@@ -127,8 +128,21 @@ def _repack(archive: Path, target: Path, settings: dict[str, int]) -> None:
             {"Content-Type": "multipart/form-data; boundary=b"},
         ),
         (b'{"text": "rice in the husk"}', {"Content-Type": "application/octet-stream"}),
+        (b'\xef\xbb\xbf{"text": "rice in the husk"}', JSON),
+        ('{"text": "rice in the husk"}'.encode("utf-16"), {"Content-Type": "application/json; charset=utf-16"}),
+        ("rice in the husk".encode("utf-16"), {"Content-Type": "text/plain; charset=utf-16"}),
+        (b"data=%7B%22text%22%3A%20%22rice%20in%20the%20husk%22%7D", FORM),
+        (
+            b'--b\r\nContent-Disposition: form-data; name="data"; filename="f"\r\n'
+            b"Content-Type: application/json\r\n\r\n"
+            b'{"text": "rice in the husk"}\r\n--b--\r\n',
+            {"Content-Type": "multipart/form-data; boundary=b"},
+        ),
     ],
-    ids=["plain", "plain-charset", "json-charset", "form", "multipart", "untyped-json"],
+    ids=[
+        *("plain", "plain-charset", "json-charset", "form", "multipart", "untyped-json"),
+        *("json-mark", "json-utf-16", "plain-utf-16", "form-json", "multipart-json"),
+    ],
 )
 def test_every_promised_form_of_request_is_read(url: str, body: bytes, headers: dict[str, str]) -> None:
     status, answer, _ = post(url, body, headers)
@@ -140,6 +154,27 @@ def test_json_sent_as_a_form_by_curl_d_is_told_which_header_is_missing(url: str)
     status, answer, _ = post(url, b'{"text": "tea"}', {"Content-Type": "application/x-www-form-urlencoded"})
     assert status == 400
     assert "Content-Type: application/json" in json.loads(answer)["message"]
+
+
+@pytest.mark.parametrize("path", ["/explanations/goods", "/explanations/goods/1.0", "/v1/models/goods:explain"])
+def test_no_prediction_is_given_as_an_explanation(server: RunningServer, path: str) -> None:
+    status, answer, _ = post(server.inference + path, REQUEST.encode())
+    assert status == 501
+    assert json.loads(answer)["type"] == "NotImplemented"
+
+
+def test_a_description_has_the_limits_and_no_error(server: RunningServer) -> None:
+    with urlopen(f"{server.management}/models/goods?customized=true", timeout=30) as response:
+        (described,) = json.loads(response.read())
+    metadata = described["customizedMetadata"]
+    assert (json.loads(metadata) if isinstance(metadata, str) else metadata)["max_instances"] == 64
+
+
+def test_settings_are_read_where_vertex_has_them(url: str) -> None:
+    body = json.dumps({"instances": [{"text": "rice"}, "tractors"], "parameters": {"top_k": 2}}).encode()
+    status, answer, _ = post(url, body)
+    assert status == 200
+    assert [len(labels) for labels in json.loads(answer)["predictions"]] == [2, 2]
 
 
 def test_many_texts_in_one_request(url: str) -> None:

@@ -107,9 +107,34 @@ def test_effective_properties_override_the_file_and_name_absolute_paths(tmp_path
     effective.write_text(text)
     settings = Properties.read(effective).settings
     assert settings["inference_address"] == "http://0.0.0.0:5"
-    assert settings["metrics_config"].endswith("/f\\u00fc\\u00df/metrics.yaml"), "Java reads Latin-1 with escapes"
+    assert text.isascii(), "Java reads Latin-1 with escapes"
+    assert settings["metrics_config"].endswith("/füß/metrics.yaml")
     assert settings["vmargs"] == "-Xmx1g -Da=b"
     assert settings["load_models"] == "a.mar"
+
+
+def test_the_environment_says_where_the_server_listens_as_torchserve_has_it(tmp_path: Path) -> None:
+    path = tmp_path / "config.properties"
+    path.write_text(
+        "inference_address: http://$$MW_HOST$$:80\nenable_envvars_config true\nkeystore_pass=$$MW_SECRET$$\n"
+    )
+    environment = {
+        "MW_HOST": "[::]",
+        "MW_SECRET": "s3cret",
+        "TS_METRICS_ADDRESS": "http://0.0.0.0:81",
+        "TS_MODELS": "x",
+    }
+
+    config = Properties.read(path, environment)
+
+    assert config.address("inference_address").url == "http://[::1]:80"
+    assert config.address("metrics_address").url == "http://127.0.0.1:81"
+    text = config.effective(ports=None, models=[], flags=[], worker=9000)
+    assert "inference_address=http://[::]:80\n" in text
+    assert "metrics_address=http://0.0.0.0:81\n" in text
+    assert "keystore_pass=$$MW_SECRET$$\n" in text, "no secret of the environment is written down"
+    with pytest.raises(ServerError, match="keystore_pass takes MW_SECRET from the environment"):
+        Properties.read(path, {"MW_HOST": "h"})
 
 
 @pytest.mark.parametrize("line", ["inference_address=unix:/tmp/x", "grpc_inference_port=no", "metrics_address=8082"])

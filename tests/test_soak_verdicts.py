@@ -14,6 +14,9 @@ from marwright.errors import MarwrightError
 from soak import keys, killed_worker, neighbours, overload, report, rollout, steady
 from soak.__main__ import SCENARIOS
 from soak.finding import Finding
+from soak.grpc_calls import Call
+from soak.grpc_calls import mistake_in as mistake_in_call
+from soak.grpc_client import GrpcReply
 from soak.hostile import Reply, is_form_error, mistake_in
 from soak.hostile_cases import Case
 from soak.memory import Growth, Samples
@@ -212,6 +215,42 @@ def test_only_a_form_may_be_one_that_cannot_be_decoded() -> None:
 
 
 # --- neighbours --------------------------------------------------------------------------------------------------
+
+
+CALL = Call({"data": b"tea"}, streamed=True, question=Question("tea", {"1.0": QUESTION.answers["1.0"]}))
+BAD_CALL = Call({"data": b"{}"}, streamed=False)
+ERROR = b'{"code": 400, "type": "BadRequest", "message": "text is missing"}'
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        GrpcReply("OK", (RIGHT, RIGHT)),
+        GrpcReply("OK", ()),
+        GrpcReply("OK", (b'{"rice": 0.89, "tea": 0.11}',)),
+        GrpcReply("OK", (ERROR,)),
+        GrpcReply("OK", (b"tea",)),
+        GrpcReply("INTERNAL", (), "Worker died."),
+        GrpcReply("UNAVAILABLE", (RIGHT,), "half a stream"),
+    ],
+    ids=str,
+)
+def test_a_call_without_its_one_right_answer_is_noticed(reply: GrpcReply) -> None:
+    assert mistake_in_call(CALL, reply, alone=False)
+    assert not mistake_in_call(CALL, GrpcReply("OK", (RIGHT,)), alone=False)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [GrpcReply("OK", (RIGHT,)), GrpcReply("INTERNAL", (), "Worker died."), GrpcReply("OK"), GrpcReply("OK", (b"tea",))],
+    ids=str,
+)
+def test_a_bad_call_that_is_not_told_so_is_noticed(reply: GrpcReply) -> None:
+    assert mistake_in_call(BAD_CALL, reply, alone=False)
+    assert not mistake_in_call(BAD_CALL, GrpcReply("INVALID_ARGUMENT", (), "text is missing"), alone=True)
+    # Among others TorchServe has no status for it.
+    assert not mistake_in_call(BAD_CALL, GrpcReply("OK", (ERROR,)), alone=False)
+    assert mistake_in_call(BAD_CALL, GrpcReply("OK", (ERROR,)), alone=True)
 
 
 def test_answers_that_move_with_their_neighbours_are_noticed() -> None:

@@ -12,6 +12,7 @@ from datasets import load_from_disk
 
 from marwright.resources import shipped
 from soak.broken_forms import broken_forms
+from soak.grpc_calls import grpc_calls
 from soak.hostile import hostile
 from soak.keys import keys
 from soak.killed_build import Build, killed_build
@@ -58,6 +59,13 @@ def test_hostile_requests_break_nothing_and_change_no_answer(under_fire: Served)
     assert finding.broken == (), finding.summary
     assert finding.figures["cases"] >= 2_000
     assert {"200", "400", "404", "413"} <= set(finding.figures["statuses"]), "the cases reach every kind of answer"
+
+
+def test_calls_over_grpc_are_answered_streamed_or_refused_and_end_no_worker(under_fire: Served) -> None:
+    finding = grpc_calls(under_fire, calls=400, seed=0)
+    assert finding.broken == (), finding.summary
+    assert {"OK", "INVALID_ARGUMENT", "CANCELLED"} <= set(finding.figures["statuses"])
+    assert finding.figures["streams"] > 100
 
 
 def test_a_killed_worker_comes_back_and_takes_only_its_own_batch_with_it(under_fire: Served) -> None:

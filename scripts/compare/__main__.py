@@ -26,8 +26,8 @@ from compare.rounds import Plan, visit_all
 from marwright.bench import texts_of_file, texts_of_run
 from marwright.errors import MarwrightError
 from marwright.files import read_json, stable_json, write_text
+from marwright.interrupts import interruptible
 from marwright.progress import say
-from marwright.serving.process import interrupt_on_sigterm
 from marwright.workspace import Run
 
 COMMAND = "PYTHONPATH=scripts python -m compare"
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         clients = tuple(int(count) for count in given.clients.split(","))
         plan = Plan(given.rounds, given.seconds, clients=clients, patience_s=given.patience)
         peers = chosen([name for name in given.peers.split(",") if name])
-        with interrupt_on_sigterm():
+        with interruptible():
             compare(Run(given.run), given.texts, peers, plan, given.output)
     except MarwrightError as error:
         say(f"compare: {error}")

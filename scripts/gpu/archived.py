@@ -28,7 +28,8 @@ class Archived:
         """Answer a batch of one text per request: what lies between TorchServe's protocol and its protocol."""
         from ts.context import RequestProcessor
 
-        self._context.request_processor = [RequestProcessor({}) for _ in texts]
+        # A header that the frontend adds; a request without any came over gRPC.
+        self._context.request_processor = [RequestProcessor({"explain": "False"}) for _ in texts]
         bodies: list[bytes] = self.handler.handle([{"body": {"text": text}} for text in texts], self._context)
         return bodies
 

@@ -22,15 +22,16 @@ from marwright.archive.reading import describe
 from marwright.bench import texts_of_run
 from marwright.config import load_config
 from marwright.errors import MarwrightError
+from marwright.interrupts import interruptible
 from marwright.progress import say
 from marwright.resources import shipped
-from marwright.serving.process import interrupt_on_sigterm
 from marwright.serving.properties import Properties
 from marwright.stations import STATIONS
 from marwright.workspace import Run
 from soak.broken_forms import broken_forms
 from soak.finding import Finding
 from soak.goods import goods
+from soak.grpc_calls import grpc_calls
 from soak.hostile import hostile
 from soak.keys import keys
 from soak.killed_build import killed_build
@@ -45,6 +46,7 @@ from soak.steady import steady
 EXIT_BROKEN = 1
 NEIGHBOURS_TEXTS = 640
 ROLLOUT_RATE = 200
+GRPC_CALLS = 6_000
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         names = _chosen(given.scenarios)
         describe(plan.archive)
         texts_of_run(plan.run)
-        with interrupt_on_sigterm():
+        with interruptible():
             kept = [_kept(name, plan, given.output, given.page) for name in names]
     except MarwrightError as error:
         say(f"soak: {error}")
@@ -148,6 +150,11 @@ def _hostile(plan: Plan) -> Finding:
         return hostile(server, cases=plan.cases, seed=plan.seed)
 
 
+def _grpc(plan: Plan) -> Finding:
+    with served(plan.archive, _development()) as server:
+        return grpc_calls(server, calls=GRPC_CALLS, seed=plan.seed)
+
+
 def _broken_forms(plan: Plan) -> Finding:
     return broken_forms(plan.archive, _development(), heap_mb=256, forms=1_000)
 
@@ -178,6 +185,7 @@ SCENARIOS: dict[str, Callable[[Plan], Finding]] = {
     "steady": _steady,
     "rollout": _rollout,
     "hostile": _hostile,
+    "grpc": _grpc,
     "broken-forms": _broken_forms,
     "neighbours": _neighbours,
     "keys": _keys,

@@ -28,11 +28,12 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 @dataclass(frozen=True)
 class Served:
-    """A running server, the archive it serves and the model's name."""
+    """A running server, the archive it serves, the model's name, and the host and port of its gRPC."""
 
     server: RunningServer
     archive: Path
     model: str
+    grpc: str = ""
 
     @property
     def path(self) -> str:
@@ -129,7 +130,8 @@ def served(archive: Path, properties: Path, changes: Mapping[str, str] | None = 
             lines = [properties.read_text(encoding="utf-8"), *(f"{key}={value}" for key, value in changes.items())]
             own.write_text("\n".join([*lines, ""]), encoding="utf-8")
         names = [archive.name]
-        with serving(archive.parent, own, state=state / "state", models=names, ports=Ports.free()) as server:
-            yield Served(server, archive, server.models[0])
+        ports = Ports.free()
+        with serving(archive.parent, own, state=state / "state", models=names, ports=ports) as server:
+            yield Served(server, archive, server.models[0], f"127.0.0.1:{ports.grpc_inference}")
     finally:
         shutil.rmtree(state, ignore_errors=True)

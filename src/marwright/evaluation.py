@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from marwright.archive import layout
 from marwright.archive.abstention import abstains, probabilities_in
 from marwright.archive.protocol import Body
 from marwright.archive.reading import unpacked
+from marwright.archive.training_digests import TrainingDigests
 from marwright.archive.worker import running
 from marwright.confidence import expected_calibration_error
 from marwright.errors import ArchiveError
 from marwright.files import read_json
 from marwright.metrics import scores
 from marwright.progress import track
+from marwright.unanswerable import counted_as_wrong
 from marwright.workspace import ModelFolder, Run
 
 BATCH = 16
@@ -36,6 +40,9 @@ def evaluate(file: Path, run: Run, model: ModelFolder | None = None) -> dict[str
         rows, accuracy, macro-F1, weighted F1, top-5 accuracy, expected calibration error, texts per second, and the
         share of rows on which the archive gives the same label as the model did in Python. All of these count
         every row. If the archive abstains on some, also the share of rows that get a label, and the accuracy on these.
+        ``trained_on`` says how many of the rows the archive was trained on, and the accuracy on the others; None if it
+        carries no digests of its training texts. ``counted_as_wrong`` are the rows, where there are any, whose label
+        train lacks: they were not sent, and rows, accuracies and F1 count them.
 
     Raises:
         ArchiveError: the archive cannot be run, answers a row with an error, or has other labels than the run.
@@ -68,7 +75,12 @@ def evaluate(file: Path, run: Run, model: ModelFolder | None = None) -> dict[str
                 for label, probability in probabilities_in(given).items():
                     probabilities[at, ids[label]] = probability
         seconds = time.monotonic() - started
-    result: dict[str, Any] = {"archive": str(file), "rows": len(texts), **scores(probabilities, right)}
+    wrong = counted_as_wrong(run.data)
+    rows = len(texts) + sum(wrong.values())
+    result: dict[str, Any] = {"archive": str(file), "rows": rows, **scores(probabilities, right, wrong)}
+    if wrong:
+        result["counted_as_wrong"] = rows - len(texts)
+    result["trained_on"] = _trained_on(file, texts, probabilities.argmax(axis=1) == right, rows - len(texts))
     result["expected_calibration_error"] = expected_calibration_error(probabilities, right)
     if not answered.all():
         result["coverage"] = float(answered.mean())
@@ -81,3 +93,17 @@ def evaluate(file: Path, run: Run, model: ModelFolder | None = None) -> dict[str
         result["same_label_as_student"] = float(same.mean())
     result["texts_per_second"] = round(len(texts) / seconds, 1)
     return result
+
+
+def _trained_on(
+    file: Path, texts: Sequence[str], hits: npt.NDArray[np.bool_], counted_as_wrong: int
+) -> dict[str, Any] | None:
+    digests = TrainingDigests.in_archive(file)
+    if digests is None:
+        return None
+    others = ~np.asarray(digests.recognise(texts), dtype=bool)
+    rows = int(others.sum()) + counted_as_wrong
+    return {
+        "rows": int((~others).sum()),
+        "accuracy_on_others": float(hits[others].sum() / rows) if rows else None,
+    }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,25 +23,36 @@ class Bin:
     """Share of rows where it is the right one."""
 
 
-def scores(logits: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.integer[Any]]) -> dict[str, float]:
+def scores(
+    logits: npt.NDArray[np.floating[Any]],
+    labels: npt.NDArray[np.integer[Any]],
+    counted_as_wrong: Mapping[str, int] = MappingProxyType({}),
+) -> dict[str, float]:
     """Accuracy, macro-F1, weighted F1 and top-5 accuracy.
 
     Args:
         logits: shape (rows, labels); probabilities serve as well.
         labels: shape (rows,), the right label ids.
+        counted_as_wrong: how many more rows there are, by labels that the classifier does not have. Nothing can answer
+            them rightly; which labels they would be given, no figure asks.
 
-    F1 is averaged over the labels that occur in ``labels``: a label without a single row to find has none.
+    F1 is averaged over the labels that have rows: a label without a single row to find has none, and one that the
+    classifier does not have has an F1 of zero.
     """
     from sklearn.metrics import f1_score
 
     predicted = logits.argmax(axis=1)
     present = np.unique(labels)
     top5 = np.argsort(-logits, axis=1, kind="stable")[:, :5]
+    # Factors of exactly 1 where there are no such rows.
+    of_rows = len(labels) / (len(labels) + sum(counted_as_wrong.values()))
+    of_labels = len(present) / (len(present) + len(counted_as_wrong))
     return {
-        "accuracy": float((predicted == labels).mean()),
-        "macro_f1": float(f1_score(labels, predicted, labels=present, average="macro", zero_division=0)),
-        "weighted_f1": float(f1_score(labels, predicted, labels=present, average="weighted", zero_division=0)),
-        "top5_accuracy": float((top5 == labels[:, None]).any(axis=1).mean()),
+        "accuracy": of_rows * float((predicted == labels).mean()),
+        "macro_f1": of_labels * float(f1_score(labels, predicted, labels=present, average="macro", zero_division=0)),
+        "weighted_f1": of_rows
+        * float(f1_score(labels, predicted, labels=present, average="weighted", zero_division=0)),
+        "top5_accuracy": of_rows * float((top5 == labels[:, None]).any(axis=1).mean()),
     }
 
 

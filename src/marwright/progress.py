@@ -6,35 +6,40 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import TypeVar
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from marwright.processes import is_main
+from marwright.terminal import Terminal
 
 T = TypeVar("T")
 
 
 @cache
-def console() -> Console:
+def console() -> Terminal:
     """The one console that speaks to the user."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Terminal(stderr=True, soft_wrap=True)
 
 
-def say(sentence: str) -> None:
-    """Tell the user something, as plain text, once however many processes there are."""
+def say(*lines: str) -> None:
+    """Tell the user something, as plain text, once however many processes there are.
+
+    Args:
+        lines: usually one; what would end a line inside one of them is shown, as all that a terminal would obey.
+    """
     if is_main():
-        console().print(sentence, markup=False)
+        for line in lines:
+            console().print(line)
 
 
 def progress_bar() -> Progress:
     """A progress display with a bar, counts and times; silent when standard error is not a terminal."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         console=console(),
         transient=True,
         disable=not (console().is_terminal and is_main()),

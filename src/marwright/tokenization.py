@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,16 @@ if TYPE_CHECKING:
 def token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     """Ids of every text's tokens, special tokens included, cut as the tokenizer is set."""
     return [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
+
+
+def unknown_id(tokenizer: Tokenizer) -> int | None:
+    """The id that stands for what the vocabulary does not have; none where every character has tokens."""
+    token = getattr(tokenizer.model, "unk_token", None)
+    if token is not None:
+        return tokenizer.token_to_id(token)
+    # Of a Unigram model only the file tells.
+    found: int | None = json.loads(tokenizer.to_str())["model"].get("unk_id")
+    return found
 
 
 def pad_id(tokenizer: Tokenizer) -> int:

@@ -16,6 +16,7 @@ GOLDEN = "golden_requests.json"
 CARD = "card.json"
 MODEL_CARD = "model_card.md"
 HASHES = "hashes.json"
+TRAINING_DIGESTS = "training_digests.json"
 SBOM = "sbom.cdx.json"
 MANIFEST = "MAR-INF/MANIFEST.json"
 

@@ -6,6 +6,7 @@ machine.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,14 +33,15 @@ def model_card(
         f"It gives a text one of {len(labels)} labels, with probabilities. Made by {card['made_by']} for TorchServe; "
         f"its module for CPUs is computed by {card['module']['runtime']} ({card['module']['class']})."
     )
-    parts = [title, what, _use(name, config), _quality(card), _data(data), _sizes(card, sizes), _limits(data)]
+    fields = data.get("text", {}).get("fields", [])
+    parts = [title, what, _use(name, config, fields), _quality(card), _data(data), _sizes(card, sizes), _limits(data)]
     if config.licenses:
         parts.append("## Licences\n\n" + "\n".join(f"- {line}" for line in config.licenses))
     parts.append(_labels(labels))
     return "\n\n".join(parts) + "\n"
 
 
-def _use(name: str, config: ArchiveConfig) -> str:
+def _use(name: str, config: ArchiveConfig, fields: Sequence[str]) -> str:
     if config.handler is not None:
         return f"## Use\n\nThe archive has a handler of its own, `{config.handler.name}`, which says what a request is."
     unsure = (
@@ -54,8 +56,16 @@ def _use(name: str, config: ArchiveConfig) -> str:
 curl -X POST http://localhost:8080/predictions/{name} -H 'Content-Type: application/json' -d '{{"text": "…"}}'
 ```
 
-The answer has the {config.top_k} best labels with their probabilities, best first.{unsure}
+{_by_fields(fields)}The answer has the {config.top_k} best labels with their probabilities, best first.{unsure}
 `marwright predict {name}.mar "…"` asks it without a server."""
+
+
+def _by_fields(fields: Sequence[str]) -> str:
+    """How else a text can be sent, where the table had it in several columns."""
+    if len(fields) < 2:
+        return ""
+    example = json.dumps(dict.fromkeys(fields, "…"), ensure_ascii=False)
+    return f"`{example}` is joined as the training texts were; what is missing or empty is left out.\n\n"
 
 
 def _quality(card: Mapping[str, Any]) -> str:
@@ -71,6 +81,8 @@ def _quality(card: Mapping[str, Any]) -> str:
     told = [f"Measured on {rows:,} rows apart from training; 95 % interval of the accuracy: {low:.1%} to {high:.1%}."]
     if "calibration_error" in test:
         told.append(f"Its confidence is {100 * test['calibration_error']:.1f} points off on average (ECE, 15 bins).")
+    if wrong := sum(card["data"].get("counted_as_wrong", {}).values()):
+        told.append(f"Of these, {wrong:,} have a label that no training row has, and count as wrong.")
     if "accuracy" in card["data"]["baseline"]:
         told.append(f"A linear model on word counts reaches {card['data']['baseline']['accuracy']:.1%}.")
     return "\n".join(["## How good it is", "", *lines, "", " ".join(told)])

@@ -6,7 +6,7 @@ All integers are big-endian int32; strings are length and bytes; -1 ends a list 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 Read = Callable[[int], bytes]
@@ -21,11 +21,16 @@ class OutOfStep(Exception):
 
 @dataclass(frozen=True)
 class Body:
-    """One request: a body with its content type, or the fields of a form."""
+    """One request: a body with its content type, or a field of a form.
+
+    ``headers`` are those of the request, by default what the frontend adds to those of a client that sends none; a
+    request over gRPC has none at all.
+    """
 
     value: bytes = b""
     content_type: str = "application/json"
     name: str = "body"
+    headers: Mapping[str, str] = field(default_factory=lambda: {"url_path": "", "explain": "False"})
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,9 @@ def predict_message(bodies: Sequence[Body]) -> bytes:
     """Ask a worker to answer a batch."""
     parts = [b"I"]
     for index, body in enumerate(bodies):
-        parts += [_string(f"request-{index}"), END, _string(body.name), _string(body.content_type)]
+        parts.append(_string(f"request-{index}"))
+        parts += [_string(text) for header in body.headers.items() for text in header]
+        parts += [END, _string(body.name), _string(body.content_type)]
         parts += [struct.pack("!i", len(body.value)), body.value, END]
     return b"".join([*parts, END])
 

@@ -19,6 +19,7 @@ from marwright.archive.golden import TOLERANCE, difference
 from marwright.archive.graph_buckets import graph_buckets
 from marwright.archive.model_card import model_card
 from marwright.archive.packing import Contents, pack, source_date
+from marwright.archive.training_digests import TrainingDigests
 from marwright.archive.worker import running
 from marwright.confidence import probabilities_of, selective_accuracy
 from marwright.config import ArchiveConfig, GpuServingConfig
@@ -26,7 +27,7 @@ from marwright.errors import ArchiveError
 from marwright.files import read_json, replacing, stable_json
 from marwright.progress import say
 from marwright.resources import shipped
-from marwright.workspace import Run
+from marwright.workspace import ModelFolder, Run
 
 SERVING = ("torch", "torchserve", "tokenizers")
 """What a worker imports besides the standard library and the archive, whatever its runtime."""
@@ -48,6 +49,10 @@ RUNTIMES = {
     "aotinductor": Runtime("aotinductor_runtime"),
 }
 
+
+IN_CARD = ("origin", "rows", "labels", "majority_share", "tokens", "baseline")
+ALSO_IN_CARD = ("text", "counted_as_wrong")
+"""What the card repeats of the data's own, the latter where there is any."""
 
 TECHNIQUES = ("pruning", "quantization_aware")
 """What the card repeats of the models' own metrics."""
@@ -80,7 +85,7 @@ def build_archive(
             module = run.exported.cpu.name
             pack(contents, partial, name=name, version=config.version, handler=handler.name, module=module)
             if config.handler is None:
-                _prove(partial, read_json(run.exported.golden))
+                _prove(partial, read_json(run.exported.golden), read_json(run.data.card).get("text", {}))
         except ArchiveError as error:
             raise ArchiveError(str(error).replace(str(partial), str(file))) from error
     say(f"  {file}: {file.stat().st_size / 1e6:.1f} MB; its handler answers the golden requests as the build did")
@@ -102,6 +107,8 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str, trained
         contents.add(layout.GPU_MODULE, run.exported.gpu)
         modules["cuda"] = _on_gpus(config, run, exported["gpu"])
     contents.add(layout.TOKENIZER, run.model(trained[-1]).tokenizer)
+    if config.training_digests:
+        contents.add(layout.TRAINING_DIGESTS, _training_digests(run, run.model(trained[-1])).as_json())
     labels = read_json(run.data.labels)
     # Plain ASCII: TorchServe reads this file in the locale's encoding. In the order of ids, not of their digits.
     contents.add(layout.LABELS, json.dumps({str(i): label for i, label in enumerate(labels)}, indent=2) + "\n")
@@ -116,6 +123,8 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str, trained
         "temperature": exported["confidence"]["temperature"],
         "max_instances": config.max_instances,
         "max_characters": config.max_characters,
+        "text": read_json(run.data.card).get("text", {}),
+        "max_answer_bytes": config.max_answer_bytes,
         "modules": modules,
         "warm_up": [{"text": request["text"]} for request in golden],
     }
@@ -130,6 +139,14 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str, trained
     for source in handler_modules(handler, {module["runtime"] for module in modules.values()}):
         contents.add(source.name, source)
     return contents
+
+
+def _training_digests(run: Run, model: ModelFolder) -> TrainingDigests:
+    from datasets import load_from_disk
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(model.tokenizer))
+    return TrainingDigests.of(tokenizer, load_from_disk(str(run.data.splits))["train"]["text"])
 
 
 def _on_gpus(config: ArchiveConfig, run: Run, exported: dict[str, Any]) -> dict[str, Any]:
@@ -225,7 +242,7 @@ def _card(config: ArchiveConfig, run: Run, name: str, trained: Sequence[str]) ->
         "name": name,
         "version": config.version,
         "made_by": f"marwright {__version__}",
-        "data": {key: data[key] for key in ("origin", "rows", "labels", "majority_share", "tokens", "baseline")},
+        "data": {key: data[key] for key in IN_CARD} | {key: data[key] for key in ALSO_IN_CARD if data.get(key)},
         **{station: metrics["test"] for station, metrics in models.items()},
         **{about: each[about] for each in models.values() for about in TECHNIQUES if about in each},
         "archive": exported["test"],
@@ -262,14 +279,20 @@ def _without_times(plan: dict[str, Any]) -> dict[str, Any]:
     return plan | {"cpu": plan["cpu"] | {"candidates": kept}}
 
 
-def _prove(file: Path, golden: list[dict[str, Any]]) -> None:
-    """Run the golden requests, one by one and as one batch, through the archive's handler."""
+def _prove(file: Path, golden: list[dict[str, Any]], text: dict[str, Any]) -> None:
+    """Run the golden requests, one by one and as one batch, through the archive's handler.
+
+    Where a request may send the columns of the table, they are run that way too: all of the text in the first one.
+    """
     texts = [request["text"] for request in golden]
     labels = len(golden[0]["answer"])
     with running(file) as worker:
         alone = [worker.classify([text], top_k=labels)[0] for text in texts]
         together = worker.classify(texts, top_k=labels)
-    for answers in (alone, together):
+        every = [alone, together]
+        if fields := text.get("fields"):
+            every.append(worker.classify(texts, top_k=labels, field=fields[0]))
+    for answers in every:
         for request, answer in zip(golden, answers, strict=True):
             off = difference(request["answer"], probabilities_in(answer))
             if off > TOLERANCE:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import signal
+import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,14 +19,13 @@ from marwright.archive import protocol
 from marwright.archive.abstention import probabilities_in
 from marwright.archive.protocol import Answer, Body
 from marwright.archive.reading import manifest_in, unpacked
+from marwright.child import child
 from marwright.errors import ArchiveError
-from marwright.keeper import kept
 from marwright.resources import shipped
+from marwright.socket_folder import make_socket_folder
 
 # For one step: the start, the load, or the answer to one batch.
 TIMEOUT_S = 120
-# The keeper gives a worker three seconds to end by itself, and then ten to what it has left.
-_END_S = 15
 
 
 class ArchiveWorker:
@@ -84,20 +82,30 @@ class ArchiveWorker:
             raise ArchiveError(f"{self._file}: its worker gave {len(answers)} answers to {len(bodies)} requests.")
         return answers
 
-    def classify(self, texts: Sequence[str], top_k: int | None = None) -> list[dict[str, Any]]:
+    def classify(self, texts: Sequence[str], top_k: int | None = None, field: str = "text") -> list[dict[str, Any]]:
         """Send texts as one batch of JSON requests; label: probability for each, best first, or an abstention.
+
+        Args:
+            texts: to be sent.
+            top_k: labels that are wanted; the archive's own number if not given.
+            field: of the requests, that the texts stand in.
 
         Raises:
             ArchiveError: a text was not answered, the message then has the handler's own; or with something else.
         """
         extra = {} if top_k is None else {"top_k": top_k}
-        answers = self.answer([Body(json.dumps({"text": text, **extra}).encode()) for text in texts])
+        answers = self.answer([Body(json.dumps({field: text, **extra}).encode()) for text in texts])
         for text, answer in zip(texts, answers, strict=True):
             if answer.status != 200:
-                raise ArchiveError(f"{text[:60]!r} was answered with {answer.status}: {_message(answer.body)}")
-        return [self._labels_in(answer.body) for answer in answers]
+                raise ArchiveError(f"{text[:60]!r} was answered with {answer.status}: {message_in(answer.body)}")
+        return [self.labels_in(answer.body) for answer in answers]
 
-    def _labels_in(self, body: bytes) -> dict[str, Any]:
+    def labels_in(self, body: bytes) -> dict[str, Any]:
+        """Label: probability for each label of a good answer, or an abstention.
+
+        Raises:
+            ArchiveError: it is something else.
+        """
         with suppress(ValueError, RecursionError, TypeError, KeyError):
             answer: dict[str, Any] = json.loads(body)
             if all(isinstance(value, int | float) for value in probabilities_in(answer).values()):
@@ -130,40 +138,22 @@ def started(file: Path, folder: Path) -> Iterator[ArchiveWorker]:
         ArchiveError: its manifest or settings cannot be read, or its worker does not start.
     """
     model, settings = manifest_in(folder, file)
-    with tempfile.TemporaryDirectory(prefix="marwright-") as private:
-        log = Path(private) / "worker.log"
-        address = Path(private) / ".ts.sock.9000"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                kept(_command(address)),
-                cwd=folder,
-                env=environment_for(folder),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        try:
-            connection = _connect(process, address, file, log)
-            with connection:
-                worker = ArchiveWorker(connection, file, process, log)
-                # As TorchServe reads it: whatever is no number counts as missing.
-                size = settings.get("batchSize")
-                worker.load(model["modelName"], folder, model["handler"], size if isinstance(size, int) else 1)
-                yield worker
-        finally:
-            end_kept(process)
-
-
-def end_kept(process: subprocess.Popen[bytes]) -> None:
-    """End what :func:`kept` made, and all that it has started."""
-    process.terminate()
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(_END_S)
-    # What has stopped the keeper belongs to its group, if it has not left that too.
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    private = make_socket_folder("marwright-")
+    try:
+        log = private / "worker.log"
+        address = private / ".ts.sock.9000"
+        with (
+            log.open("wb") as output,
+            child(_command(address), cwd=folder, environment=environment_for(folder), output=output) as process,
+            _connect(process, address, file, log) as connection,
+        ):
+            worker = ArchiveWorker(connection, file, process, log)
+            # As TorchServe reads it: whatever is no number counts as missing.
+            size = settings.get("batchSize")
+            worker.load(model["modelName"], folder, model["handler"], size if isinstance(size, int) else 1)
+            yield worker
+    finally:
+        shutil.rmtree(private, ignore_errors=True)
 
 
 def _command(address: Path) -> list[str]:
@@ -214,7 +204,8 @@ def tail_of(log: Path, length: int = 1 << 16) -> str:
         return opened.read(length).decode(errors="replace")
 
 
-def _message(body: bytes) -> str:
+def message_in(body: bytes) -> str:
+    """What a refusal says."""
     try:
         return str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError):

@@ -10,9 +10,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from marwright.errors import ArchiveError, ServerError
+from marwright.interrupts import interruptible
 from marwright.serving.ports import Ports
-from marwright.serving.process import interrupt_on_sigterm
-from marwright.serving.server import serving
+from marwright.serving.server import serving, stop
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def serving_archive(archive: Path, properties: Path | None = None) -> Iterator[s
     state = Path(tempfile.mkdtemp(prefix="marwright-bench-"))
     with (
         _removed_unless_the_server_failed(state),
-        interrupt_on_sigterm(),
+        interruptible(),
         serving(archive.parent, properties, state=state, models=[archive.name], ports=Ports.free()) as server,
     ):
         yield f"{server.inference}/predictions/{quote(server.models[0], safe='')}"
@@ -45,6 +45,7 @@ def _removed_unless_the_server_failed(state: Path) -> Iterator[None]:
     except ServerError:
         raise  # its sentence names the logs in this folder
     except BaseException:
+        stop(state, grace_s=0)  # a signal may have come just when it was ready
         shutil.rmtree(state, ignore_errors=True)
         raise
     shutil.rmtree(state, ignore_errors=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import sys
 from typing import Annotated
 
@@ -16,13 +18,19 @@ from marwright.cli import (
     exploring,
     linting,
     packaging,
+    predicting,
     rollout,
     server,
     signing,
     verification,
 )
 from marwright.errors import MarwrightError
+from marwright.interrupts import end_children, interruptible
 from marwright.progress import say
+
+INTERRUPTED = 130
+# No fault of marwright's, wherever it writes: a full disk, a folder that is somebody else's.
+OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EMFILE}
 
 app = typer.Typer(
     name="marwright",
@@ -37,7 +45,7 @@ app.command()(exploring.explore)
 app.command()(exploring.report)
 app.command()(deployment.export)
 app.command()(packaging.package)
-app.command()(archives.predict)
+app.command()(predicting.predict)
 app.command()(archives.evaluate)
 app.command()(archives.inspect)
 app.command()(verification.verify)
@@ -45,6 +53,7 @@ app.command()(linting.lint)
 app.command()(signing.keygen)
 app.command()(signing.sign)
 app.command()(server.serve)
+app.command()(server.status)
 app.command()(server.stop)
 app.command()(rollout.rollout)
 app.command()(rollout.rollback)
@@ -69,11 +78,36 @@ def _options(
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        # What the terminal's character set lacks is shown by its number.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        with interruptible():
+            _run()
     except MarwrightError as error:
-        say(f"marwright: {error}")
+        _say_error(str(error))
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         say("marwright: stopped; what was finished stays, and the same command goes on from there")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
+    except OSError as error:
+        if error.errno not in OF_THE_MACHINE:
+            raise
+        _say_error(f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}.")
+        sys.exit(MarwrightError.exit_code)
+
+
+def _run() -> None:
+    try:
+        app()
+    except SystemExit as leaving:
+        if leaving.code == INTERRUPTED:
+            end_children()
+        raise
+
+
+def _say_error(sentence: str) -> None:
+    first, *others = sentence.split("\n")
+    # Indented, so that no line out of a file or a log looks like one of ours.
+    say(f"marwright: {first}", *(f"  {line}" for line in others))

@@ -1,49 +1,13 @@
-"""``marwright predict``, ``evaluate`` and ``inspect``: everything that needs an archive and no Java."""
+"""``marwright evaluate`` and ``inspect``: what an archive is worth, and what is in it."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from marwright.cli.options import ArchiveArgument, ConfigArgument, JsonOption, SetOption, print_json, visible
-
-
-def predict(
-    archive: ArchiveArgument,
-    texts: Annotated[list[str], typer.Argument(metavar="TEXT…", help="Texts to classify.")],
-    top_k: Annotated[
-        int | None, typer.Option(min=1, help="Labels to show; the archive's own number if not given.")
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Classify texts through the archive's own handler, without Java.
-
-    Example: marwright predict model_store/pt_classifier.mar "herbal tea"
-    """
-    from marwright.archive.abstention import abstains, probabilities_in
-    from marwright.archive.worker import running
-
-    with running(archive) as worker:
-        answers = worker.classify(texts, top_k)
-    if as_json:
-        print_json(
-            [
-                {"text": text, "labels": probabilities_in(answer), "abstains": abstains(answer)}
-                for text, answer in zip(texts, answers, strict=True)
-            ]
-        )
-        return
-    console = Console(highlight=False)
-    for text, answer in zip(texts, answers, strict=True):
-        title = f"{text} (not sure enough for a label)" if abstains(answer) else text
-        table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
-        for label, probability in probabilities_in(answer).items():
-            table.add_row(f"{probability:.3f}", label)
-        console.print(table)
+from marwright.cli.options import ArchiveArgument, ConfigArgument, JsonOption, SetOption, print_json
+from marwright.terminal import Terminal
 
 
 def evaluate(
@@ -70,6 +34,7 @@ def evaluate(
         return
     rows = [
         ("test rows", f"{result['rows']:,}"),
+        *_trained_on(result),
         ("accuracy", f"{result['accuracy']:.2%}"),
         ("macro-F1", f"{result['macro_f1']:.2%}"),
         ("weighted F1", f"{result['weighted_f1']:.2%}"),
@@ -84,6 +49,22 @@ def evaluate(
         rows.append(("same label as the student before compression", f"{result['same_label_as_student']:.2%}"))
     rows.append(("texts/s, batches of 16", f"{result['texts_per_second']:,}"))
     _print_rows(rows)
+
+
+def _trained_on(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """How many rows flatter the archive, and how many nobody could answer."""
+    rows = []
+    if "counted_as_wrong" in result:
+        rows.append(("of these, wrong since train lacks their label", f"{result['counted_as_wrong']:,}"))
+    seen = result["trained_on"]
+    if seen is None:
+        unknown = "not known: the archive carries no digests of its training texts"
+        return [*rows, ("of these, trained on", unknown)]
+    rows.append(("of these, trained on", f"{seen['rows']:,}"))
+    if seen["rows"]:
+        accuracy = seen["accuracy_on_others"]
+        rows.append(("accuracy on the others", "there are none" if accuracy is None else f"{accuracy:.2%}"))
+    return rows
 
 
 def inspect(archive: ArchiveArgument, as_json: JsonOption = False) -> None:
@@ -123,5 +104,5 @@ def _card_rows(card: dict[str, Any]) -> list[tuple[str, str]]:
 def _print_rows(rows: list[tuple[str, str]]) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for row in rows:
-        table.add_row(*(Text(visible(cell)) for cell in row))
-    Console(highlight=False).print(table)
+        table.add_row(*row)
+    Terminal().print(table)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from marwright.cli.options import JsonOption, SetOption, print_json
 from marwright.errors import DataError
 from marwright.progress import console, say
+from marwright.terminal import Terminal
 
 if TYPE_CHECKING:
     from marwright.bench import Result
@@ -125,8 +125,8 @@ def _served(target: str) -> Iterator[str]:
 
 
 def _print(result: Result, sla_ms: float | None) -> None:
-    out = Console(highlight=False)
-    out.print(f"{result.load}, {result.duration_s:g} s after {result.warm_up_s:g} s of warm-up", markup=False)
+    out = Terminal()
+    out.print(f"{result.load}, {result.duration_s:g} s after {result.warm_up_s:g} s of warm-up")
     latencies = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in result.latency_ms:
         latencies.add_column(name, justify="right")

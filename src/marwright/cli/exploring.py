@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from marwright.cli.options import ConfigArgument, JsonOption, SetOption, print_json
 from marwright.config import Config, load_config
 from marwright.progress import say
+from marwright.terminal import Terminal
 
 if TYPE_CHECKING:
     from marwright.exploration.explore import Exploration
@@ -83,7 +83,7 @@ def _print(exploration: Exploration) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for row in exploration.rows:
         table.add_row(*_cells(row))
-    out = Console(highlight=False)
+    out = Terminal()
     # A figure that is cut off to fit a narrow window is none.
     out.width = max(out.width, WIDTH)
     out.print(table)

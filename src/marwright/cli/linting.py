@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from marwright.cli.options import JsonOption, print_json
 from marwright.progress import say
+from marwright.terminal import Terminal
 
 if TYPE_CHECKING:
     from marwright.linting import Finding
@@ -48,12 +48,21 @@ def lint(
         raise typer.Exit(EXIT_ERRORS)
 
 
+def in_a_line(finding: Finding) -> str:
+    """A finding with its place and its cure."""
+    return f"{_place(finding)}; {finding.cure}"
+
+
+def _place(finding: Finding) -> str:
+    place = finding.file if finding.line is None else f"{finding.file}:{finding.line}"
+    return f"{place}: {finding.severity}: {finding.reason} [{finding.rule}]"
+
+
 def _print(found: Sequence[Finding]) -> None:
-    out = Console(highlight=False, soft_wrap=True)
+    out = Terminal(soft_wrap=True)
     for finding in found:
-        place = finding.file if finding.line is None else f"{finding.file}:{finding.line}"
-        out.print(f"{place}: {finding.severity}: {finding.reason} [{finding.rule}]", markup=False)
-        out.print(f"    {finding.cure}", markup=False)
+        out.print(_place(finding))
+        out.print(f"    {finding.cure}")
 
 
 def _count(number: int, what: str) -> str:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
+import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from marwright.terminal import visible_json
 
 ConfigArgument = Annotated[
     str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a shipped one such as customs.")
@@ -19,11 +24,24 @@ ArchiveArgument = Annotated[Path, typer.Argument(metavar="ARCHIVE", help="A .mar
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
-def visible(text: str) -> str:
-    """Text of somebody else's as it is safe on a terminal, which would obey control characters in it."""
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
-
-
 def print_json(value: Any) -> None:
-    """Print a result for a script."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print a result for a script, in characters that standard output has."""
+    typer.echo(_json(value))
+
+
+def print_json_list(values: Iterable[Any]) -> None:
+    """Print a list for a script, each item as soon as it is there."""
+    before = "["
+    for value in values:
+        typer.echo(f"{before}\n{textwrap.indent(_json(value), '  ')}", nl=False)
+        before = ","
+    typer.echo("[]" if before == "[" else "\n]")
+
+
+def _json(value: Any) -> str:
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2)
+    return visible_json(text)

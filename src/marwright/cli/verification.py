@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from marwright.cli.options import ArchiveArgument, JsonOption, print_json, visible
+from marwright.cli.options import ArchiveArgument, JsonOption, print_json
 from marwright.progress import console, say
+from marwright.terminal import Terminal
 
 if TYPE_CHECKING:
     from marwright.verification import Report
@@ -49,15 +49,15 @@ def verify(
 
 
 def _print(report: Report) -> None:
-    out = Console(highlight=False, soft_wrap=True)
+    out = Terminal(soft_wrap=True)
     width = max(len(check.name) for check in report.checks)
     for check in report.checks:
-        out.print(f"{MARKS[check.state]} {check.name:{width}}  {visible(check.detail)}", markup=False)
+        out.print(f"{MARKS[check.state]} {check.name:{width}}  {check.detail}")
         if check.cure:
-            out.print(f"  {'':{width}}  {visible(check.cure)}", markup=False)
+            out.print(f"  {'':{width}}  {check.cure}")
     if report.could_execute:
-        out.print("What in it could execute code:", markup=False)
+        out.print("What in it could execute code:")
     for name, how in report.could_execute.items():
-        out.print(visible(f"  {name}: {how}"), markup=False)
+        out.print(f"  {name}: {how}")
     failed = [check.name for check in report.checks if check.state == "failed"]
     say(f"{report.archive}: {'fails: ' + ', '.join(failed) if failed else 'all that was checked holds'}")

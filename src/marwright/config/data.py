@@ -29,6 +29,7 @@ class AboSource(Section):
     download_to: Path = Path("downloads")
     languages: tuple[str, ...] = Field(default=("en_US",), min_length=1)
     text_fields: tuple[str, ...] = Field(default=("item_name",), min_length=1)
+    join: str = Field(default=" ", description="what stands between the text fields")
     label_field: str = "product_type"
     min_rows_per_label: int = Field(default=500, ge=1)
 
@@ -42,6 +43,7 @@ class TableSource(Section):
     name: Literal["table"]
     path: str = Field(min_length=1)
     text: tuple[str, ...] = Field(default=("text",), min_length=1)
+    join: str = Field(default=" ", description="what stands between the texts of several columns")
     label: str = "label"
     split: str | None = None
     splits: dict[SplitName, tuple[str, ...]] = Field(
@@ -115,12 +117,14 @@ Source = Annotated[CustomsSource | AboSource | TableSource, Field(discriminator=
 
 
 class SplitConfig(Section):
-    """How rows without a split of their own are divided, as fractions of all rows."""
+    """How rows without a split of their own are divided: fractions of rows or groups, met as closely as chance does."""
 
     validation: float = Field(default=0.15, gt=0, lt=0.5)
     test: float = Field(default=0.15, gt=0, lt=0.5)
     by_group: bool = Field(default=True, description="keep rows of one group on one side, where the source has groups")
-    rare_labels: Literal["error", "train_only", "drop"] = "error"
+    rare_labels: Literal["error", "train_only", "drop"] = Field(
+        default="error", description="what to do with labels that have fewer rows or groups than there are splits"
+    )
 
 
 class DataConfig(Section):
@@ -135,4 +139,9 @@ class DataConfig(Section):
     split: SplitConfig = SplitConfig()
     overlap: Literal["remove", "count"] = Field(
         default="remove", description="what to do with validation and test texts that stand in train too"
+    )
+    unseen_labels: Literal["refuse", "drop", "count_as_wrong"] = Field(
+        default="refuse",
+        description="what to do with validation and test rows whose label no train row has; count_as_wrong: leave them "
+        "out and count those of test as wrong answers in every accuracy",
     )

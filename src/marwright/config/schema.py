@@ -94,6 +94,11 @@ class ArchiveConfig(Section):
     version: str = Field(default="1.0", pattern=r"^\d+(\.\d+)*$")
     handler: Path | None = Field(default=None, description="your own handler file instead of the text classifier")
     licenses: tuple[str, ...] = Field(default=(), description="lines for the model card: of the data, of the encoder")
+    training_digests: bool = Field(
+        default=True,
+        description="salted digests of the training texts in the archive, by which `evaluate` and `rollout` recognise "
+        "them; who guesses a text can find out whether it was one of them",
+    )
     top_k: int = Field(default=5, ge=1)
     min_confidence: float | None = Field(
         default=None,
@@ -103,6 +108,11 @@ class ArchiveConfig(Section):
     )
     max_instances: int = Field(default=64, ge=1, description="texts in one request")
     max_characters: int = Field(default=20_000, ge=1, description="characters of a text that are read; the rest is cut")
+    max_answer_bytes: int = Field(
+        default=1_000_000,
+        ge=1_000,
+        description="of one answer; must stay below the server's max_response_size, or an answer ends its worker",
+    )
     threads: int = Field(default=1, ge=1, description="compute threads of a worker")
     workers: int | None = Field(
         default=None,

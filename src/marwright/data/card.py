@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from marwright.data.cleaning import SEEN_IN_TRAIN
 from marwright.data.rows import Row
 from marwright.workspace import SPLITS
 
@@ -22,6 +23,8 @@ def describe(
     max_length: int,
     dropped: Mapping[str, int],
     seen_in_train: int,
+    counted_as_wrong: Mapping[str, int],
+    split_exceptions: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     """The data card.
 
@@ -32,6 +35,9 @@ def describe(
         max_length: tokens at which texts are cut.
         dropped: how many rows were left out, by reason.
         seen_in_train: rows of validation and test whose text stands in train.
+        counted_as_wrong: how many test rows have a label that train lacks and count as wrong answers, by label; they
+            are none of ``rows``.
+        split_exceptions: which splits do not follow from the hash, as :class:`marwright.data.splitting.Division` says.
     """
     per_label = Counter(row.label for row in rows)
     return {
@@ -39,7 +45,9 @@ def describe(
         "rows": {split: sum(row.split == split for row in rows) for split in SPLITS},
         "labels": len(per_label),
         "rows_per_label": dict(sorted(per_label.items())),
-        "majority_share": {split: _majority(rows, split) for split in SPLITS},
+        "majority_share": {
+            split: _majority(rows, split, sum(counted_as_wrong.values()) if split == "test" else 0) for split in SPLITS
+        },
         "labels_without_test_rows": sorted(set(per_label) - {row.label for row in rows if row.split == "test"}),
         "tokens": {
             **{f"p{p}": int(np.percentile(lengths, p, method="higher")) for p in PERCENTILES},
@@ -49,12 +57,14 @@ def describe(
         },
         "dropped": dict(sorted(dropped.items())),
         "seen_in_train": seen_in_train,
+        "counted_as_wrong": dict(counted_as_wrong),
+        "split_exceptions": dict(split_exceptions),
     }
 
 
-def _majority(rows: Sequence[Row], split: str) -> float:
+def _majority(rows: Sequence[Row], split: str, besides: int) -> float:
     labels = Counter(row.label for row in rows if row.split == split)
-    return round(labels.most_common(1)[0][1] / labels.total(), 4) if labels else 0.0
+    return round(labels.most_common(1)[0][1] / (labels.total() + besides), 4) if labels else 0.0
 
 
 def sentences(card: Mapping[str, Any]) -> list[str]:
@@ -68,6 +78,11 @@ def sentences(card: Mapping[str, Any]) -> list[str]:
         f"{tokens['cut_share']:.1%} of texts are cut at {tokens['max_length']}",
     ]
     lines += [f"left out {count:,} rows: {why}" for why, count in card["dropped"].items() if count]
+    if card["seen_in_train"] and not card["dropped"].get(SEEN_IN_TRAIN):
+        lines.append(f"{card['seen_in_train']:,} rows of validation and test stand in train too, and stay")
+    if wrong := sum(card["counted_as_wrong"].values()):
+        lines.append(f"test rows whose label train lacks: {wrong:,}; in every accuracy they count as wrong")
+    lines += _exceptions(card["split_exceptions"])
     if card["labels_without_test_rows"]:
         lines.append(f"{len(card['labels_without_test_rows'])} labels are too rare to be tested; no test row has them")
     baseline = card["baseline"]
@@ -75,3 +90,13 @@ def sentences(card: Mapping[str, Any]) -> list[str]:
     if "accuracy_random_split" in baseline:
         line += f" ({baseline['accuracy_random_split']:.1%} if groups were torn apart by a random split)"
     return [*lines, line]
+
+
+def _exceptions(exceptions: Mapping[str, Sequence[str]]) -> list[str]:
+    lines = []
+    if labels := exceptions.get("train_only"):
+        lines.append(f"{len(labels)} labels are too rare to be divided; all their rows are in train")
+    if labels := exceptions.get("one_kept_in_train"):
+        lines.append(f"of {len(labels)} labels one row or group is in train, which would have none of them otherwise")
+    lines += [f"{split} would be empty, and has one row or group instead" for split in exceptions.get("filled", ())]
+    return lines

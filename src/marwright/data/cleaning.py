@@ -1,9 +1,13 @@
-"""Takes out of a table what would make its test split lie: duplicates, contradictions, texts seen in training."""
+"""Takes out of a table what would make its test split lie: duplicates, contradictions, texts seen in training.
+
+Which texts are the same one, the caller says: ``same`` has a key for each text, equal where the model sees the same
+(:mod:`marwright.identity`).
+"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -11,52 +15,72 @@ from marwright.data.left_out import LeftOut
 from marwright.data.rows import Row
 
 DUPLICATE = "the same text with the same label stands before"
-CONTRADICTION = "the same text stands with another, at least as frequent label"
+CONTRADICTION = "the same text stands with another label, and this one has no majority"
 SEEN_IN_TRAIN = "the text stands in train too"
 SEEN_IN_TEST = "the text of a validation row stands in test too"
 
 
-def remove_duplicates(rows: Sequence[Row], left_out: LeftOut) -> list[Row]:
-    """Keep one row per text and split.
+def remove_duplicates(rows: Sequence[Row], same: Mapping[str, bytes], left_out: LeftOut) -> list[Row]:
+    """Keep one row per text and split: the first with the label that more than half of its rows have.
 
-    A text with several labels keeps its most frequent one, the first of those that are equally frequent.
+    Where no label has more than half, which of them is right is anybody's guess: none stays.
     """
-    votes: dict[tuple[str | None, str], Counter[str]] = defaultdict(Counter)
-    for row in rows:
-        votes[row.split, row.text][row.label] += 1
-    winner = {key: labels.most_common(1)[0][0] for key, labels in votes.items()}
-    kept: dict[tuple[str | None, str], Row] = {}
-    for row in rows:
-        key = row.split, row.text
-        if row.label != winner[key]:
-            left_out.add(CONTRADICTION, row)
-        elif key in kept:
-            left_out.add(DUPLICATE, row)
+    alike: dict[tuple[str | None, bytes], list[int]] = defaultdict(list)
+    for at, row in enumerate(rows):
+        alike[row.split, same[row.text]].append(at)
+    kept = []
+    goes: dict[int, tuple[str, Row]] = {}
+    for places in alike.values():
+        label, votes = Counter(rows[at].label for at in places).most_common(1)[0]
+        if 2 * votes > len(places):
+            first = next(at for at in places if rows[at].label == label)
+            kept.append(first)
+            reasons = ((at, DUPLICATE if rows[at].label == label else CONTRADICTION) for at in places if at != first)
+            goes |= {at: (reason, rows[first]) for at, reason in reasons}
         else:
-            kept[key] = row
-    return list(kept.values())
+            for at in places:
+                other = next(rows[one] for one in places if rows[one].label != rows[at].label)
+                goes[at] = CONTRADICTION, other
+    for at, (reason, other) in sorted(goes.items()):
+        left_out.add(reason, rows[at], other)
+    return [rows[at] for at in sorted(kept)]
 
 
-def treat_overlap(rows: Sequence[Row], overlap: Literal["remove", "count"], left_out: LeftOut) -> tuple[list[Row], int]:
+def treat_overlap(
+    rows: Sequence[Row], same: Mapping[str, bytes], overlap: Literal["remove", "count"], left_out: LeftOut
+) -> tuple[list[Row], int]:
     """Remove, or only count, given validation and test rows whose text stands in train too.
 
     Returns:
         the rows that stay, and how many rows of validation and test were seen in train.
     """
-    train = {row.text for row in rows if row.split == "train"}
-    seen = [row.split in ("validation", "test") and row.text in train for row in rows]
+    train = _first_of_each_text(rows, same, "train")
+    seen = {at for at, row in enumerate(rows) if row.split in ("validation", "test") and same[row.text] in train}
     if overlap == "count":
-        return list(rows), sum(seen)
-    return left_out.sift(SEEN_IN_TRAIN, rows, seen), sum(seen)
+        return list(rows), len(seen)
+    for at in sorted(seen):
+        left_out.add(SEEN_IN_TRAIN, rows[at], train[same[rows[at].text]])
+    return [row for at, row in enumerate(rows) if at not in seen], len(seen)
 
 
-def keep_out_of_validation(rows: Sequence[Row], overlap: Literal["remove", "count"], left_out: LeftOut) -> list[Row]:
+def keep_out_of_validation(
+    rows: Sequence[Row], same: Mapping[str, bytes], overlap: Literal["remove", "count"], left_out: LeftOut
+) -> list[Row]:
     """Texts of test do not stand in validation, which picks the best epoch.
 
     With ``remove`` they leave validation; with ``count`` test keeps what train has too, so they go back to train.
     """
-    test = {row.text for row in rows if row.split == "test"}
-    shared = [row.split == "validation" and row.text in test for row in rows]
-    if overlap == "remove":
-        return left_out.sift(SEEN_IN_TEST, rows, shared)
-    return [replace(row, split="train") if leaks else row for row, leaks in zip(rows, shared, strict=True)]
+    test = _first_of_each_text(rows, same, "test")
+    kept = []
+    for row in rows:
+        if row.split != "validation" or same[row.text] not in test:
+            kept.append(row)
+        elif overlap == "count":
+            kept.append(replace(row, split="train"))
+        else:
+            left_out.add(SEEN_IN_TEST, row, test[same[row.text]])
+    return kept
+
+
+def _first_of_each_text(rows: Sequence[Row], same: Mapping[str, bytes], split: str) -> dict[bytes, Row]:
+    return {same[row.text]: row for row in reversed(rows) if row.split == split}

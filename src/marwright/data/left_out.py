@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LeftOutRow:
-    """One row that was left out. ``place`` names source and line; ``text`` and ``label`` may be empty."""
+    """One row that was left out.
+
+    ``place`` names source and line; ``text`` and ``label`` may be empty. ``because_of`` is the place of the row that is
+    the reason, where there is one.
+    """
 
     place: str
     reason: str
     text: str = ""
     label: str = ""
+    because_of: str = ""
 
 
 @dataclass
@@ -31,9 +36,10 @@ class LeftOut:
 
     rows: list[LeftOutRow] = field(default_factory=list)
 
-    def add(self, reason: str, row: Row) -> None:
-        """Note that a whole row is left out."""
-        self.rows.append(LeftOutRow(row.place, reason, row.text, row.label))
+    def add(self, reason: str, row: Row, because_of: Row | None = None) -> None:
+        """Note that a whole row is left out, and because of which other one."""
+        other = because_of.place if because_of is not None else ""
+        self.rows.append(LeftOutRow(row.place, reason, row.text, row.label, other))
 
     def add_unread(self, reason: str, place: str, text: str = "", label: str = "") -> None:
         """Note that something never became a row."""
@@ -52,8 +58,10 @@ class LeftOut:
         return Counter(row.reason for row in self.rows)
 
     def write(self, file: Path) -> None:
-        """Write the ledger as a csv with the columns place, reason, text and label."""
+        """Write the ledger as a csv with the columns place, reason, text and label; the reason names the other row."""
         with replacing(file) as partial, partial.open("w", encoding="utf-8", newline="") as out:
             writer = csv.writer(out)
-            writer.writerow(each.name for each in fields(LeftOutRow))
-            writer.writerows(astuple(row) for row in self.rows)
+            writer.writerow(("place", "reason", "text", "label"))
+            for row in self.rows:
+                reason = f"{row.reason}: {row.because_of}" if row.because_of else row.reason
+                writer.writerow((row.place, reason, row.text, row.label))

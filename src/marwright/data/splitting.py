@@ -1,19 +1,51 @@
-"""Divides rows into train, validation and test: stratified by label, groups kept whole."""
+"""Divides rows into train, validation and test, so that more rows move no old one; groups stay whole.
+
+The part follows from a hash of the seed and the row's group, or its text where it has none. Nothing else is asked: not
+how many rows there are, nor which. What this cannot give, a train row for every label and a row for every part, is
+given by exceptions, which :class:`Division` names.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 
 from marwright.config import SplitConfig
 from marwright.data.left_out import LeftOut
 from marwright.data.rows import Row
 from marwright.errors import DataError
+from marwright.identity import folded
 
 RARE = "the label has too few rows in train or to divide"
 
 
-def divide(rows: Sequence[Row], config: SplitConfig, seed: int, left_out: LeftOut) -> list[Row]:
+@dataclass(frozen=True)
+class Division:
+    """Rows with their splits, and where these do not follow from the hash.
+
+    ``train_only`` are labels with too few groups or rows to divide, all of which stay in train. Of each label in
+    ``one_kept_in_train`` one group or row was put there, since all were elsewhere. ``filled`` are the splits that
+    would be empty, and have one group or row instead.
+    """
+
+    rows: list[Row]
+    train_only: tuple[str, ...] = ()
+    one_kept_in_train: tuple[str, ...] = ()
+    filled: tuple[str, ...] = ()
+
+    def exceptions(self) -> dict[str, list[str]]:
+        """Those of them that there are, for the card."""
+        named = {
+            "train_only": self.train_only,
+            "one_kept_in_train": self.one_kept_in_train,
+            "filled": self.filled,
+        }
+        return {name: list(values) for name, values in named.items() if values}
+
+
+def divide(rows: Sequence[Row], config: SplitConfig, seed: int, left_out: LeftOut) -> Division:
     """Give every row without a split one.
 
     Rows that their source has divided stay where they are; if it gave no validation rows, they are taken from train.
@@ -23,7 +55,7 @@ def divide(rows: Sequence[Row], config: SplitConfig, seed: int, left_out: LeftOu
     """
     given = Counter(row.split for row in rows)
     if set(given) == {None}:
-        return _assign(rows, config.validation, config.test, config, seed, left_out)
+        return _assign(rows, {"test": config.test, "validation": config.validation}, config, seed, left_out)
     if None in given:
         place = next(row.place for row in rows if row.split is None)
         raise DataError(f"{place}: some rows have a split and {given[None]} do not, this one first; give all or none.")
@@ -31,100 +63,89 @@ def divide(rows: Sequence[Row], config: SplitConfig, seed: int, left_out: LeftOu
         if not given[needed]:
             raise DataError(f"The source divides its rows, but gives no {needed} rows; it gives {_counts(given)}.")
     if given["validation"]:
-        return list(rows)
-    train = _assign([r for r in rows if r.split == "train"], config.validation, 0.0, config, seed, left_out)
-    kept = {row.label for row in train}
-    test_rows = [row for row in rows if row.split == "test"]
-    if config.rare_labels == "drop":
-        test_rows = left_out.sift(RARE, test_rows, [row.label not in kept for row in test_rows])
-    return train + test_rows
+        return Division(list(rows))
+    before = [row for row in rows if row.split == "train"]
+    train = _assign(before, {"validation": config.validation}, config, seed, left_out)
+    dropped = {row.label for row in before} - {row.label for row in train.rows}
+    test = [row for row in rows if row.split == "test"]
+    test = left_out.sift(RARE, test, [row.label in dropped for row in test])
+    return replace(train, rows=train.rows + test)
 
 
 def _assign(
-    rows: Sequence[Row], validation: float, test: float, config: SplitConfig, seed: int, left_out: LeftOut
-) -> list[Row]:
-    """Divide units, a unit being a group or, without groups, a row; each has the label most of its rows have."""
-    grouped = config.by_group and any(row.group is not None for row in rows)
-    groups = [f"group {row.group}" if grouped and row.group is not None else f"row {i}" for i, row in enumerate(rows)]
-    label_of: dict[str, Counter[str]] = {}
-    for row, group in zip(rows, groups, strict=True):
-        label_of.setdefault(group, Counter())[row.label] += 1
-    units = {group: labels.most_common(1)[0][0] for group, labels in label_of.items()}
+    rows: Sequence[Row], shares: Mapping[str, float], config: SplitConfig, seed: int, left_out: LeftOut
+) -> Division:
+    """Divide units: groups, and the texts of rows without one; each has the label that most of its rows have.
 
-    parts = 3 if test else 2
-    per_label = Counter(units.values())
-    rare = {label for label, count in per_label.items() if count < parts}
-    if rare and config.rare_labels == "error":
-        names = ", ".join(f"{label!r} ({per_label[label]})" for label in sorted(rare)[:5])
-        more = f" and {len(rare) - 5} more" if len(rare) > 5 else ""
-        raise DataError(
-            f"Too few {'groups' if grouped else 'rows'} to divide into {parts} splits for: {names}{more}. "
-            "Add rows, or set data.split.rare_labels to train_only or drop."
-        )
-    if config.rare_labels == "drop":
-        for row, group in zip(rows, groups, strict=True):
-            if units[group] in rare:
-                left_out.add(RARE, row)
-
-    side = {group: "train" for group, label in units.items() if label in rare}
-    common = [group for group, label in units.items() if label not in rare]
-    if not common:
-        raise DataError(f"No label has {parts} {'groups' if grouped else 'rows'}, one for each split; add rows.")
-    rest = common
-    for split, fraction in (("test", test), ("validation", validation)):
-        if fraction:
-            rest, taken = _stratified(rest, units, round(fraction * len(common)), seed)
-            side.update(dict.fromkeys(taken, split))
-    side.update(dict.fromkeys(rest, "train"))
-    return [
-        Row(row.text, row.label, row.place, row.group, side[group])
-        for row, group in zip(rows, groups, strict=True)
-        if config.rare_labels != "drop" or units[group] not in rare
-    ]
-
-
-def _stratified(groups: Sequence[str], units: dict[str, str], size: int, seed: int) -> tuple[list[str], list[str]]:
-    from sklearn.model_selection import train_test_split
-
-    labels = [units[group] for group in groups]
-    if size < len(set(labels)):
-        raise DataError(
-            f"{len(groups)} rows or groups with {len(set(labels))} labels are too few for a split of {size}: "
-            "it could not hold every label. Add rows, or raise data.split.validation and data.split.test."
-        )
-    try:
-        kept, taken = train_test_split(list(groups), test_size=size, stratify=labels, random_state=seed)
-    except ValueError as error:
-        raise DataError(
-            f"{len(groups)} rows or groups with {len(set(labels))} labels are too few to take {size} of them: a label "
-            "could be missing from the rest. Add rows, or lower data.split.validation and data.split.test."
-        ) from error
-    return kept, taken
-
-
-def check_labels(rows: Sequence[Row]) -> None:
-    """Refuse rows from which no classifier can be trained or tested.
-
-    Raises:
-        DataError: there is one label only, a validation or test label does not occur in train, or all rows of a split
-            were removed.
+    Args:
+        rows: to divide.
+        shares: of each part but train, as fractions.
+        config: what to do with rare labels, and whether groups count.
+        seed: of the hash.
+        left_out: of rare labels, if they are to be dropped.
     """
-    trained = {row.label for row in rows if row.split == "train"}
-    if len(trained) < 2:
-        only = f"only the label {next(iter(trained))!r}" if trained else "no rows"
-        raise DataError(f"The train split has {only}; a classifier needs at least two labels.")
-    unseen = [row for row in rows if row.label not in trained]
-    if unseen:
-        raise DataError(
-            f"{unseen[0].place}: the label {unseen[0].label!r} is in {unseen[0].split} but not in train "
-            f"({len(unseen)} such rows). Correct the label, or add train rows for it."
-        )
-    for split in ("validation", "test"):
-        if not any(row.split == split for row in rows):
-            raise DataError(
-                f"No {split} rows are left: the text of each stands in train too. "
-                "Give others, or set data.overlap to count."
-            )
+    grouped = config.by_group and any(row.group is not None for row in rows)
+    unit_of = [f"group {r.group}" if grouped and r.group is not None else f"text {folded(r.text)}" for r in rows]
+    votes: dict[str, Counter[str]] = defaultdict(Counter)
+    for row, unit in zip(rows, unit_of, strict=True):
+        votes[unit][row.label] += 1
+    # Of equally frequent labels the first by name, whatever the order of rows.
+    label_of = {unit: min(labels, key=lambda label: (-labels[label], label)) for unit, labels in votes.items()}
+    per_label = Counter(label_of.values())
+    rare = {label for label, count in per_label.items() if count <= len(shares)}
+    what = "groups" if grouped else "rows"
+    if rare and config.rare_labels == "error":
+        raise _too_few(rare, per_label, what, parts=len(shares) + 1)
+    if len(rare) == len(per_label):
+        raise DataError(f"No label has {len(shares) + 1} {what}, one for each split; add rows.")
+    if config.rare_labels == "drop":
+        gone = [label_of[unit] in rare for unit in unit_of]
+        unit_of = [unit for unit, goes in zip(unit_of, gone, strict=True) if not goes]
+        rows = left_out.sift(RARE, rows, gone)
+
+    at = {unit: _position(seed, unit) for unit, label in label_of.items() if label not in rare}
+    side = {unit: _part(position, shares) for unit, position in at.items()}
+    # Train is where positions are highest: the highest of a label is there, or else is nearest to it.
+    highest: dict[str, str] = {}
+    for unit in sorted(at, key=at.__getitem__):
+        highest[label_of[unit]] = unit
+    kept = tuple(sorted(label for label, unit in highest.items() if side[unit] != "train"))
+    side.update(dict.fromkeys(highest.values(), "train"))
+    free = sorted(at.keys() - highest.values(), key=at.__getitem__)
+    filled = tuple(part for part in shares if part not in side.values())
+    for part in filled:
+        # A label has a unit for each part at least, so there are enough that train can do without.
+        side[next((unit for unit in free if side[unit] == "train"), free[0])] = part
+    return Division(
+        [replace(row, split=side.get(unit, "train")) for row, unit in zip(rows, unit_of, strict=True)],
+        tuple(sorted(rare)) if config.rare_labels == "train_only" else (),
+        kept,
+        filled,
+    )
+
+
+def _position(seed: int, unit: str) -> float:
+    """Where a unit lies between 0 and 1: evenly over units and seeds, and always the same."""
+    digest = blake2b(f"{seed} {unit}".encode(), digest_size=8).digest()
+    return (int.from_bytes(digest) >> 11) / (1 << 53)
+
+
+def _part(position: float, shares: Mapping[str, float]) -> str:
+    edge = 0.0
+    for part, share in shares.items():
+        edge += share
+        if position < edge:
+            return part
+    return "train"
+
+
+def _too_few(rare: set[str], per_label: Counter[str], what: str, parts: int) -> DataError:
+    names = ", ".join(f"{label!r} ({per_label[label]})" for label in sorted(rare)[:5])
+    more = f" and {len(rare) - 5} more" if len(rare) > 5 else ""
+    return DataError(
+        f"Too few {what} to divide into {parts} splits for: {names}{more}. "
+        "Add rows, or set data.split.rare_labels to train_only or drop."
+    )
 
 
 def _counts(given: Counter[str | None]) -> str:

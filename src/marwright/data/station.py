@@ -2,50 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from marwright.checkpoints import load_tokenizer
 from marwright.config import AboSource, CustomsSource, DataConfig, SplitConfig
+from marwright.config.data import Source
 from marwright.data import cleaning
 from marwright.data.baseline import baseline_accuracy
 from marwright.data.card import describe, sentences
+from marwright.data.labels import check_labels, treat_unseen_labels
 from marwright.data.left_out import LeftOut
 from marwright.data.rows import Reading, Row
 from marwright.data.sources import abo, customs, table
-from marwright.data.splitting import check_labels, divide
+from marwright.data.splitting import Division, divide
 from marwright.errors import DataError
 from marwright.files import stable_json, write_text
+from marwright.identity import identities
 from marwright.progress import say, track
+from marwright.text_fields import RESERVED
 from marwright.workspace import SPLITS, DataFolder
 
 # Longer than any model reads: only the length before cutting is wanted.
 UNCUT = 1 << 20
 
 
-def prepare_data(config: DataConfig, *, checkpoint: str, max_length: int, seed: int, output: Path) -> None:
+def prepare_data(
+    config: DataConfig, *, checkpoint: str, max_length: int, seed: int, output: Path, kept_at: Path | None = None
+) -> None:
     """Write a :class:`DataFolder`.
 
     Args:
         config: source, split and overlap.
-        checkpoint: whose tokenizer measures the texts for the card.
+        checkpoint: whose tokenizer measures the texts for the card, and says which of them are the same one.
         max_length: tokens at which the model will cut.
         seed: of the split.
         output: an empty folder.
+        kept_at: where it will be, for the sentence that names a file in it.
 
     Raises:
         DataError: the source is unusable; the sentence names the file and row.
     """
     folder = DataFolder(output)
+    fields = text_fields(config.source)
     reading = read_source(config)
     rows = list(track(reading.rows, "reading rows"))
     if not rows:
         reasons = f" ({dict(reading.left_out.counts)})" if reading.left_out.rows else ""
         raise DataError(f"{reading.origin}: no rows{reasons}")
-    rows, seen = clean_and_divide(rows, config, seed, reading.left_out)
+    tokenizer = load_tokenizer(checkpoint, max_length)
+    same = identities(tokenizer, (row.text for row in rows))
+    division, seen = clean_and_divide(rows, config, same, seed, reading.left_out)
+    rows, wrong = treat_unseen_labels(division.rows, config.unseen_labels, reading.left_out)
     check_labels(rows)
 
-    tokenizer = load_tokenizer(checkpoint, UNCUT)
+    tokenizer.enable_truncation(UNCUT)
     lengths = [len(encoding.ids) for encoding in tokenizer.encode_batch([row.text for row in rows])]
     card = describe(
         rows,
@@ -54,8 +67,12 @@ def prepare_data(config: DataConfig, *, checkpoint: str, max_length: int, seed: 
         max_length=max_length,
         dropped=reading.left_out.counts,
         seen_in_train=seen,
+        counted_as_wrong=wrong,
+        split_exceptions=division.exceptions(),
     )
-    card["baseline"] = {"model": "linear SVM on TF-IDF of words and word pairs", "accuracy": baseline_accuracy(rows)}
+    card["text"] = fields
+    baseline = baseline_accuracy(rows, wrong)
+    card["baseline"] = {"model": "linear SVM on TF-IDF of words and word pairs", "accuracy": baseline}
     if config.split.by_group and any(row.group is not None for row in rows):
         random_split = _random_split_accuracy(rows, config.split, seed)
         card["baseline"] |= {} if random_split is None else {"accuracy_random_split": random_split}
@@ -68,6 +85,8 @@ def prepare_data(config: DataConfig, *, checkpoint: str, max_length: int, seed: 
         say(f"  {sentence}")
     for note in reading.notes:
         say(f"  {note}")
+    if reading.left_out.rows:
+        say(f"  every row that was left out, with its place and the reason: {DataFolder(kept_at or output).left_out}")
 
 
 def read_source(config: DataConfig) -> Reading:
@@ -80,8 +99,36 @@ def read_source(config: DataConfig) -> Reading:
     return table.read(source, skip=config.on_bad_rows == "skip")
 
 
-def clean_and_divide(rows: Sequence[Row], config: DataConfig, seed: int, left_out: LeftOut) -> tuple[list[Row], int]:
+def text_fields(source: Source) -> dict[str, Any]:
+    """The columns or fields of a text, which a request may send too, and what stands between them.
+
+    Raises:
+        DataError: one of several has a name that means something else in a request.
+    """
+    if isinstance(source, CustomsSource):
+        return {"fields": [], "join": " "}
+    fields = list(source.text_fields if isinstance(source, AboSource) else source.text)
+    if taken := [name for name in fields if name in RESERVED]:
+        if len(fields) > 1:
+            raise DataError(
+                f"data.source: a text column cannot be called {taken[0]}, which means something else in a request. "
+                "Rename the column, or join the texts in the table itself."
+            )
+        fields = []  # such requests send {"text": …}
+    return {"fields": fields, "join": source.join}
+
+
+def clean_and_divide(
+    rows: Sequence[Row], config: DataConfig, same: Mapping[str, bytes], seed: int, left_out: LeftOut
+) -> tuple[Division, int]:
     """Clean and divide rows; see :mod:`marwright.data.cleaning` and :mod:`marwright.data.splitting`.
+
+    Args:
+        rows: as their source gives them.
+        config: of the splits and their overlap.
+        same: which texts are the same one, from :func:`marwright.identity.identities`.
+        seed: of the split.
+        left_out: takes the rows that do not stay.
 
     Returns:
         the rows with their splits, and how many rows of validation and test have a text that stands in train.
@@ -89,21 +136,21 @@ def clean_and_divide(rows: Sequence[Row], config: DataConfig, seed: int, left_ou
     if config.overlap == "count":
         # Validation and test stay exactly as given, so that figures compare with published ones.
         given = [row for row in rows if row.split in ("validation", "test")]
-        rest = cleaning.remove_duplicates([row for row in rows if row.split not in ("validation", "test")], left_out)
-        cleaned = rest + given
+        rest = [row for row in rows if row.split not in ("validation", "test")]
+        cleaned = cleaning.remove_duplicates(rest, same, left_out) + given
     else:
-        cleaned = cleaning.remove_duplicates(rows, left_out)
+        cleaned = cleaning.remove_duplicates(rows, same, left_out)
     # Before validation rows are taken from train: a text that test has too must not pick the best epoch.
-    treated, seen = cleaning.treat_overlap(cleaned, config.overlap, left_out)
-    divided = divide(treated, config.split, seed, left_out)
-    return cleaning.keep_out_of_validation(divided, config.overlap, left_out), seen
+    treated, seen = cleaning.treat_overlap(cleaned, same, config.overlap, left_out)
+    division = divide(treated, config.split, seed, left_out)
+    return replace(division, rows=cleaning.keep_out_of_validation(division.rows, same, config.overlap, left_out)), seen
 
 
 def _random_split_accuracy(rows: Sequence[Row], split: SplitConfig, seed: int) -> float | None:
     ungrouped = [Row(row.text, row.label, row.place) for row in rows]
     settings = split.model_copy(update={"by_group": False, "rare_labels": "train_only"})
     try:
-        return baseline_accuracy(divide(ungrouped, settings, seed, LeftOut()))
+        return baseline_accuracy(divide(ungrouped, settings, seed, LeftOut()).rows)
     except DataError:
         return None  # too few rows of too many labels; one figure less in the card
 

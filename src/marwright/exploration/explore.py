@@ -166,12 +166,17 @@ class _Teacher:
 
         from marwright.exploration.rows import split_figures
         from marwright.files import read_json
+        from marwright.unanswerable import counted_as_wrong
 
         run = candidate.run
         temperature = read_json(run.exported.card)["confidence"]["temperature"]
         figures: dict[str, Any] = {
             split: split_figures(
-                np.load(run.exported.logits(split)), self.logits[split], self.labels[split], temperature
+                np.load(run.exported.logits(split)),
+                self.logits[split],
+                self.labels[split],
+                temperature,
+                counted_as_wrong(run.data, split),
             )
             for split in self.labels
         }

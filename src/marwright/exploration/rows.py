@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -66,6 +68,7 @@ def split_figures(
     teacher: npt.NDArray[np.float32],
     labels: npt.NDArray[np.int64],
     temperature: float = 1.0,
+    counted_as_wrong: Mapping[str, int] = MappingProxyType({}),
 ) -> SplitFigures:
     """Compare a candidate's logits with the teacher's.
 
@@ -74,17 +77,19 @@ def split_figures(
         teacher: the same shape, of the teacher in float32.
         labels: shape (rows,), the right label ids.
         temperature: by which the archive's handler divides the logits.
+        counted_as_wrong: how many more rows nobody can answer rightly, by label.
     """
-    ours, theirs = logits.argmax(1) == labels, teacher.argmax(1) == labels
-    found = scores(logits, labels)
+    nobody = np.zeros(sum(counted_as_wrong.values()), dtype=bool)
+    ours, theirs = (np.concatenate([answers.argmax(1) == labels, nobody]) for answers in (logits, teacher))
+    found = scores(logits, labels, counted_as_wrong)
     return SplitFigures(
-        rows=len(labels),
+        rows=len(ours),
         accuracy=found["accuracy"],
         macro_f1=found["macro_f1"],
         top5_accuracy=found["top5_accuracy"],
         calibration_error=expected_calibration_error(probabilities_of(logits, temperature), labels),
         # From counts: the difference of two fractions would be a rounding off from the limit that it may just reach.
-        drop=(int(theirs.sum()) - int(ours.sum())) / len(labels),
+        drop=(int(theirs.sum()) - int(ours.sum())) / len(ours),
         interval=paired_interval(ours, theirs),
         same_label_as_teacher=float((logits.argmax(1) == teacher.argmax(1)).mean()),
     )

@@ -29,6 +29,7 @@ from marwright.modules.pretrained import HuggingFaceClassifier
 from marwright.progress import say
 from marwright.threads import one_thread
 from marwright.tokenization import pad_id, padded, token_ids
+from marwright.unanswerable import counted_as_wrong
 from marwright.workspace import CompressedFolder, DataFolder, ExportedFolder, ModelFolder
 
 GOLDEN_REQUESTS = 32
@@ -123,11 +124,12 @@ def export(
     np.save(folder.logits("validation"), unseen_logits)
     np.save(folder.logits("test"), logits)
     card["confidence"] = calibrate(config.temperature, validation=(unseen_logits, unseen_labels), test=(logits, labels))
-    card["test"] = scores(logits, labels) | {
-        "rows": len(rows),
+    wrong = counted_as_wrong(data)
+    card["test"] = scores(logits, labels, wrong) | {
+        "rows": len(rows) + sum(wrong.values()),
         "calibration_error": card["confidence"]["test"]["after"]["expected_calibration_error"],
         "same_label_as_student": float((logits.argmax(1) == student_logits.argmax(1)).mean()),
-        "student_accuracy": float((student_logits.argmax(1) == labels).mean()),
+        "student_accuracy": scores(student_logits, labels, wrong)["accuracy"],
     }
     latency = {
         "threads": 1,

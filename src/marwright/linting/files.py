@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -46,9 +47,14 @@ def lint(file: Path, cores: int | None = None) -> list[Finding]:
             settings = read_model_settings(str(file), _text(_bytes(file), str(file)), cores=cores)
             return findings(str(file), settings, MODEL_ERRORS, MODEL_WARNINGS)
         case ".properties":
-            server = read_server_settings(str(file), _bytes(file), cores=cores)
-            return findings(str(file), server, SERVER_ERRORS, SERVER_WARNINGS)
+            return lint_properties(file, cores)
     raise LintError(f"{file}: give a model-config .yaml, a config.properties or a .mar file.")
+
+
+def lint_properties(file: Path, cores: int | None = None) -> list[Finding]:
+    """Find the traps in a server's configuration, whatever its name is; as :func:`lint` does."""
+    server = read_server_settings(str(file), _bytes(file), cores=cores or os.cpu_count() or 1)
+    return findings(str(file), server, SERVER_ERRORS, SERVER_WARNINGS)
 
 
 def lint_archive(file: Path, folder: Path, cores: int | None = None) -> list[Finding]:
@@ -59,14 +65,23 @@ def lint_archive(file: Path, folder: Path, cores: int | None = None) -> list[Fin
         folder: where it is unpacked.
         cores: as for :func:`lint`, and so are the errors.
     """
-    name = manifest_in(folder, file)[0].get("configFile")
+    model = manifest_in(folder, file)[0]
+    found = list(_envelope(file, model.get("envelope")))
+    name = model.get("configFile")
     if not name:
         reason = "no model-config.yaml: one request at a time, 100 ms of waiting, and one worker per core"
-        return [Finding(str(file), None, "warning", "no-model-config", reason, "pack one with --config-file")]
+        return [*found, Finding(str(file), None, "warning", "no-model-config", reason, "pack one with --config-file")]
     shown = f"{file}!{name}"
     text = _text(_bytes(folder / name), shown)
     settings = read_model_settings(shown, text, cores=cores or os.cpu_count() or 1, threads=_threads(folder))
-    return findings(shown, settings, MODEL_ERRORS, MODEL_WARNINGS)
+    return found + findings(shown, settings, MODEL_ERRORS, MODEL_WARNINGS)
+
+
+def _envelope(file: Path, envelope: object) -> Iterator[Finding]:
+    if envelope:
+        reason = "TorchServe replaces the envelope that the manifest names by the server's service_envelope, or by none"
+        cure = "remove it from the manifest, and read requests in the handler"
+        yield Finding(f"{file}!{layout.MANIFEST}", None, "warning", "envelope-in-manifest", reason, cure)
 
 
 def _threads(folder: Path) -> int | None:

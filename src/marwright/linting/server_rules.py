@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from marwright.config import ArchiveConfig
 from marwright.linting.findings import Problem
 from marwright.linting.keys import MODEL_KEYS, SERVER_BOOLEANS, SERVER_INTEGERS, SERVER_KEYS, nearest
+from marwright.linting.server_protocol_rules import open_inference_protocol, service_envelope
 from marwright.linting.server_settings import ServerSettings, is_from_environment
 
 Problems = Iterator[Problem]
@@ -117,6 +119,15 @@ def a_log_line_per_request(settings: ServerSettings) -> Problems:
         yield Problem("vmargs", reason, cure)
 
 
+def answers_larger_than_the_server_takes(settings: ServerSettings) -> Problems:
+    """The frontend closes the connection to a worker that sends more than it may, and so ends it."""
+    value = settings.values.get("max_response_size", "")
+    if _is_java_integer(value) and int(value) <= ArchiveConfig().max_answer_bytes:
+        largest = f"{ArchiveConfig().max_answer_bytes:,}"
+        reason = f"an archive may answer with {largest} bytes, and an answer of more than {value} ends its worker"
+        yield Problem("max_response_size", reason, "write 1048576, or build with a smaller archive.max_answer_bytes")
+
+
 def _is_java_integer(value: str) -> bool:
     return re.fullmatch(r"[+-]?\d{1,10}", value) is not None and -(1 << 31) <= int(value) < 1 << 31
 
@@ -136,9 +147,12 @@ WRITING_ERRORS = (
     key_twice,
     models_not_json,
     settings_under_another_name,
+    service_envelope,
+    open_inference_protocol,
 )
 WRITING_WARNINGS = (
     more_workers_than_cores,
     asynchronous_logging_too_late,
     a_log_line_per_request,
+    answers_larger_than_the_server_takes,
 )

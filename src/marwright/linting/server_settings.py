@@ -1,4 +1,4 @@
-"""Reads a config.properties as Java does, with the line of every key."""
+"""A server's settings as Java has them, with the line of every key."""
 
 from __future__ import annotations
 
@@ -10,15 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from marwright.errors import LintError
+from marwright.java_properties import read_properties
 
 HTTP_ADDRESSES = ("inference_address", "management_address", "metrics_address")
 GRPC_ADDRESSES = ("grpc_inference_address", "grpc_management_address")
-# Java's line ends and blanks, which are fewer than Python's.
-_LINE_END = re.compile(r"\r\n|\r|\n")
-_BLANKS = " \t\f"
-_KEY = re.compile(r"(?:\\.|[^\\=: \t\f])*")
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))")
-_ESCAPED = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 _HOST = re.compile(r"(?:(?P<scheme>\w+)://)?(?P<host>\[[^]]*]|[^:/]*)")
 # As ConfigManager has it: the variable's name between two pairs.
 _VARIABLE = re.compile(r"\$\$[^$]+[^$]\$\$")
@@ -79,60 +74,17 @@ def read_server_settings(file: str, data: bytes, *, cores: int) -> ServerSetting
 
     Args:
         file: named in errors.
-        data: its bytes; Java reads them as Latin-1, people write them as UTF-8.
+        data: its bytes.
         cores: of the machine that will serve.
 
     Raises:
-        LintError: it is not text.
+        LintError: it is not text, or Java would refuse it.
     """
-    if b"\0" in data:
-        raise LintError(f"{file}: not a properties file; it has null bytes.")
-    values: dict[str, str] = {}
-    lines: dict[str, int] = {}
-    twice = []
-    for number, line in _logical_lines(data.decode("utf-8", errors="replace")):
-        key, value = _divided(line)
-        if key in values:
-            twice.append(key)
-        values[key], lines[key] = value, number
-    return ServerSettings(values, lines, tuple(twice), cores)
-
-
-def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Lines that say something, without blanks at their start; a backslash at the end goes on in the next one."""
-    first, gathered = 0, ""
-    for number, line in enumerate(_LINE_END.split(text), 1):
-        rest = line.lstrip(_BLANKS)
-        if not gathered and (not rest or rest[0] in "#!"):
-            continue
-        first = first if gathered else number
-        gathered += rest
-        if (len(gathered) - len(gathered.rstrip("\\"))) % 2:
-            gathered = gathered[:-1]
-            continue
-        yield first, gathered
-        gathered = ""
-    if gathered:
-        yield first, gathered
-
-
-def _divided(line: str) -> tuple[str, str]:
-    match = _KEY.match(line)
-    end = match.end() if match else 0
-    rest = line[end:].lstrip(_BLANKS)
-    if rest.startswith(("=", ":")):
-        rest = rest[1:].lstrip(_BLANKS)
-    return _unescaped(line[:end]), _unescaped(rest)
-
-
-def _unescaped(text: str) -> str:
-    """Without backslashes, which stand before any character in files that Java has written."""
-
-    def plain(match: re.Match[str]) -> str:
-        return chr(int(match[1], 16)) if match[1] else _ESCAPED.get(match[2], match[2])
-
-    # Characters beyond 16 bits are written as two escapes.
-    return _ESCAPE.sub(plain, text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    try:
+        read = read_properties(data)
+    except ValueError as error:
+        raise LintError(f"{file}: {error}.") from error
+    return ServerSettings(read.values, read.lines, read.twice, cores)
 
 
 def _is_loopback(host: str) -> bool:

@@ -5,26 +5,28 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 from marwright.archive.reading import describe
+from marwright.archive.training_digests import TrainingDigests
 from marwright.errors import ArchiveError, ServerError
 from marwright.files import sha256_of
+from marwright.interrupts import interruptible
 from marwright.progress import console, say
 from marwright.rollout.asking import Caller
 from marwright.rollout.draining import drained
 from marwright.rollout.golden import golden_of, wrong_answers
+from marwright.rollout.labels import change_of, labels_of
 from marwright.rollout.plan import Outcome, Plan
+from marwright.rollout.private_copy import PrivateCopy, private_copy
 from marwright.rollout.served import Served
 from marwright.rollout.store import Store
 from marwright.rollout.trial import Trial, rate_for, try_beside, try_default
 from marwright.rollout.verdict import objections
 from marwright.rollout.versions import Version, Versions
-from marwright.rollout.workers import require_memory, start_workers, workers_for, yield_to_others
+from marwright.rollout.workers import calmly, require_memory, start_workers, workers_for
 from marwright.serving.failure import StartLog
-from marwright.serving.process import interrupt_on_sigterm
 
 # A model's name and version become part of a path and of a file's name, in an archive that anybody may have made.
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)
@@ -38,6 +40,9 @@ def release(
 
     Until the new version is the default one, whatever goes wrong, and Ctrl-C or SIGTERM, leave the old one answering as
     before and the new one withdrawn. A server that a kill has left in the middle is put in order by the next call.
+
+    All is done with a private copy of the archive and its signature: what is verified is what is served and kept, even
+    if somebody replaces the file meanwhile.
 
     Args:
         archive: the new version, a ``.mar`` file of a model that the server serves.
@@ -53,19 +58,20 @@ def release(
     Raises:
         ArchiveError: the archive cannot be read or copied, or its name or version cannot be part of a path.
         ServerError: the server cannot be reached, does not let models be registered, does not serve this model, or has
-            a third version of it.
+            a third version of it; or another rollout is at work.
     """
-    with interrupt_on_sigterm():
-        return _Release(archive, served, plan, texts, public_key).run()
+    with interruptible(), private_copy(archive) as copy:
+        return _Release(copy, served, plan, texts, public_key).run()
 
 
 class _Release:
     """One call of :func:`release`: what its steps share."""
 
     def __init__(
-        self, archive: Path, served: Served, plan: Plan, texts: Sequence[str], public_key: Path | None
+        self, copy: PrivateCopy, served: Served, plan: Plan, texts: Sequence[str], public_key: Path | None
     ) -> None:
-        model = describe(archive)["manifest"]["model"]
+        archive = copy.origin
+        model = describe(copy.file)["manifest"]["model"]
         self.name, self.new = model["modelName"], str(model.get("modelVersion") or "1.0")
         for what, written, pattern in (("name", self.name, _NAME), ("version", self.new, _VERSION)):
             if not pattern.fullmatch(written) or ".." in written:
@@ -73,29 +79,41 @@ class _Release:
                     f"{archive}: {written!r} cannot be a model's {what} here, since it becomes part of a file's name: "
                     f"letters, digits and dots. Build it again with another."
                 )
-        self.archive, self.served, self.plan, self.public_key = archive, served, plan, public_key
+        self.copy, self.archive, self.served, self.plan, self.public_key = copy, archive, served, plan, public_key
         self.versions = Versions(served.manager, self.name)
         self.store = Store(served.model_store, self.name)
         self.caller = Caller(served.inference, self.name, served.key_file)
-        self.golden = golden_of(archive)
+        self.golden = golden_of(copy.file)
         self.texts = texts or [request["text"] for request in self.golden]
         if not self.texts:
             raise ArchiveError(f"{archive} has no golden requests to take texts from: give --texts FILE.")
+        digests = TrainingDigests.in_archive(copy.file)
+        self.trained_on = None if digests is None else digests.recognise(self.texts)
 
     def run(self) -> Outcome:
+        with self.store.alone():
+            return self._run()
+
+    def _run(self) -> Outcome:
         old = self.versions.default()
-        self.outcome = Outcome(self.name, self.new, old.name)
-        digest = sha256_of(self.archive)
+        self.outcome = Outcome(
+            self.name,
+            self.new,
+            old.name,
+            texts=len(self.texts),
+            texts_trained_on=None if self.trained_on is None else sum(self.trained_on),
+        )
         if old.name == self.new:
-            return self._go_on(digest)
+            return self._go_on()
         self.versions.require_registering()
         self._put_in_order(old)
-        workers = workers_for(self.archive, old, self.plan.workers)
+        workers = workers_for(self.copy.file, old, self.plan.workers)
         require_memory(old, workers)
+        self._step("labels", lambda: self._other_labels(old))
         self._step("verified", self._verify)
         trial = None
         try:
-            self._step("ready", lambda: self._bring_up(workers, digest))
+            self._step("ready", lambda: self._bring_up(workers))
             self._step("golden", lambda: wrong_answers(self.caller, self.new, self.golden))
             if self.plan.canary_s and not self.outcome.reasons:
                 trial = self._try_beside(old)
@@ -135,19 +153,32 @@ class _Release:
             if not self._withdraw():
                 raise ServerError(f"{self.name} {self.new} cannot be begun anew while somebody asks it.")
 
+    def _other_labels(self, old: Version) -> list[str]:
+        before, new = self.store.archive_of(old.name), labels_of(self.copy.file)
+        if before is None:
+            if new is not None:
+                say(f"{self.served.model_store} has no archive of {self.name} {old.name}: the labels are not compared")
+            return []
+        change = change_of(labels_of(before), new)
+        if change is not None and self.plan.allow_label_change:
+            say(f"{self.name} {self.new} has other labels than {old.name}: {change}")
+        elif change is not None:
+            return [f"its labels are not those of {old.name}: {change}. --allow-label-change takes them"]
+        return []
+
     def _verify(self) -> list[str]:
         from marwright.verification import verify  # going back in a hurry need not wait for it
 
-        with console().status(f"verifying {self.archive}"), ThreadPoolExecutor(1, initializer=yield_to_others) as calm:
-            report = calm.submit(verify, self.archive, public_key=self.public_key).result()
+        with console().status(f"verifying {self.archive}"):
+            report = calmly(lambda: verify(self.copy.file, public_key=self.public_key))
         failed = [check for check in report.checks if check.state == "failed"]
         if not failed:
             say(f"{self.archive}: all that was checked holds")
-        return [f"{check.name}: {check.detail}" for check in failed]
+        return [self.copy.told(f"{check.name}: {check.detail}") for check in failed]
 
-    def _bring_up(self, workers: int, digest: str) -> list[str]:
+    def _bring_up(self, workers: int) -> list[str]:
         log = StartLog(self.served.logs) if self.served.logs else None
-        self.versions.register(self.store.take_in(self.archive, self.new, digest))
+        self.versions.register(self.store.take_in(self.copy.file, self.new, self.copy.digest))
         with console().status(f"{self.name} {self.new}: waiting for {workers} workers to be ready"):
             failure = start_workers(self.versions, self.new, workers, log, self.plan.ready_s)
         if failure is None:
@@ -164,7 +195,14 @@ class _Release:
         )
         with console().status(f"{self.name} {self.new}: canary"):
             trial = try_beside(
-                self.caller, self.served.metrics, old.name, self.new, self.texts, rate=rate, seconds=seconds
+                self.caller,
+                self.served.metrics,
+                old.name,
+                self.new,
+                self.texts,
+                rate=rate,
+                seconds=seconds,
+                trained_on=self.trained_on or (),
             )
         self.outcome.canary = trial.compared
         self.outcome.reasons += objections(trial.compared, self.plan.limits)
@@ -223,6 +261,9 @@ class _Release:
                 )
                 raise
         if not self.outcome.reasons:
+            if self.store.version_in_sight() != self.new:
+                # Again: since it was taken in, others may have had a hand on the store.
+                self.store.keep(self.copy.file, self.new, self.copy.digest)
             self.store.put_in_sight(self.new)
             self.outcome.accepted = True
             return
@@ -238,15 +279,22 @@ class _Release:
         with console().status(f"{self.name} {self.new}: watching it as the default"):
             rate = self._rate(seconds)
             watched = try_default(
-                self.caller, self.served.metrics, self.outcome.previous, self.texts, trial, rate=rate, seconds=seconds
+                self.caller,
+                self.served.metrics,
+                self.outcome.previous,
+                self.texts,
+                trial,
+                rate=rate,
+                seconds=seconds,
+                trained_on=self.trained_on or (),
             )
         self.outcome.watch = watched.compared
         return objections(watched.compared, self.plan.limits)
 
-    def _go_on(self, digest: str) -> Outcome:
+    def _go_on(self) -> Outcome:
         """The version is the default one already: finish what an earlier call began, if it did not."""
         own = [file for file in (self.store.archive(self.new), self.store.in_sight()) if file.is_file()]
-        if not any(sha256_of(file) == digest for file in own):
+        if not any(sha256_of(file) == self.copy.digest for file in own):
             raise ServerError(
                 f"{self.name} {self.new} is the default already, made from another archive than {self.archive}. "
                 f"Give the new one another version: archive.version."

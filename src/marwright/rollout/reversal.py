@@ -31,6 +31,11 @@ def roll_back(model: str, served: Served) -> Reversal:
             that is ready, or the server cannot be asked.
     """
     versions, store = Versions(served.manager, model), Store(served.model_store, model)
+    with store.alone():
+        return _rolled_back(model, versions, store)
+
+
+def _rolled_back(model: str, versions: Versions, store: Store) -> Reversal:
     now, noted = versions.default(), store.recall()
     if noted is None or noted[1] != now.name:
         raise ServerError(f"{model} {now.name} has no version to go back to: no rollout of it is noted in the store.")
@@ -60,11 +65,16 @@ def retire(model: str, served: Served) -> dict[str, Path | None]:
         ServerError: a version is still asked by its path, or the server does not let it be unregistered.
     """
     versions, store = Versions(served.manager, model), Store(served.model_store, model)
+    with store.alone():
+        return _retired(model, versions, store, served.metrics)
+
+
+def _retired(model: str, versions: Versions, store: Store, metrics: str) -> dict[str, Path | None]:
     default, ended = versions.default(), dict[str, Path | None]()
     for version in versions.all():
         if version.name == default.name:
             continue
-        if not drained(versions, served.metrics, version.name):
+        if not drained(versions, metrics, version.name):
             raise ServerError(
                 f"/predictions/{model}/{version.name} is still asked: stop whoever does, then retire it again."
             )

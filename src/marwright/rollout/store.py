@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from marwright.archive.reading import describe, unpacked
 from marwright.archive.signing import signature_of
 from marwright.errors import ArchiveError, ServerError
 from marwright.files import move_folder_into_place, read_json, replacing, sha256_of, stable_json, write_text
+from marwright.locking import locked
 
 
 class Store:
@@ -57,21 +59,28 @@ class Store:
             return str(describe(self.in_sight())["manifest"]["model"].get("modelVersion") or "1.0")
         return None
 
-    def take_in(self, archive: Path, version: str, digest: str) -> str:
-        """Copy an archive and its signature into the store, hidden, and unpack it there.
+    def archive_of(self, version: str) -> Path | None:
+        """The archive of a version, in sight or hidden; ``None`` if the store has none.
+
+        Raises:
+            ServerError: there are two of this model in sight.
+        """
+        if self.version_in_sight() == version:
+            return self.in_sight()
+        return kept if (kept := self.archive(version)).is_file() else None
+
+    def keep(self, archive: Path, version: str, digest: str) -> None:
+        """Copy an archive and its signature into the store, hidden.
 
         Args:
             archive: the .mar file, from anywhere.
             version: of the model in it.
             digest: hex SHA-256 that the copy must have.
 
-        Returns:
-            the name to register it by.
-
         Raises:
             ArchiveError: it is another file by now, or cannot be copied.
         """
-        kept, folder = self.archive(version), self.unpacked(version)
+        kept = self.archive(version)
         try:
             with replacing(kept) as partial:
                 shutil.copyfile(archive, partial)
@@ -79,9 +88,25 @@ class Store:
                     raise ArchiveError(f"{archive}: it changed while it was checked. Start again when it is finished.")
             if signature_of(archive).is_file():
                 shutil.copyfile(signature_of(archive), signature_of(kept))
+        except OSError as error:
+            raise ArchiveError(f"{archive}: cannot be copied into {self.folder}: {error}.") from error
+
+    def take_in(self, archive: Path, version: str, digest: str) -> str:
+        """Keep an archive as :meth:`keep` does, and unpack it in the store.
+
+        Returns:
+            the name to register it by.
+
+        Raises:
+            ArchiveError: it is another file by now, or cannot be copied.
+        """
+        self.keep(archive, version, digest)
+        folder = self.unpacked(version)
+        try:
             partial_folder = folder.with_name(f"{folder.name}.partial")
             shutil.rmtree(partial_folder, ignore_errors=True)
-            with unpacked(kept) as private:
+            # Not the copy in the store, which others may be able to write.
+            with unpacked(archive) as private:
                 shutil.copytree(private, partial_folder)
             # A temporary folder is its owner's alone; the server may run as somebody else.
             partial_folder.chmod(0o755)
@@ -119,6 +144,20 @@ class Store:
         if but is None or but.resolve() != kept.resolve():
             for file in (kept, signature_of(kept)):
                 file.unlink(missing_ok=True)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Let one process at a time change which versions are served from this store.
+
+        Raises:
+            ServerError: another one does.
+        """
+        taken = (
+            f"Another rollout, rollback or retirement is at work on {self.folder}: wait until it is done. "
+            f"Ctrl-C ends a rollout, and the old version answers on."
+        )
+        with locked(self.folder / ".rollout.lock", taken, keep=False, error=ServerError):
+            yield
 
     # --- which version came before ---------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from marwright.rollout.asking import Caller
 from marwright.rollout.counters import Counted, Counters, read_counters
-from marwright.rollout.verdict import FEWEST, Comparison, Figures, agreement
+from marwright.rollout.verdict import FEWEST, Comparison, Figures, agreement, agreement_on_others
 
 # What this process can send without taking the machine from the server.
 _HIGHEST_RATE = 200.0
@@ -40,9 +40,18 @@ def rate_for(caller: Caller, metrics: str, *, share: float, least: float, second
 
 
 def try_beside(
-    caller: Caller, metrics: str, old: str, new: str, texts: Sequence[str], rate: float, seconds: float
+    caller: Caller,
+    metrics: str,
+    old: str,
+    new: str,
+    texts: Sequence[str],
+    rate: float,
+    seconds: float,
+    trained_on: Sequence[bool] = (),
 ) -> Trial:
     """Send texts to both versions by their paths, each text to one right after the other.
+
+    ``trained_on`` says of each text whether the new version was trained on it, if that is known.
 
     Both are asked in the same moments, on the same busy machine; only the old one has the live requests besides.
     """
@@ -59,13 +68,21 @@ def try_beside(
             counters.of(new) if counters else None,
             counters.requests if counters else None,
             counters.server_errors - of_old.server_errors - of_new.server_errors if counters else None,
+            agreement_on_others(pairs, trained_on),
         ),
         counters,
     )
 
 
 def try_default(
-    caller: Caller, metrics: str, old: str, texts: Sequence[str], before: Trial | None, rate: float, seconds: float
+    caller: Caller,
+    metrics: str,
+    old: str,
+    texts: Sequence[str],
+    before: Trial | None,
+    rate: float,
+    seconds: float,
+    trained_on: Sequence[bool] = (),
 ) -> Trial:
     """Send texts to the new version as the default one, and to the old one by its path.
 
@@ -86,6 +103,7 @@ def try_default(
             counters.of(None) if counters else None,
             counters.requests if counters else None,
             counters.server_errors - of_old.server_errors - of_new.server_errors if counters else None,
+            agreement_on_others(pairs, trained_on),
         ),
         counters,
     )

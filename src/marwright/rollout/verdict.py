@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -76,6 +77,7 @@ class Comparison:
     ``old`` and ``new`` are of marwright's own requests. ``agreement`` is the share of texts with one label from both;
     ``None`` where answers are no labels. The rest is what TorchServe counted of everybody's requests, ``None`` where it
     shows no metrics: by path for the two versions, and the 5xx of the whole server beyond those that marwright got.
+    ``agreement_on_others`` leaves out the texts that the new version was trained on, where there are any.
     """
 
     old: Figures
@@ -85,12 +87,25 @@ class Comparison:
     counted_new: Counted | None = None
     requests_of_all: float | None = None
     errors_of_others: float | None = None
+    agreement_on_others: float | None = None
 
 
 def agreement(pairs: Sequence[tuple[Answer, ...]]) -> float | None:
     """The share of texts that both versions give the same label; ``None`` if there are no labels to compare."""
     labels = [(old.label, new.label) for old, new in pairs if old.label is not None and new.label is not None]
     return sum(old == new for old, new in labels) / len(labels) if labels else None
+
+
+def agreement_on_others(pairs: Sequence[tuple[Answer, ...]], trained_on: Sequence[bool]) -> float | None:
+    """The same without the texts that the new version was trained on; ``None`` if there are none, or only those.
+
+    Args:
+        pairs: answers to the texts, sent in their order again and again.
+        trained_on: of each text; empty if it is not known.
+    """
+    if not any(trained_on):
+        return None
+    return agreement([pair for pair, known in zip(pairs, itertools.cycle(trained_on), strict=False) if not known])
 
 
 def objections(seen: Comparison, limits: Limits) -> list[str]:

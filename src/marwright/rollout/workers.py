@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
 from marwright.archive.reading import describe
 from marwright.errors import ServerError
+from marwright.interrupts import end_children, held
 from marwright.rollout.versions import Version, Versions
 from marwright.serving.failure import StartLog
 
@@ -47,7 +51,31 @@ def require_memory(old: Version, workers: int) -> None:
         )
 
 
-def yield_to_others() -> None:
+T = TypeVar("T")
+
+
+def calmly(work: Callable[[], T]) -> T:
+    """Do something in a thread that has, with the processes it starts, only the time that the server's workers leave.
+
+    A signal ends those processes, and with them the work.
+    """
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    pool = ThreadPoolExecutor(1, initializer=_yield_to_others)
+    future = None
+    try:
+        future = pool.submit(work)
+        return future.result()
+    except KeyboardInterrupt:
+        with held():
+            while future is not None and not future.done():
+                end_children(but=before)
+                wait([future], _PAUSE_S)
+        raise
+    finally:
+        pool.shutdown()
+
+
+def _yield_to_others() -> None:
     """Let this thread, and the processes it starts, have only the time that the server's workers leave."""
     # Linux gives each thread a priority of its own; elsewhere nothing changes.
     with suppress(OSError, AttributeError):

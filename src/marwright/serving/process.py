@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import psutil
 
 from marwright.errors import ServerError
+from marwright.interrupts import held
+from marwright.progress import say
 from marwright.serving.failure import StartLog
+from marwright.serving.properties import LISTENING_VARIABLES
+
+# Workers end with the frontend, which they lose their connection to.
+_WORKERS_END_S = 3
+_PROGRAMS = ("org.pytorch.serve.ModelServer", "model_service_worker.py")
 
 
 @dataclass(frozen=True)
@@ -30,32 +36,42 @@ class Launch:
     log_config: Path
     java_home: Path | None
 
-    def run(self, log: StartLog, *, foreground: bool) -> tuple[int, float]:
+    def run(self, log: StartLog, *, foreground: bool) -> int:
         """Run this environment's ``torchserve --start``.
 
         Returns:
-            The id of the Java process it leaves behind, and when that was created.
+            The id of the Java process it leaves behind.
 
         Raises:
             ServerError: there is no such process.
         """
-        with (self.state / "logs" / "console.log").open("wb") as console:
-            subprocess.run(
-                self._command(),
-                cwd=self.state,
-                env=self._environment(foreground),
-                stdin=subprocess.DEVNULL,
-                stdout=2 if foreground else console,
-                stderr=subprocess.STDOUT,
-                # Ctrl-C is for marwright, which then stops the server in an orderly way.
-                start_new_session=True,
-                check=False,
-            )
+        starter = None
         try:
-            pid = int((self.scratch / ".model_server.pid").read_text())
-            return pid, psutil.Process(pid).create_time()
-        except (OSError, ValueError, psutil.Error) as error:
-            raise ServerError(f"TorchServe did not start: {log.last_words()} (see {log.logs}).") from error
+            console = (self.state / "logs" / "console.log").open("wb")
+            with console, held():
+                starter = subprocess.Popen(
+                    self._command(),
+                    cwd=self.state,
+                    env=self._environment(foreground),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE if foreground else console,
+                    stderr=subprocess.STDOUT,
+                    # Ctrl-C is for marwright, which then stops the server in an orderly way.
+                    start_new_session=True,
+                )
+            if starter.stdout is not None:
+                threading.Thread(target=_show, args=(starter.stdout, console.name), daemon=True).start()
+            starter.wait()
+            return int((self.scratch / ".model_server.pid").read_text())
+        except BaseException as error:
+            if starter is not None:
+                with held():
+                    # Java may be there already, though nobody has noted its number yet.
+                    _kill_all(_in_session(starter.pid))
+                    starter.wait()
+            if isinstance(error, OSError | ValueError):
+                raise ServerError(f"TorchServe did not start: {log.last_words()} (see {log.logs}).") from error
+            raise
 
     def _command(self) -> list[str]:
         # -P: the working directory must not be able to shadow a module.
@@ -68,8 +84,8 @@ class Launch:
 
     def _environment(self, foreground: bool) -> dict[str, str]:
         environment = dict(os.environ)
-        # The first would win over --ts-config; the second is decided here.
-        for name in ("TS_CONFIG_FILE", "JAVA_HOME"):
+        # The first and the last would win over --ts-config, where they stand already; the second is decided here.
+        for name in ("TS_CONFIG_FILE", "JAVA_HOME", *LISTENING_VARIABLES.values()):
             environment.pop(name, None)
         if self.java_home is not None:
             environment["JAVA_HOME"] = str(self.java_home)
@@ -84,21 +100,66 @@ class Launch:
         }
 
 
+def _show(stream: IO[bytes], log: str) -> None:
+    """Show what a server prints as long as it does, without what a terminal would obey, and keep it in a file."""
+    with stream, Path(log).open("ab", buffering=0) as kept:
+        for line in stream:
+            say(line.decode(errors="replace").rstrip("\r\n"))
+            kept.write(line)
+
+
 def end(pid: int, grace_s: float) -> None:
     """Ask a server to end, wait up to ``grace_s`` seconds, then kill what is left of it and its workers."""
+    family: list[psutil.Process] = []
     try:
         process = psutil.Process(pid)
         family = [process, *process.children(recursive=True)]
+        # A worker whose parent has died is nobody's child, but it stays in the session.
+        if (session := os.getsid(pid)) != os.getsid(0):
+            family += _in_session(session)
         if grace_s > 0:
             process.terminate()
-    except psutil.NoSuchProcess:
-        return
-    _wait(family, grace_s)
-    for member in family:
+        _wait([process], grace_s)
+        _wait(family, min(grace_s, _WORKERS_END_S))
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        pass
+    finally:
+        with held():
+            _kill_all(family)
+
+
+def started_with(folder: str) -> list[psutil.Process]:
+    """TorchServe's processes on this machine that have a server's private folder on their command line."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            words = process.cmdline()
+            if any(folder in word for word in words) and any(word.endswith(_PROGRAMS) for word in words):
+                found.append(process)
+    return found
+
+
+def end_started_with(folder: str) -> None:
+    """Kill what is left of a server whose process was never noted."""
+    with held():
+        _kill_all(started_with(folder))
+
+
+def _in_session(session: int) -> list[psutil.Process]:
+    found = []
+    for pid in psutil.pids():
+        with suppress(OSError, psutil.NoSuchProcess):
+            if os.getsid(pid) == session:
+                found.append(psutil.Process(pid))
+    return found
+
+
+def _kill_all(processes: list[psutil.Process]) -> None:
+    for process in processes:
         # A process that has ended is never killed: psutil knows when its number belongs to another one.
         with suppress(psutil.NoSuchProcess):
-            member.kill()
-    _wait(family, 5)
+            process.kill()
+    _wait(processes, 5)
 
 
 def _is_alive(process: psutil.Process) -> bool:
@@ -107,23 +168,6 @@ def _is_alive(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-@contextmanager
-def interrupt_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM, which is how containers are stopped, end the block like Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _wait(processes: list[psutil.Process], timeout_s: float) -> None:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from marwright.errors import ServerError
+from marwright.java_properties import read_properties, write_properties
 from marwright.resources import shipped
 from marwright.serving.ports import Listener, Ports
 
 _DEFAULTS = Ports()
 _HTTP_KEYS = ("inference_address", "management_address", "metrics_address")
 _GRPC_KEYS = ("grpc_inference_port", "grpc_management_port")
+# What a variable of the environment can change so that a client looks elsewhere.
+_LISTENING = (*_HTTP_KEYS, *_GRPC_KEYS, "disable_token_authorization", "load_models")
+LISTENING_VARIABLES = {key: f"TS_{key.upper()}" for key in _LISTENING}
 _FILE_KEYS = ("metrics_config", "keystore", "certificate_file", "private_key_file")
 _ADDRESS = re.compile(r"(?P<scheme>https?)://(?P<host>\[[^]]+]|[^:/]+)(?::(?P<port>\d+))?/?", re.IGNORECASE)
+_VARIABLE = re.compile(r"\$\$([^$]+)\$\$")
 _LOG_CONFIG = re.compile(r"-Dlog4j2?\.configurationFile=(?:file:(?://)?)?(\S+)")
 
 
@@ -33,30 +39,50 @@ class Address:
     @property
     def url(self) -> str:
         """The address as a client on this machine writes it."""
-        return f"{self.scheme}://{'127.0.0.1' if self.host == '0.0.0.0' else self.host}:{self.port}"
+        return f"{self.scheme}://{_here(self.host)}:{self.port}"
 
 
 @dataclass(frozen=True)
 class Properties:
-    """A TorchServe configuration file: its text as written and its settings as TorchServe reads them."""
+    """A TorchServe configuration file.
+
+    ``written`` is what stands there, as Java reads it. ``settings`` is what TorchServe makes of it in an environment:
+    ``$$NAME$$`` in a value is the variable NAME; where ``enable_envvars_config`` is true, ``TS_KEY`` replaces ``key``.
+    """
 
     path: Path
-    text: str
+    written: Mapping[str, str]
     settings: Mapping[str, str]
 
     @classmethod
-    def read(cls, path: Path) -> Properties:
+    def read(cls, path: Path, environment: Mapping[str, str] = os.environ) -> Properties:
         """Read a ``config.properties``; of a key that is given twice the last one counts, as in Java.
 
         Raises:
-            ServerError: there is no such file, or it is not text.
+            ServerError: there is no such file, it is not text, or it names a variable that is not set.
         """
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ServerError(f"{path} cannot be read as a TorchServe properties file: {error}.") from error
-        lines = (line.strip().partition("=") for line in text.splitlines() if not line.lstrip().startswith("#"))
-        return cls(path, text, {key.strip(): value.strip() for key, is_, value in lines if is_})
+            written = read_properties(path.read_bytes()).values
+        except OSError as error:
+            raise ServerError(f"{path} cannot be read as a TorchServe properties file: {error.strerror}.") from error
+        except ValueError as error:
+            raise ServerError(f"{path}: {error}.") from error
+        settings = {key: _resolved(path, key, value, environment) for key, value in written.items()}
+        if settings.get("enable_envvars_config", "false").lower() == "true":
+            settings |= {key: environment[name] for key, name in LISTENING_VARIABLES.items() if name in environment}
+        return cls(path, written, settings)
+
+    @classmethod
+    def find(cls, name: Path | None) -> Properties:
+        """Read a file, or the configuration of that name which comes with marwright (``production``).
+
+        Args:
+            name: a file or a name; marwright's configuration for development if not given.
+
+        Raises:
+            ServerError: there is none, or as for :meth:`read`.
+        """
+        return cls.read(located(name or Path("config")))
 
     @property
     def asks_for_keys(self) -> bool:
@@ -82,6 +108,13 @@ class Properties:
             raise ServerError(f"{self.path}: {key} must be http://, on loopback; TLS belongs into a proxy.")
         port = _port(ports, key) if ports else int(match["port"] or _port(_DEFAULTS, key))
         return Address(match["scheme"].lower(), match["host"], port)
+
+    def grpc_address(self, which: str, ports: Ports | None = None) -> str:
+        """Where a client on this machine reaches gRPC's ``inference`` or ``management``: ``HOST:PORT``."""
+        key = f"grpc_{which}_port"
+        host = self.settings.get(f"grpc_{which}_address", "127.0.0.1")
+        port = _port(ports, key) if ports else self.settings.get(key, _port(_DEFAULTS, key))
+        return f"{_here(host)}:{port}"
 
     def listeners(self, ports: Ports | None) -> list[Listener]:
         """List every place the server will listen on, with ``ports`` instead of the file's if given."""
@@ -111,9 +144,13 @@ class Properties:
             flags: options for Java besides those of ``vmargs``.
             worker: the first TCP port for workers, where the machine has no Unix sockets for them.
         """
-        changes = {"load_models": ",".join(models) or self.settings.get("load_models", "all")}
+        changes = {"load_models": self.settings.get("load_models", "all")}
         changes["metrics_config"] = str(shipped("configs") / "metrics.yaml")
         changes |= {key: str(self._locate(key, self.settings[key])) for key in _FILE_KEYS if key in self.settings}
+        # The server's environment has no say in these, so that clients look where it listens.
+        changes |= {key: self.settings[key] for key in _LISTENING if self.settings.get(key) != self.written.get(key)}
+        if models:
+            changes["load_models"] = ",".join(models)
         changes["initial_worker_port"] = str(worker)
         # TorchServe takes the log configuration from its command line.
         words = [word for word in self.settings.get("vmargs", "").split() if not _LOG_CONFIG.fullmatch(word)]
@@ -122,9 +159,8 @@ class Properties:
         if ports is not None:
             changes |= {key: str(self.address(key, ports)) for key in _HTTP_KEYS}
             changes |= {key: str(_port(ports, key)) for key in _GRPC_KEYS}
-        lines = [f"{key}={_escaped(value)}" for key, value in changes.items()]
-        # Of a key given twice both of TorchServe's readers take the last.
-        return "\n".join([self.text, f"# From here on: written by marwright, over {self.path}", *lines, ""])
+        head = f"# Written by marwright: the settings of {str(self.path)!a}, and what it changed.\n"
+        return head + write_properties({**self.written, **changes})
 
     def _locate(self, key: str, value: str) -> Path:
         """Find a file that the configuration names relative to itself, to its project, or to this folder."""
@@ -136,13 +172,38 @@ class Properties:
         raise ServerError(f"{self.path}: {key} names {value}, which is neither in {home} nor in {Path.cwd()}.")
 
 
+def _here(host: str) -> str:
+    """The host by which a client on this machine reaches what listens everywhere."""
+    return {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "::": "[::1]"}.get(host, host)
+
+
 def _port(ports: Ports, key: str) -> int:
     port: int = getattr(ports, key.removesuffix("_address").removesuffix("_port"))
     return port
 
 
-def _escaped(value: str) -> str:
-    """Write a value so that Java, which reads these files as Latin-1 with backslash escapes, reads it back."""
-    units = value.replace("\\", "\\\\").encode("utf-16-be")
-    codes = [int.from_bytes(units[at : at + 2], "big") for at in range(0, len(units), 2)]
-    return "".join(chr(code) if code < 128 else f"\\u{code:04x}" for code in codes)
+def located(name: Path) -> Path:
+    """The properties file of that path, or the shipped one of that name.
+
+    Raises:
+        ServerError: there is neither.
+    """
+    if name.is_file():
+        return name
+    # A name, or a path such as configs/production.properties outside a checkout, means the copy that was installed.
+    own = shipped("configs") / f"{name.name.removesuffix('.properties')}.properties"
+    if name.parent.name in ("", "configs") and own.is_file():
+        return own
+    known = ", ".join(sorted(file.stem for file in shipped("configs").glob("*.properties")))
+    raise ServerError(f"{name}: no such properties file. Give a path, or one of the shipped: {known}.")
+
+
+def _resolved(path: Path, key: str, value: str, environment: Mapping[str, str]) -> str:
+    """A value with the environment's variables in it, which TorchServe wants all to be there."""
+
+    def variable(match: re.Match[str]) -> str:
+        if match[1] not in environment:
+            raise ServerError(f"{path}: {key} takes {match[1]} from the environment, where it is not set.")
+        return environment[match[1]]
+
+    return _VARIABLE.sub(variable, value)

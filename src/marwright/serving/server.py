@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shlex
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from zipfile import is_zipfile
 
 from marwright.errors import ServerError
 from marwright.files import write_text
-from marwright.resources import shipped
+from marwright.interrupts import held, interruptible
 from marwright.serving.failure import StartLog
+from marwright.serving.identity import ProcessIdentity
 from marwright.serving.java import Java, find_java
 from marwright.serving.ports import Ports, first_worker_port, require_free
-from marwright.serving.process import Launch, end, interrupt_on_sigterm
+from marwright.serving.process import Launch, end, end_started_with
 from marwright.serving.properties import Properties
 from marwright.serving.readiness import wait_until_ready
-from marwright.serving.state import DEFAULT_STATE, SCRATCH_PREFIX, RunningServer, forget, recall, remember
-
-# A Unix socket's path holds 108 bytes on Linux and 104 on macOS, of which TorchServe takes "/.ts.sock.65535".
-_LONGEST_SCRATCH = 104 - 17
+from marwright.serving.state import (
+    DEFAULT_STATE,
+    SCRATCH_PREFIX,
+    RunningServer,
+    alone_in,
+    forget,
+    recall,
+    remember,
+    usable,
+)
+from marwright.socket_folder import make_socket_folder
 
 
 def start(
@@ -42,71 +48,91 @@ def start(
 
     Args:
         model_store: the folder with the ``.mar`` files.
-        properties: TorchServe's configuration; by default marwright's ``config.properties`` for development.
+        properties: TorchServe's configuration, or the name of one that comes with marwright (``production``); by
+            default ``config`` for development.
         state: the folder for this server's state, effective configuration, logs and keys. Servers with
-            different state folders and ports do not touch each other.
+            different state folders and ports do not touch each other. Whoever else starts or stops one there is waited
+            for, up to ``timeout_s``.
         models: names of the archives to serve, with or without ``.mar``; by default what ``load_models`` says.
         ports: where to listen instead of the ports in ``properties``.
         timeout_s: how long the start may take, in seconds.
-        foreground: show TorchServe's warnings on standard error instead of in ``logs/console.log``; follow
-            with :func:`attend`.
+        foreground: show TorchServe's warnings on standard error too, not only in ``logs/console.log``; follow with
+            :func:`attend`.
         java: the Java to use; by default the first that works.
 
     Raises:
         ServerError: no Java, no archive, a port is taken, a server already runs from ``state``, a worker died,
-            or the time is over. Nothing is left running then.
+            the state folder cannot be used, or the time is over. Nothing is left running then.
+        MarwrightError: there is no temporary folder that can be written.
     """
-    if (other := running(state)) is not None:
-        raise ServerError(
-            f"TorchServe already runs at {other.inference} (process {other.pid}): "
-            f"stop it with `marwright stop --state {state}`."
-        )
     state = state.absolute()
-    archives = _archives(model_store, models)
-    config = Properties.read(properties or shipped("configs") / "config.properties")
+    archives = archives_to_serve(model_store, models)
+    config = Properties.find(properties)
     java = java or find_java()
-    require_free(config.listeners(ports), configured_in=str(config.path))
-    scratch = _private_folder()
-    with interrupt_on_sigterm(), _nothing_left_on_failure(state, scratch):
-        effective = _prepare(state, config, ports, archives if models else (), java)
-        log = StartLog(state / "logs")
-        launch = Launch(state, scratch, effective, model_store.resolve(), config.log_config(), java.home)
-        pid, started = launch.run(log, foreground=foreground)
+    with interruptible(), usable(state), alone_in(state, wait_s=timeout_s):
+        if (other := _running(state)) is not None:
+            raise ServerError(
+                f"TorchServe already runs at {other.inference} (process {other.pid}): "
+                f"stop it with `marwright stop --state {state}`."
+            )
+        require_free(config.listeners(ports), configured_in=str(config.path))
         server = RunningServer(
-            pid=pid,
-            started=started,
+            pid=0,
+            started=time.time(),
             inference=config.address("inference_address", ports).url,
             management=config.address("management_address", ports).url,
             metrics=config.address("metrics_address", ports).url,
+            grpc_inference=config.grpc_address("inference", ports),
+            grpc_management=config.grpc_address("management", ports),
             models=(),
             logs=str(state / "logs"),
-            scratch=str(scratch),
+            scratch=str(make_socket_folder(SCRATCH_PREFIX)),
             java=f"{java.program} (version {java.version}, {java.origin})",
             properties=str(config.path),
             key_file=str(state / "key_file.json") if config.asks_for_keys else None,
             model_store=str(model_store.resolve()),
         )
-        # Written before the wait, so that a server whose starter is killed can still be stopped.
-        remember(state, server)
-        expected = archives if models or config.serves_all else ()
-        names = wait_until_ready(server, archives=expected, log=log, timeout_s=timeout_s)
-        server = dataclasses.replace(server, models=names)
-        remember(state, server)
+        with _nothing_left_on_failure(state, server):
+            effective = _prepare(state, config, ports, archives if models else (), java)
+            # Written before there is a process, so that a server whose starter is killed can still be found.
+            remember(state, server)
+            log = StartLog(state / "logs")
+            launch = Launch(
+                state, Path(server.scratch), effective, model_store.resolve(), config.log_config(), java.home
+            )
+            pid = launch.run(log, foreground=foreground)
+            identity = ProcessIdentity.of(pid)
+            if identity is None:
+                raise ServerError(f"TorchServe did not start: {log.last_words()} (see {log.logs}).")
+            server = dataclasses.replace(server, pid=pid, identity=identity)
+            remember(state, server)
+            expected = archives if models or config.serves_all else ()
+            names = wait_until_ready(server, archives=expected, log=log, timeout_s=timeout_s)
+            server = dataclasses.replace(server, models=names)
+            remember(state, server)
     return server
 
 
 def running(state: Path = DEFAULT_STATE) -> RunningServer | None:
-    """Return the server that runs from ``state``; clear away what one that has died left there."""
+    """Return the server that runs from ``state``; clear away what one that has died left there.
+
+    Raises:
+        ServerError: what the folder remembers makes no sense to this marwright.
+    """
     state = state.absolute()
     server = recall(state)
-    if server is not None and not server.is_alive():
-        forget(state, Path(server.scratch))
+    if server is None:
+        return None
+    if not (server.pid and server.is_alive()):
+        # Whoever holds the lock is starting or stopping one, and clears up himself.
+        with suppress(ServerError), alone_in(state):
+            return _running(state)
         return None
     return server
 
 
 def stop(state: Path = DEFAULT_STATE, *, grace_s: float = 30) -> RunningServer | None:
-    """Stop the server that runs from ``state``, with its workers.
+    """Stop the server that runs from ``state``, with its workers; also one that is not ready yet.
 
     Args:
         state: the folder it was started with.
@@ -115,12 +141,26 @@ def stop(state: Path = DEFAULT_STATE, *, grace_s: float = 30) -> RunningServer |
 
     Returns:
         The server that ran, or ``None`` if none did.
+
+    Raises:
+        ServerError: another marwright is about to start one, or the folder cannot be read.
     """
-    server = running(state)
-    if server is None:
+    state = state.absolute()
+    if recall(state) is None:
         return None
+    try:
+        with alone_in(state):
+            server = _running(state)
+            if server is not None:
+                end(server.pid, grace_s)
+                forget(state, server)
+            return server
+    except ServerError:
+        server = recall(state)
+        if server is None or not server.pid or not server.is_alive():
+            raise
+    # Somebody waits for it to be ready, or stops it too, and forgets it.
     end(server.pid, grace_s)
-    forget(state.absolute(), Path(server.scratch))
     return server
 
 
@@ -131,13 +171,15 @@ def attend(server: RunningServer, state: Path = DEFAULT_STATE) -> None:
         ServerError: the server ended by itself.
     """
     try:
-        with interrupt_on_sigterm():
+        with interruptible():
             while server.is_alive():
                 time.sleep(0.5)
     except KeyboardInterrupt:
         return
     finally:
-        stop(state)
+        # By now the folder may be another server's.
+        if (there := recall(state.absolute())) is not None and there.scratch == server.scratch:
+            stop(state)
     raise ServerError(f"TorchServe ended by itself (see {server.logs}).")
 
 
@@ -169,17 +211,37 @@ def curl_example(server: RunningServer, body: str) -> str:
     return " \\\n  ".join([*lines, f"-d {shlex.quote(body)}"])
 
 
+def _running(state: Path) -> RunningServer | None:
+    """The same as :func:`running` for whoever holds the folder's lock."""
+    server = recall(state)
+    if server is not None and not (server.pid and server.is_alive()):
+        # Its starter may have been killed before it could note the process.
+        end_started_with(server.scratch)
+        forget(state, server)
+        return None
+    return server
+
+
 @contextmanager
-def _nothing_left_on_failure(state: Path, scratch: Path) -> Iterator[None]:
+def _nothing_left_on_failure(state: Path, server: RunningServer) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        stop(state, grace_s=0)
-        forget(state, scratch)
+        with held():
+            noted = recall(state)
+            if noted is not None and noted.scratch == server.scratch and noted.pid:
+                end(noted.pid, 0)
+            end_started_with(server.scratch)
+            forget(state, server)
         raise
 
 
-def _archives(model_store: Path, models: Sequence[str]) -> list[str]:
+def archives_to_serve(model_store: Path, models: Sequence[str] = ()) -> list[str]:
+    """The names of the archives of a model store that a server is to load: those of ``models``, or all in sight.
+
+    Raises:
+        ServerError: there is none, or not the one that is wanted, or one that is no archive.
+    """
     if not model_store.is_dir():
         raise ServerError(f"The model store {model_store} does not exist: build an archive with `make mar`.")
     # TorchServe does not see hidden files either: a rollout keeps other versions there.
@@ -210,11 +272,3 @@ def _prepare(state: Path, config: Properties, ports: Ports | None, archives: Seq
         config.effective(ports=ports, models=archives, flags=java.flags, worker=first_worker_port()),
     )
     return effective
-
-
-def _private_folder() -> Path:
-    """Make a temporary folder for one server: its sockets, its process id, the archives it unpacks."""
-    folder = tempfile.gettempdir()
-    if len(os.fsencode(folder)) + len(SCRATCH_PREFIX) + 9 > _LONGEST_SCRATCH:
-        folder = "/tmp"
-    return Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir=folder))

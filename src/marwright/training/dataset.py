@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from tokenizers import Tokenizer
 
 from marwright.tokenization import pad_id, padded, token_ids
+from marwright.unanswerable import counted_as_wrong
 from marwright.workspace import SPLITS, DataFolder
 
 if TYPE_CHECKING:
@@ -19,17 +21,22 @@ if TYPE_CHECKING:
 
 
 class TokenizedSplit(torch.utils.data.Dataset[dict[str, Any]]):
-    """Token ids and label ids of one split, optionally with a teacher's logits."""
+    """Token ids and label ids of one split, optionally with a teacher's logits.
+
+    ``counted_as_wrong`` are the rows that scores count besides, by label (:mod:`marwright.unanswerable`).
+    """
 
     def __init__(
         self,
         rows: list[list[int]],
         labels: npt.NDArray[np.int64],
         teacher_logits: npt.NDArray[np.float32] | None = None,
+        counted_as_wrong: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self.rows = rows
         self.labels = labels
         self.teacher_logits = teacher_logits
+        self.counted_as_wrong = counted_as_wrong
         # Trainer's grouping by length reads this column.
         self.column_names = ["length"]
 
@@ -67,7 +74,11 @@ def tokenized_splits(data: DataFolder, tokenizer: Tokenizer) -> dict[str, Tokeni
 
     splits = load_from_disk(str(data.splits))
     return {
-        name: TokenizedSplit(token_ids(tokenizer, splits[name]["text"]), np.asarray(splits[name]["label"]))
+        name: TokenizedSplit(
+            token_ids(tokenizer, splits[name]["text"]),
+            np.asarray(splits[name]["label"]),
+            counted_as_wrong=counted_as_wrong(data, name),
+        )
         for name in SPLITS
     }
 

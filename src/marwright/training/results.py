@@ -50,7 +50,7 @@ def write_results(
         )
         np.save(folder.logits(split), logits)
         if split != "train":
-            metrics[split] = scores(logits, splits[split].labels)
+            metrics[split] = scores(logits, splits[split].labels, splits[split].counted_as_wrong)
     metrics["seconds"] = round(time.monotonic() - started)
     write_text(folder.metrics, stable_json(metrics))
     write_text(folder.history, stable_json(list(history)))

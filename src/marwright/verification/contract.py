@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from marwright.archive.worker import TIMEOUT_S, end_kept, environment_for, tail_of
-from marwright.keeper import kept
+from marwright.archive.worker import TIMEOUT_S, environment_for, tail_of
+from marwright.child import child
 from marwright.verification.report import Check, failed, passed, skipped
 from marwright.verification.shipped_handlers import install_command, missing_modules
 
@@ -37,22 +37,14 @@ def _probed(folder: Path, handler: str, findings: Path) -> dict[str, Any]:
     command = [sys.executable, "-P", "-B", str(program), handler, str(findings)]
     # Into a file: a pipe stays open as long as anything that the handler has started.
     errors = findings.with_name("errors.log")
-    with errors.open("wb") as output:
-        process = subprocess.Popen(
-            kept(command),
-            cwd=folder,
-            env=environment_for(folder),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
-        ended = process.wait(TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        return {"error": f"still importing after {TIMEOUT_S} s"}
-    finally:
-        end_kept(process)
+    with (
+        errors.open("wb") as output,
+        child(command, cwd=folder, environment=environment_for(folder), output=output) as process,
+    ):
+        try:
+            ended = process.wait(TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            return {"error": f"still importing after {TIMEOUT_S} s"}
     try:
         found: dict[str, Any] = json.loads(findings.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -24,6 +24,7 @@ from marwright.data.left_out import LeftOut
 from marwright.data.rows import Reading, Row
 from marwright.data.sources.download import check, download, public
 from marwright.errors import DataError
+from marwright.text_fields import join_fields
 
 SHARDS = "listings_*.json.gz"
 
@@ -70,7 +71,7 @@ def _rows(location: Path, source: AboSource, left_out: LeftOut) -> Iterator[Row]
             left_out.add_unread(f"no {source.label_field}", place, texts[0])
         else:
             # Each listing brings its own copy of its label: one is enough.
-            rows.append(Row(" ".join(filter(None, texts)), sys.intern(labels[0]), place))
+            rows.append(Row(join_fields(texts, source.join), sys.intern(labels[0]), place))
     frequency = Counter(row.label for row in rows)
     rare = [frequency[row.label] < source.min_rows_per_label for row in rows]
     reason = f"{source.label_field} with fewer than {source.min_rows_per_label} listings"

@@ -22,6 +22,7 @@ from marwright.data.sources.tables.records import Problem, Record
 from marwright.data.sources.tables.splits import SplitNames
 from marwright.data.sources.tables.text_files import TextFile
 from marwright.errors import DataError
+from marwright.text_fields import join_fields
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
@@ -96,7 +97,7 @@ def _rows(records: Iterator[Record], source: TableSource, splits: SplitNames, fa
 
 def _row(record: Record, source: TableSource, splits: SplitNames, faults: Faults) -> Row | None:
     texts = [record.values.get(name) for name in source.text]
-    text = " ".join(part for part in (text.strip() for text in texts if isinstance(text, str)) if part)
+    text = join_fields((text if isinstance(text, str) else None for text in texts), source.join)
     value = record.values.get(source.label)
     label = name_of(value)
     problems = [record.problem] if record.problem else [*_wrong_texts(texts, text), *_wrong_label(value, label)]

@@ -1,0 +1,104 @@
+"""Figures of the batches, handed to TorchServe about once a second, and once more when no batch comes after them.
+
+Each figure is a line that the worker prints and the server parses at any time, whether a batch is in hand or not: for
+every batch that would cost as much as the tokenizer. They are declared in configs/metrics.yaml.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+SECONDS_BETWEEN_REPORTS = 1.0
+# A batch that comes meanwhile takes the report along, so that under load no other thread wants the interpreter.
+SECONDS_OF_GRACE = 0.25
+
+
+class BatchMetrics:
+    """Gathers figures of the batch in hand, and reports those of the batches that are done.
+
+    Batches are of one thread; what they leave may be reported by another, so that TorchServe has all of it when traffic
+    stops.
+    """
+
+    def __init__(
+        self, seconds_between_reports: float = SECONDS_BETWEEN_REPORTS, seconds_of_grace: float = SECONDS_OF_GRACE
+    ) -> None:
+        self._between, self._grace = seconds_between_reports, seconds_of_grace
+        self._counts: Counter[str] = Counter()
+        self._milliseconds: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._done_counts: Counter[str] = Counter()
+        self._done_milliseconds: Counter[str] = Counter()
+        self._batches = 0
+        self._due = 0.0
+        self._timer: threading.Timer | None = None
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Add the time of a block to a phase of the batch, in milliseconds."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._milliseconds[name] += 1000 * (time.perf_counter() - started)
+
+    def count(self, name: str, value: float) -> None:
+        """Add to a counter of the batch."""
+        self._counts[name] += value
+
+    def forget_batch(self) -> None:
+        """Drop the figures of the batch in hand, as of one that warms up."""
+        self._counts.clear()
+        self._milliseconds.clear()
+
+    def end_batch(self, sink: Any) -> None:
+        """The batch is done: report if it is time, or see to it that somebody does.
+
+        Args:
+            sink: TorchServe's metrics of the model; none where it has none.
+        """
+        with self._lock:
+            if sink is not None:
+                self._done_counts.update(self._counts)
+                self._done_milliseconds.update(self._milliseconds)
+                self._batches += 1
+                self._report_or_wait(sink)
+        self.forget_batch()
+
+    def _report_or_wait(self, sink: Any) -> None:
+        remaining = self._due - time.monotonic()
+        if remaining <= 0:
+            self._report(sink)
+        elif self._timer is None:
+            timer = threading.Timer(remaining + self._grace, self._time_is_up, (sink,))
+            timer.daemon = True
+            # Where no thread can be had, the next batch reports.
+            with suppress(RuntimeError):
+                timer.start()
+                self._timer = timer
+
+    def _time_is_up(self, sink: Any) -> None:
+        with self._lock:
+            self._timer = None
+            if self._batches:
+                self._report_or_wait(sink)
+
+    def _report(self, sink: Any) -> None:
+        from ts.metrics.metric_type_enum import MetricTypes
+
+        counts, milliseconds, batches = self._done_counts, self._done_milliseconds, self._batches
+        self._done_counts, self._done_milliseconds, self._batches = Counter(), Counter(), 0
+        self._due = time.monotonic() + self._between
+        slots = counts.pop("Slots", 0)
+        # Dimensions of their own: TorchServe's default is one list that all calls, of all threads, append to.
+        for name, value in counts.items():
+            sink.add_counter(f"Marwright{name}", value, dimensions=[])
+        gauges = [("BatchTexts", round(counts["Texts"] / batches, 2), "count")]
+        if slots:
+            gauges.append(("PaddingShare", round(100 * (1 - counts["Tokens"] / slots), 1), "percent"))
+        gauges += [(name, round(value / batches, 3), "ms") for name, value in milliseconds.items()]
+        for name, value, unit in gauges:
+            sink.add_metric(f"Marwright{name}", value, unit, dimensions=[], metric_type=MetricTypes.GAUGE)
