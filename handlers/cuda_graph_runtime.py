@@ -3,27 +3,28 @@
 A GPU is done with a small batch's kernels sooner than Python and TorchScript start them; a graph starts them all at
 once. One is recorded for each bucket, a shape of batch in the archive's settings. Other batches, and those whose
 graph would need more memory than it may, run kernel by kernel.
+
+A graph is believed only after it has answered as the module does, and is given up as soon as it fails: what is computed
+without graphs is slower, and as right.
 """
 
-import gc
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from batch_buckets import Bucket, Buckets, Staging
+from cuda_device import CudaDevice, Module, Replay
+from graph_proof import chance_batch, disagreement, golden_batch
+from graph_recording import Recorder, record_all
 from prediction_failure import is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
-# Libraries load their kernels in the first runs, and must not while a graph is recorded.
-WARM_UP_RUNS = 3
-
-Replay = Callable[[], torch.Tensor]
-"""Computes the logits of what lies in a bucket now: (texts, labels) on the device, in the same place each time."""
+# A thousandth of the batches is computed twice: graphs that become wrong while they serve are found out, too.
+REPLAYS_PER_CHECK = 1000
+PROOFS = 2
 
 
 class CudaGraphRuntime:
@@ -31,190 +32,159 @@ class CudaGraphRuntime:
 
     def __init__(
         self,
-        module: torch.nn.Module,
-        device: torch.device,
+        module: Module,
+        cuda: CudaDevice,
+        precision: str,
         staging: Staging,
         replays: dict[Bucket, Replay],
-        graph_bytes: int,
+        graph_bytes: int = 0,
+        replays_per_check: int = REPLAYS_PER_CHECK,
     ) -> None:
         self.module = module
-        self.device = device
+        self.device = cuda.device
         self.staging = staging
         self.replays = replays
         self.graph_bytes = graph_bytes
         self.buckets = Buckets(list(replays))
+        self._cuda = cuda
+        self._precision = precision
+        self._replays_per_check = replays_per_check
+        self._replayed = 0
 
     def logits(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Answer int64 ids and mask, (texts, longest) on the CPU.
 
         The result is on the device. It must be read before the next call, which computes in the same place.
+
+        Raises:
+            SystemExit: the GPU answers this process nothing any more.
         """
         texts = ids.size(0)
         bucket = self.buckets.fitting(texts, ids.size(1))
-        if bucket is None:
-            batch = torch.stack((ids, mask)).to(self.device)
-            logits: torch.Tensor = self.module(batch[0], batch[1])
-            return logits
-        self.staging.send(bucket, ids, mask)
-        return self.replays[bucket]()[:texts]
+        replayed = None if bucket is None else self._replay(bucket, ids, mask)
+        if replayed is not None:
+            return replayed[:texts]
+        batch = torch.stack((ids, mask)).to(self.device)
+        return self.module(batch[0], batch[1])
 
+    def _replay(self, bucket: Bucket, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor | None:
+        """The logits of the whole bucket; none if its graph fails, which is then given up."""
+        try:
+            batch = self.staging.send(bucket, ids, mask)
+            logits = self.replays[bucket]()
+            self._replayed += 1
+            wrong = self._wrong(batch, logits) if self._replayed % self._replays_per_check == 0 else None
+        # Whatever it is, the module can still be run plainly, or else the device is lost.
+        except Exception as error:
+            given_up, reason = [bucket], _first_line(error)
+        else:
+            if wrong is None:
+                return logits
+            # They share their memory: what has spoilt one may have spoilt others.
+            given_up, reason = list(self.replays), wrong
+        # Outside of the error's block, whose stack would hold tensors.
+        self._give_up(given_up, reason)
+        return None
 
-class Recorder:
-    """Records graphs that share their memory: one is replayed at a time, and none reads what another left."""
+    def _wrong(self, batch: torch.Tensor, logits: torch.Tensor) -> str | None:
+        """What is wrong with logits that were replayed for a batch; nothing where there is no memory to see it."""
+        try:
+            return disagreement(logits, self.module(batch[0], batch[1]), self._precision)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        return None
 
-    def __init__(self, module: torch.nn.Module, device: torch.device, most_bytes: int) -> None:
-        self.module = module
-        self.device = device
-        self.most_bytes = most_bytes
-        self._stream = torch.cuda.Stream(device)
-        self._pool = torch.cuda.graph_pool_handle()
-        torch.cuda.empty_cache()
-        self._before = torch.cuda.memory_reserved(device)
-
-    def used_bytes(self) -> int:
-        """What the graphs keep of the device's memory for themselves; without what the driver needs to hold them."""
-        torch.cuda.empty_cache()
-        return max(0, torch.cuda.memory_reserved(self.device) - self._before)
+    def _give_up(self, buckets: list[Bucket], reason: str) -> None:
+        """Run some buckets kernel by kernel from now on."""
+        for bucket in buckets:
+            logger.warning("CUDA graphs: %d texts × %d tokens given up: %s", *bucket, reason)
+            del self.replays[bucket]
+        self.buckets = Buckets(list(self.replays))
+        self._cuda.recover()
 
     @torch.inference_mode()
-    def record(self, batch: torch.Tensor) -> Replay | None:
-        """Record the module on a bucket, (2, texts, length) ids and mask on the device; none if it needs too much.
+    def prove(self, rows: list[list[int]]) -> None:
+        """Give up every bucket that does not answer as the module does, with texts of the archive and by chance.
+
+        All are recorded by then, since a later recording may have spoilt an earlier one. As long as one is given up,
+        the others are asked once more: memory that it gave back might have been theirs.
+
+        Args:
+            rows: token ids of texts, at least one.
 
         Raises:
-            RuntimeError: the device has no memory left, or the module does what cannot be recorded.
+            SystemExit: the GPU answers this process nothing any more.
         """
-        self._stream.wait_stream(torch.cuda.current_stream())
-        # This block gives the stream back where recording fails; PyTorch's own then does not.
-        with torch.cuda.stream(self._stream):
-            replay = self._recorded(batch) if self._needed(batch) <= self.most_bytes else None
-        torch.cuda.current_stream().wait_stream(self._stream)
-        # Beside larger ones it may take more than it needs by itself; given up here, its memory serves the next one.
-        if replay is None or self.used_bytes() > self.most_bytes:
-            return None
-        # Its kernels go to the device now and not with the first request, and a graph that cannot run is found out.
-        replay()
-        torch.cuda.synchronize(self.device)
-        return replay
+        number, found = 0, True
+        while number < PROOFS or found:
+            found = False
+            # Forwards and backwards, so that each comes after larger and after smaller ones.
+            for bucket in sorted(self.replays, reverse=number % 2 == 0):
+                batch = golden_batch(rows, bucket) if number == 0 else chance_batch(rows, bucket, seed=number)
+                wrong = self._unlike_the_module(bucket, *batch)
+                if wrong is not None:
+                    self._give_up([bucket], wrong)
+                    found = True
+            number += 1
 
-    def _recorded(self, batch: torch.Tensor) -> Replay:
-        graph = torch.cuda.CUDAGraph()
-        recording = torch.cuda.graph(graph, pool=self._pool, stream=self._stream)
-        with _workspace_in_the_pool(), self._pool_given_back(), recording:
-            logits = self.module(batch[0], batch[1])
-
-        def replay() -> torch.Tensor:
-            graph.replay()
-            return logits
-
-        return replay
-
-    @contextmanager
-    def _pool_given_back(self) -> Iterator[None]:
-        """See that a recording that failed has ended for the allocator too, which some versions of PyTorch forget."""
+    def _unlike_the_module(self, bucket: Bucket, ids: torch.Tensor, mask: torch.Tensor) -> str | None:
         try:
-            yield
-        except RuntimeError:
-            with suppress(RuntimeError):
-                torch._C._cuda_endAllocateToPool(self.device.index, self._pool)
-            raise
-
-    def _needed(self, batch: torch.Tensor) -> int:
-        """Warm up, and see how much memory a run takes at its height, in bytes."""
-        for _ in range(WARM_UP_RUNS):
-            self.module(batch[0], batch[1])
-        torch.cuda.reset_peak_memory_stats(self.device)
-        before = torch.cuda.memory_allocated(self.device)
-        self.module(batch[0], batch[1])
-        return torch.cuda.max_memory_allocated(self.device) - before
-
-
-@contextmanager
-def _workspace_in_the_pool() -> Iterator[None]:
-    """Have cuBLAS take the workspace of a recording from the graphs' own memory.
-
-    It would keep the one of the warm-up, which PyTorch frees for all streams when another graph is dropped or
-    torch.compile records one: the kernels of this graph would then write where nothing is theirs.
-    """
-    torch._C._cuda_clearCublasWorkspaces()
-    try:
-        yield
-    finally:
-        torch._C._cuda_clearCublasWorkspaces()
-
-
-@contextmanager
-def _nothing_collected() -> Iterator[None]:
-    """Keep the garbage collector from dropping a graph in the middle of another one's recording."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
-def record_all(
-    record: Callable[[torch.Tensor], Replay | None], staging: Staging, buckets: list[Bucket]
-) -> dict[Bucket, Replay]:
-    """Record what can be recorded of some buckets, the largest first, so that smaller ones find room in their memory.
-
-    A bucket that is too large is left out; what fails otherwise ends the recording, with a line in the log.
-    """
-    replays: dict[Bucket, Replay] = {}
-    nothing = torch.zeros(1, 1, dtype=torch.int64)
-    for bucket in sorted(buckets, key=lambda bucket: bucket[0] * bucket[1], reverse=True):
-        try:
-            replay = record(staging.send(bucket, nothing, nothing + 1))
-        except RuntimeError as error:
-            # While it ends a recording that has failed, PyTorch raises another error than the one that failed.
-            failed = error.__context__ or error
-            if is_out_of_memory(error) or is_out_of_memory(failed):
-                continue
-            reason = str(failed).partition("\n")[0]
-            logger.warning("CUDA graphs: recording ended at %d texts × %d tokens: %s", *bucket, reason)
-            break
-        if replay is not None:
-            replays[bucket] = replay
-    return replays
-
-
-@torch.inference_mode()
-def _run_once(module: torch.nn.Module, staging: Staging, bucket: Bucket) -> None:
-    nothing = torch.zeros(1, 1, dtype=torch.int64)
-    ids, mask = staging.send(bucket, nothing, nothing + 1)
-    module(ids, mask)
+            batch = self.staging.send(bucket, ids, mask)
+            logits = self.replays[bucket]()
+            return disagreement(logits, self.module(batch[0], batch[1]), self._precision)
+        # What cannot be proven is not used.
+        except Exception as error:
+            return _first_line(error)
 
 
 def load(file: Path, settings: dict[str, Any], device: torch.device) -> CudaGraphRuntime:
-    """Load a module onto a GPU and record its graphs.
+    """Load a module onto a GPU, record its graphs and prove them.
 
     Args:
         file: the module, with static shapes.
         settings: ``buckets`` are pairs of texts and tokens; ``graph_megabytes`` bounds the memory of their graphs;
-            ``precision`` is fp16 or bf16.
+            ``precision`` is fp16 or bf16; ``golden_ids`` are token ids of some texts.
         device: the worker's GPU.
 
     Raises:
         RuntimeError: this GPU cannot compute in that precision, or has no room for the module.
+        SystemExit: the GPU answers this process nothing any more.
     """
-    torch.cuda.set_device(device)
-    if settings["precision"] == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
+    return load_onto(CudaDevice(device), file, settings)
+
+
+def load_onto(cuda: CudaDevice, file: Path, settings: dict[str, Any]) -> CudaGraphRuntime:
+    """The same, for a device as this process has it."""
+    cuda.take()
+    if settings["precision"] == "bf16" and not cuda.computes_bfloat16():
         raise RuntimeError("This archive's module is bf16, which this GPU cannot compute: rebuild it with gpu: fp16.")
-    # TorchScript would watch the first runs of each shape and compile anew in later ones, in the middle of a recording.
-    # Without specialisations it optimises once; a graph has nothing to gain from more.
-    torch.jit.set_fusion_strategy([])
-    # cuDNN's attention, which PyTorch prefers on Hopper, is planned anew for each shape, in tenths of a second; the
-    # next best has kernels for all of them.
-    torch.backends.cuda.enable_cudnn_sdp(False)
-    module = torch.jit.load(str(file), map_location=device).eval()
+    module = cuda.load(file)
+    try:
+        runtime = _recorded(module, cuda, settings)
+    # Whatever it is, the module can still be run plainly, or else the device is lost.
+    except Exception as error:
+        logger.warning("CUDA graphs: none: %s", _first_line(error))
+        runtime = CudaGraphRuntime(module, cuda, settings["precision"], Staging([], cuda.device), {})
+    cuda.recover()
+    runtime.prove(settings["golden_ids"])
+    logger.info(
+        "CUDA graphs: %d of %d recorded and proven, in %d of %d MB",
+        len(runtime.replays),
+        len(settings["buckets"]),
+        runtime.graph_bytes >> 20,
+        settings["graph_megabytes"],
+    )
+    return runtime
+
+
+def _recorded(module: Module, cuda: CudaDevice, settings: dict[str, Any]) -> CudaGraphRuntime:
     buckets = [(texts, length) for texts, length in settings["buckets"]]
-    staging = Staging(buckets, device)
-    recorder = Recorder(module, device, settings["graph_megabytes"] << 20)
-    with _nothing_collected():
-        replays = record_all(recorder.record, staging, buckets)
-    if buckets:
-        # What fits into no bucket runs on this stream, which has kernels and workspaces when it has been used.
-        _run_once(module, staging, min(buckets))
-    used, most = recorder.used_bytes(), settings["graph_megabytes"]
-    logger.info("CUDA graphs: %d of %d recorded, in %d of %d MB", len(replays), len(buckets), used >> 20, most)
-    return CudaGraphRuntime(module, device, staging, replays, used)
+    staging = Staging(buckets, cuda.device)
+    recorder = Recorder(module, cuda, settings["graph_megabytes"] << 20)
+    replays = record_all(recorder.record, staging, buckets)
+    return CudaGraphRuntime(module, cuda, settings["precision"], staging, replays, recorder.used_bytes())
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".partition("\n")[0]

@@ -1,5 +1,6 @@
 """Short texts to labels with probabilities, best first; a text that is too uncertain gets no label if so asked."""
 
+import math
 from typing import Any
 
 import torch
@@ -40,6 +41,7 @@ class TextClassificationHandler(ResilientHandler):
         with self.phase("EncodeTime"):
             ids, mask = self.encoder.encode([text for text, _, _ in examples])
         self.count("Tokens", int(mask.sum()))
+        self.count("UnknownTokens", self.encoder.take_unknown_tokens())
         self.count("Slots", mask.numel())
         with self.phase("ModelTime"), torch.inference_mode():
             logits = self.runtime.logits(ids, mask)
@@ -47,6 +49,9 @@ class TextClassificationHandler(ResilientHandler):
             best = probabilities.topk(max(top_k for _, top_k, _ in examples))
             # One tensor, and so one copy from the device; float32 holds any number of labels exactly.
             values, indices = torch.stack((best.values, best.indices.to(best.values.dtype))).tolist()
+        if not all(math.isfinite(row[0]) for row in values):
+            # It would be no JSON, and its labels would be any.
+            raise ArithmeticError("the module's answer is no number")
         return [
             self._answer(values[at][:top_k], indices[at][:top_k], min_confidence)
             for at, (_, top_k, min_confidence) in enumerate(examples)

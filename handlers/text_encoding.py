@@ -55,16 +55,25 @@ def _quoted(names: Sequence[str]) -> str:
 
 
 class TextEncoder:
-    """Tokenizes and pads to the longest text of the batch."""
+    """Tokenizes and pads to the longest text of the batch.
+
+    The build has seen to it that tokenizer.json takes spellings such as [SEP] for ordinary characters.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        file = folder / "tokenizer.json"
+        self.tokenizer = Tokenizer.from_file(str(file))
         self.tokenizer.no_padding()
+        self.unknown = _unknown_id(json.loads(file.read_text(encoding="utf-8"))["model"], self.tokenizer)
+        self.unknown_tokens = 0
 
     def encode(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return ids and attention mask, int64 of shape (texts, longest)."""
-        # Without the offsets of the tokens in the text, which nobody asks for.
-        rows = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts)]
+        # Without the offsets of the tokens in the text, which nobody asks for. Where nothing at all is left of a text,
+        # one token stands for it, since attention must have something to look at.
+        rows = [encoding.ids or [0] for encoding in self.tokenizer.encode_batch_fast(texts)]
+        if self.unknown is not None:
+            self.unknown_tokens += sum([row.count(self.unknown) for row in rows])
         lengths = [len(row) for row in rows]
         longest = max(lengths)
         # The mask hides what fills the rows, so any id would do.
@@ -74,3 +83,16 @@ class TextEncoder:
             return ids, torch.ones_like(ids)
         mask = torch.arange(longest) < torch.tensor(lengths).unsqueeze(1)
         return ids, mask.to(torch.int64)
+
+    def take_unknown_tokens(self) -> int:
+        """How many tokens since the last call stood for characters that the vocabulary does not have."""
+        taken, self.unknown_tokens = self.unknown_tokens, 0
+        return taken
+
+
+def _unknown_id(model: dict[str, Any], tokenizer: Tokenizer) -> int | None:
+    """The id of what has no token; there is none where a tokenizer spells everything out in bytes."""
+    if model["type"] == "Unigram":
+        return model["unk_id"]
+    name = model.get("unk_token")
+    return None if name is None else tokenizer.token_to_id(name)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from datasets import ClassLabel, DatasetDict, load_from_disk
-from tiny_models import tiny_tokenizer
+from tiny_models import save_tiny_checkpoint, tiny_tokenizer
 
 from marwright.config import Config, DataConfig, load_config
 from marwright.data.card import sentences
@@ -291,7 +291,8 @@ def test_rows_of_labels_that_train_lacks_count_as_wrong_if_so_asked(tmp_path: Pa
 
 def config_of(source: dict[str, Any], tmp_path: Path) -> Config:
     settings = {"name": "goods", "data": {"source": source}, "runs": str(tmp_path / "runs")}
-    settings["teacher"] = {"checkpoint": str(tmp_path / "checkpoint")}
+    settings["teacher"] = {"checkpoint": str(save_tiny_checkpoint(tmp_path / "checkpoint")), "max_length": 32}
+    settings["student"] = {"layers": [0, 2]}
     return Config.model_validate(settings)
 
 
@@ -314,8 +315,6 @@ def test_a_table_that_cannot_be_used_leaves_nothing_half_written(
     tmp_path: Path, lines: list[str], complaint: str
 ) -> None:
     config = config_of(csv(tmp_path, lines), tmp_path)
-    (tmp_path / "checkpoint").mkdir()
-    tiny_tokenizer().save(str(tmp_path / "checkpoint" / "tokenizer.json"))
 
     with pytest.raises(DataError) as raised:
         build(config, until="data")
@@ -329,11 +328,10 @@ def test_a_table_that_cannot_be_used_leaves_nothing_half_written(
 def test_a_station_that_fails_late_leaves_nothing_half_written(tmp_path: Path) -> None:
     lines = ["text,label"] + [f"thing {i},{'ab'[i % 2]}" for i in range(60)]
     config = config_of(csv(tmp_path, lines), tmp_path)
-    # The tokenizer is looked for after the rows have been divided.
-    (tmp_path / "checkpoint").mkdir()
-    (tmp_path / "checkpoint" / "config.json").write_text("{}", encoding="utf-8")
+    # What it reads is measured after the rows have been divided.
+    csv(tmp_path, ["text,label"] + [f"ሁለት ሙዝ {i},{'ab'[i % 2]}" for i in range(60)])
 
-    with pytest.raises(MarwrightError, match="cannot load this checkpoint"):
+    with pytest.raises(MarwrightError, match="cannot read these texts"):
         build(config, until="data")
 
     assert files_of(config.runs) == []
@@ -343,8 +341,6 @@ def test_a_failure_keeps_the_result_of_before_and_a_repair_goes_on_from_there(tm
     good = ["text,label"] + [f"thing {i},{'ab'[i % 2]}" for i in range(60)]
     source = csv(tmp_path, good)
     config = config_of(source, tmp_path)
-    (tmp_path / "checkpoint").mkdir()
-    tiny_tokenizer().save(str(tmp_path / "checkpoint" / "tokenizer.json"))
     (step,) = build(config, until="data")
     assert not step.fresh
     before = {name: (config.runs / name).read_bytes() for name in files_of(config.runs) if "stamp" not in name}

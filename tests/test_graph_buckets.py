@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from fake_cuda import FakeCuda
 from pydantic import ValidationError
 from test_packed_bert import batch_of
 from tiny_models import save_tiny_classifier
 
 from batch_buckets import Bucket, Buckets, Staging
-from cuda_graph_runtime import CudaGraphRuntime, Replay, record_all
+from cuda_device import Replay
+from cuda_graph_runtime import CudaGraphRuntime
+from graph_recording import record_all
 from marwright.archive.graph_buckets import graph_buckets
 from marwright.config import GpuServingConfig
 from marwright.modules.packed_bert import PackedBert
@@ -108,7 +111,7 @@ def runtime_of(module: PaddedBert, buckets: list[Bucket], replayed: list[Bucket]
         return replay
 
     staging = Staging(buckets, CPU)
-    return CudaGraphRuntime(module, CPU, staging, record_all(record, staging, buckets), 0)
+    return CudaGraphRuntime(module, FakeCuda(module), "fp16", staging, record_all(record, staging, buckets))
 
 
 @torch.inference_mode()
@@ -185,6 +188,7 @@ def test_an_archive_carries_its_buckets(tiny_archive: Path) -> None:
 
     assert module["file"] == "model_gpu.pt"
     assert module["graph_megabytes"] == 512
+    assert all(row[0] == 2 for row in module["golden_ids"])  # [CLS]
     assert [1, 16] in module["buckets"]
     assert {texts for texts, _ in module["buckets"]} == {1, 2, 4, 8, 16, 32}
     assert max(length for _, length in module["buckets"]) <= 32

@@ -34,6 +34,29 @@ def tiny_tokenizer() -> Tokenizer:
     return tokenizer
 
 
+def letters_tokenizer() -> Tokenizer:
+    """Reads English letter by letter, between [CLS] and [SEP]; small letters, digits and marks, and nothing else."""
+    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "of", "the", "and"]
+    characters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
+    names += characters + [f"##{character}" for character in characters]
+    tokenizer = Tokenizer(models.WordPiece({name: index for index, name in enumerate(names)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokenizer.add_special_tokens(names[:5])
+    return tokenizer
+
+
+def save_tiny_checkpoint(folder: Path, family: str = "bert", **settings: Any) -> Path:
+    """Save a classifier of random weights with a tokenizer that reads English, and return its folder."""
+    tokenizer = letters_tokenizer()
+    save_tiny_classifier(folder, family, vocab_size=tokenizer.get_vocab_size(), **settings)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
 def save_tiny_classifier(folder: Path, family: str, **settings: Any) -> Path:
     """Save a classifier of random weights with five labels, as transformers would, and return its folder.
 

@@ -18,12 +18,13 @@ Answer = Callable[[Sequence[str]], list[bytes]]
 MOST_WARM_UP_CALLS = 100
 """Enough for each batch once, since a new shape costs the first call with it more."""
 
+FEWEST_CALLS = 3
 DEVICE_WARM_UP_CALLS = 20
 DEVICE_CALLS = 100
 
 
 def timed(
-    ways: Mapping[str, Answer], batches: Sequence[Sequence[str]], calls: int, what: str
+    ways: Mapping[str, Answer], batches: Sequence[Sequence[str]], calls: int, what: str, within_s: float
 ) -> dict[str, dict[str, float]]:
     """Milliseconds of a call from texts to JSON: median, p99, and texts a second over all calls.
 
@@ -32,15 +33,21 @@ def timed(
         batches: batches of texts, taken in order and from the start again.
         calls: of each way, after some that are not counted.
         what: shown beside the progress bar.
+        within_s: seconds after which there are no more calls; a few are made in any case.
     """
     warm_up = min(MOST_WARM_UP_CALLS, len(batches), calls)
     times: dict[str, list[float]] = {name: [] for name in ways}
+    began = time.monotonic()
     for number in track(range(warm_up + calls), what, total=warm_up + calls):
+        passed = time.monotonic() - began
+        if passed > within_s and min(map(len, times.values())) >= FEWEST_CALLS:
+            break
+        counted = number >= warm_up or passed > within_s / 2
         batch = batches[number % len(batches)]
         for name, answer in ways.items():
             started = time.perf_counter()
             answer(batch)
-            if number >= warm_up:
+            if counted:
                 times[name].append(1000 * (time.perf_counter() - started))
     return {name: _figures(found, len(batches[0])) for name, found in times.items()}
 
@@ -48,6 +55,7 @@ def timed(
 def _figures(milliseconds: Sequence[float], texts: int) -> dict[str, float]:
     median, p99 = np.percentile(milliseconds, [50, 99])
     return {
+        "calls": len(milliseconds),
         "p50_ms": round(float(median), 3),
         "p99_ms": round(float(p99), 3),
         "texts_per_second": round(1000 * texts * len(milliseconds) / sum(milliseconds), 1),

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from marwright.errors import CheckpointError
 from marwright.files import sha256_of
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 PACKAGED_MINILM = "packaged:all-MiniLM-L6-v2"
 _MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -19,10 +15,11 @@ def resolve(checkpoint: str) -> str:
     """Return what ``from_pretrained`` takes for a checkpoint named in a configuration.
 
     Raises:
-        CheckpointError: a packaged encoder is unknown, not installed or not the expected bytes.
+        CheckpointError: a packaged encoder is unknown, not installed or not the expected bytes; or a folder is meant
+            that is not there.
     """
     if not checkpoint.startswith("packaged:"):
-        return checkpoint
+        return _folder_or_hub_id(checkpoint)
     if checkpoint != PACKAGED_MINILM:
         raise CheckpointError(f"{checkpoint}: no such packaged encoder; there is {PACKAGED_MINILM}")
     try:
@@ -39,28 +36,15 @@ def resolve(checkpoint: str) -> str:
     return str(folder)
 
 
-def load_tokenizer(checkpoint: str, max_length: int) -> Tokenizer:
-    """The tokenizer of a checkpoint, cutting texts at ``max_length`` tokens and never padding.
-
-    Raises:
-        CheckpointError: the checkpoint cannot be found or has no fast tokenizer.
-    """
-    from tokenizers import Tokenizer
-
-    where = resolve(checkpoint)
-    file = Path(where) / "tokenizer.json"
-    if file.is_file():
-        tokenizer = Tokenizer.from_file(str(file))
-    else:
-        from transformers import AutoTokenizer
-
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(where).backend_tokenizer
-        except (OSError, ValueError, AttributeError) as error:
-            raise not_found(checkpoint, error) from error
-    tokenizer.enable_truncation(max_length)
-    tokenizer.no_padding()
-    return tokenizer
+def _folder_or_hub_id(name: str) -> str:
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return str(path)
+    if path.exists():
+        raise CheckpointError(f"{name}: this is a file; name the folder that holds config.json, weights and tokenizer")
+    if name.startswith((".", "~", "/")) or len(path.parts) > 2:
+        raise CheckpointError(f"{name}: there is no such folder")
+    return name
 
 
 def quiet_transformers() -> None:
@@ -69,12 +53,3 @@ def quiet_transformers() -> None:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-
-
-def not_found(checkpoint: str, error: Exception) -> CheckpointError:
-    """The error for a checkpoint that ``from_pretrained`` could not load."""
-    reason = str(error).strip().splitlines()
-    return CheckpointError(
-        f"{checkpoint}: cannot load this checkpoint ({reason[0] if reason else type(error).__name__}). "
-        f"Give a folder, a hub id that can be reached from here, or {PACKAGED_MINILM}."
-    )

@@ -18,7 +18,7 @@ from marwright.files import link_folder, move_folder_into_place
 from marwright.freshness import digest_if_fresh, digest_of, fingerprint, write_stamp
 from marwright.locking import locked
 from marwright.processes import is_main, wait_for_all
-from marwright.progress import say
+from marwright.progress import say, working
 from marwright.stations import STATIONS, Station
 from marwright.workspace import Run
 
@@ -105,7 +105,8 @@ def _visit(
         if is_main():
             link_folder(lender.folder(station.name), output)
     elif is_main() or station.parallel:
-        station.work(config, run, output, scratch / "work")
+        with working(station.name):
+            station.work(config, run, output, scratch / "work")
     wait_for_all()
     if is_main():
         if own:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from marwright.config import Config, CustomsSource, StudentConfig, TableSource
+from marwright.files import read_json
 from marwright.freshness import digest_of
 from marwright.resources import shipped
-from marwright.workspace import ModelFolder, Run
+from marwright.workspace import DataFolder, ModelFolder, Run
 
 # In their order; only the first two are in every road.
 MODELS = ("teacher", "student", "pruned", "tuned")
@@ -59,8 +60,11 @@ def archive_path(config: Config) -> Path:
 
 
 def _data(config: Config, run: Run, output: Path, scratch: Path) -> None:
+    from marwright.data.legibility import check_legibility
     from marwright.data.station import prepare_data
+    from marwright.rehearsal.plan import check_plan
 
+    check_plan(config)
     prepare_data(
         config.data,
         checkpoint=config.teacher.checkpoint,
@@ -69,18 +73,28 @@ def _data(config: Config, run: Run, output: Path, scratch: Path) -> None:
         output=output,
         kept_at=run.data.root,
     )
+    if config.data.unknown_tokens == "refuse":
+        check_legibility(read_json(DataFolder(output).card)["legibility"], config.teacher.checkpoint)
 
 
 def _teacher(config: Config, run: Run, output: Path, scratch: Path) -> None:
+    from marwright.rehearsal.in_small import rehearse
+    from marwright.rehearsal.plan import check_plan
     from marwright.training.teacher import train_teacher
 
+    check_plan(config)
+    rehearse(config, run.data, scratch)
     train_teacher(config.teacher, run.data, seed=config.seed, output=output, work=scratch)
 
 
 def _student(config: Config, run: Run, output: Path, scratch: Path) -> None:
+    from marwright.rehearsal.in_small import rehearse
+    from marwright.rehearsal.plan import check_plan
     from marwright.training.student import ship_teacher, train_student
 
+    check_plan(config)
     if isinstance(config.student, StudentConfig):
+        rehearse(config, run.data, scratch)
         length = config.teacher.max_length
         train_student(
             config.student, run.data, run.teacher, max_length=length, seed=config.seed, output=output, work=scratch
@@ -208,7 +222,7 @@ STATIONS = (
     ),
     Station(
         "teacher",
-        revision=1,
+        revision=2,
         needs=lambda c: ("data",),
         settings=lambda c: {"teacher": c.teacher, "seed": c.seed},
         work=_teacher,
@@ -258,14 +272,14 @@ STATIONS = (
     ),
     Station(
         "exported",
-        revision=12,
+        revision=13,
         needs=lambda c: ("data", trained_models(c)[-1], "compressed"),
         settings=lambda c: {"export": c.export, "max_length": c.teacher.max_length},
         work=_exported,
     ),
     Station(
         "archive",
-        revision=7,
+        revision=8,
         needs=lambda c: ("data", *trained_models(c), "compressed", "exported"),
         settings=lambda c: {"archive": c.archive, "name": c.name, "model_store": str(c.model_store)},
         work=_archive,

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
 
 def token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    """Ids of every text's tokens, special tokens included, cut as the tokenizer is set."""
-    return [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
+    """Ids of every text's tokens, special tokens included, cut as the tokenizer is set.
+
+    Where nothing at all is left of a text one token stands for it, as in the worker.
+    """
+    return [encoding.ids or [0] for encoding in tokenizer.encode_batch(list(texts))]
 
 
 def unknown_id(tokenizer: Tokenizer) -> int | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from tokenizers import Tokenizer
 
 from marwright import __version__
 from marwright.archive import layout
@@ -27,6 +28,7 @@ from marwright.errors import ArchiveError
 from marwright.files import read_json, replacing, stable_json
 from marwright.progress import say
 from marwright.resources import shipped
+from marwright.tokenization import token_ids
 from marwright.workspace import ModelFolder, Run
 
 SERVING = ("torch", "torchserve", "tokenizers")
@@ -105,7 +107,7 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str, trained
     on_gpu = run.exported.gpu.is_file()
     if on_gpu:
         contents.add(layout.GPU_MODULE, run.exported.gpu)
-        modules["cuda"] = _on_gpus(config, run, exported["gpu"])
+        modules["cuda"] = _on_gpus(config, run, exported["gpu"], run.model(trained[-1]).tokenizer)
     contents.add(layout.TOKENIZER, run.model(trained[-1]).tokenizer)
     if config.training_digests:
         contents.add(layout.TRAINING_DIGESTS, _training_digests(run, run.model(trained[-1])).as_json())
@@ -143,13 +145,12 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str, trained
 
 def _training_digests(run: Run, model: ModelFolder) -> TrainingDigests:
     from datasets import load_from_disk
-    from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(model.tokenizer))
     return TrainingDigests.of(tokenizer, load_from_disk(str(run.data.splits))["train"]["text"])
 
 
-def _on_gpus(config: ArchiveConfig, run: Run, exported: dict[str, Any]) -> dict[str, Any]:
+def _on_gpus(config: ArchiveConfig, run: Run, exported: dict[str, Any], tokenizer: Path) -> dict[str, Any]:
     """What the handler is told of the module for GPUs."""
     module = {"file": layout.GPU_MODULE, "runtime": layout.TORCHSCRIPT, "precision": exported["precision"]}
     serving = config.gpu or GpuServingConfig()
@@ -158,10 +159,13 @@ def _on_gpus(config: ArchiveConfig, run: Run, exported: dict[str, Any]) -> dict[
         return module
     lengths = {int(length): count for length, count in read_json(run.exported.token_lengths).items()}
     buckets = graph_buckets(lengths, max(serving.batch_size, config.batch_size), longest)
+    texts = [request["text"] for request in read_json(run.exported.golden)]
     return module | {
         "runtime": layout.CUDA_GRAPHS,
         "buckets": buckets,
         "graph_megabytes": serving.graph_megabytes,
+        # What a recorded graph must answer as the module does; a runtime has no tokenizer.
+        "golden_ids": token_ids(Tokenizer.from_file(str(tokenizer)), texts),
     }
 
 

@@ -21,11 +21,15 @@ from marwright.cli import (
     predicting,
     rollout,
     server,
+    settings,
     signing,
+    starting,
     verification,
 )
+from marwright.cli.going_on import after_an_interrupt
 from marwright.errors import MarwrightError
 from marwright.interrupts import end_children, interruptible
+from marwright.processes import are_many
 from marwright.progress import say
 
 INTERRUPTED = 130
@@ -40,7 +44,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(starting.init)
 app.command()(building.build)
+app.command()(settings.settings)
 app.command()(exploring.explore)
 app.command()(exploring.report)
 app.command()(deployment.export)
@@ -89,7 +95,7 @@ def main() -> None:
         _say_error(str(error))
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        say("marwright: stopped; what was finished stays, and the same command goes on from there")
+        _say_how_to_go_on()
         sys.exit(INTERRUPTED)
     except OSError as error:
         if error.errno not in OF_THE_MACHINE:
@@ -104,7 +110,12 @@ def _run() -> None:
     except SystemExit as leaving:
         if leaving.code == INTERRUPTED:
             end_children()
+            _say_how_to_go_on()
         raise
+
+
+def _say_how_to_go_on() -> None:
+    say(after_an_interrupt(sys.argv[1:], many_processes=are_many()))
 
 
 def _say_error(sentence: str) -> None:

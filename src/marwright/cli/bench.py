@@ -12,7 +12,7 @@ from rich.table import Table
 
 from marwright.cli.options import JsonOption, SetOption, print_json
 from marwright.errors import DataError
-from marwright.progress import console, say
+from marwright.progress import say, waiting, working
 from marwright.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def bench(
 
     load = Load(rate=rate, clients=clients, duration_s=duration, warm_up_s=warm_up, timeout_s=timeout)
     sent = _texts(target, texts, config, settings)
-    with _served(target) as url, live_line(load) as observer:
+    with _served(target) as url, live_line(load) as observer, working(f"measuring {target}"):
         result = measure(url, sent, load, instances=instances, template=body, headers=headers or (), observer=observer)
     if as_json:
         print_json(result.as_json(sla_ms))
@@ -119,7 +119,7 @@ def _served(target: str) -> Iterator[str]:
     if _is_url(target):
         yield target
         return
-    with console().status("starting TorchServe") as status, serving_archive(Path(target)) as url:
+    with waiting("starting TorchServe") as status, serving_archive(Path(target)) as url:
         status.stop()
         yield url
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from marwright.cli.options import ConfigArgument, JsonOption, SetOption, print_json
+from marwright.cli.going_on import given
+from marwright.cli.options import JsonOption, OptionalConfigArgument, SetOption, print_json
 from marwright.config import load_config
 from marwright.pipeline import build as build_archive
 from marwright.progress import say
@@ -18,7 +19,7 @@ STATION_NAMES = ", ".join(station.name for station in STATIONS)
 
 
 def build(
-    config: ConfigArgument = "customs",
+    config: OptionalConfigArgument = None,
     until: Annotated[
         str | None, typer.Option(metavar="STATION", help=f"Stop after this station: {STATION_NAMES}.")
     ] = None,
@@ -32,7 +33,7 @@ def build(
 
     Example: marwright build configs/customs.yaml --until teacher --set teacher.epochs=3
     """
-    loaded = load_config(config, settings or ())
+    loaded = load_config(given(config, "build"), settings or ())
     picked = None
     if loaded.select is not None and until in (None, "archive"):
         from marwright.cli.exploring import explored

@@ -9,7 +9,7 @@ import typer
 
 from marwright.cli.options import ConfigArgument, JsonOption, SetOption, print_json
 from marwright.errors import ExportError
-from marwright.progress import console, say
+from marwright.progress import say, waiting
 
 FOLDER = "a folder that is empty or not there."
 
@@ -52,7 +52,7 @@ def export(
         loaded = chosen(explored(loaded)).config
     run = finished_run(loaded)
     model = model_to_compress(loaded, run)
-    with console().status("writing"):
+    with waiting("writing"):
         if external is not None:
             export_external(run, model, external)
         if triton is not None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import typer
 from rich.table import Table
 
-from marwright.cli.options import ConfigArgument, JsonOption, SetOption, print_json
+from marwright.cli.going_on import given
+from marwright.cli.options import JsonOption, OptionalConfigArgument, SetOption, print_json
 from marwright.config import Config, load_config
 from marwright.progress import say
 from marwright.terminal import Terminal
@@ -20,7 +21,7 @@ EXIT_FAILED = 1
 WIDTH = 130
 
 
-def explore(config: ConfigArgument = "customs", settings: SetOption = None, as_json: JsonOption = False) -> None:
+def explore(config: OptionalConfigArgument = None, settings: SetOption = None, as_json: JsonOption = False) -> None:
     """Build the candidates of a configuration, measure each through its exported module, and pick one.
 
     Writes the table, pictures and numbers to runs/NAME/candidates/report.html and report.json. What is fresh is not
@@ -28,7 +29,7 @@ def explore(config: ConfigArgument = "customs", settings: SetOption = None, as_j
 
     Example: marwright explore configs/banking77.yaml --set select.sla_ms=20
     """
-    loaded = load_config(config, settings or ())
+    loaded = load_config(given(config, "explore"), settings or ())
     exploration = explored(loaded)
     if as_json:
         from marwright.exploration.explore import as_json as numbers
@@ -42,7 +43,7 @@ def explore(config: ConfigArgument = "customs", settings: SetOption = None, as_j
         raise typer.Exit(EXIT_FAILED)
 
 
-def report(config: ConfigArgument = "customs", settings: SetOption = None, as_json: JsonOption = False) -> None:
+def report(config: OptionalConfigArgument = None, settings: SetOption = None, as_json: JsonOption = False) -> None:
     """Show one run on a page: figures, pictures, mistakes. Stations up to the exported module are run if not fresh.
 
     Writes runs/NAME/report.html, which needs no network, and the numbers to report.json. With a section select it is
@@ -54,7 +55,7 @@ def report(config: ConfigArgument = "customs", settings: SetOption = None, as_js
     from marwright.exploration.explore import chosen, examine
     from marwright.report.writing import write_report
 
-    loaded = load_config(config, settings or ())
+    loaded = load_config(given(config, "report"), settings or ())
     if loaded.select is not None:
         loaded = chosen(explored(loaded)).config.model_copy(update={"select": loaded.select})
     exploration = examine(loaded)

@@ -16,6 +16,12 @@ from marwright.terminal import visible_json
 ConfigArgument = Annotated[
     str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a shipped one such as customs.")
 ]
+OptionalConfigArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="CONFIG", help="A YAML file, or the name of a shipped one such as customs.", show_default=False
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a setting; dotted key, YAML value. May be repeated."),

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from marwright.cli.options import JsonOption, print_json
-from marwright.progress import console, say
+from marwright.progress import say, waiting
 
 
 def package(
@@ -51,7 +51,7 @@ def package(
 
     extra = [Path(file.strip()) for given in extra_files or () for file in given.split(",")]
     wanted = Package(name, version, handler, serialized_file, model_file, extra, requirements_file, config_file)
-    with console().status("packing and checking"):
+    with waiting("packing and checking"):
         report = packed(wanted, export_path, force=force, run=run)
     file = export_path / f"{name}.mar"
     if as_json:

@@ -15,7 +15,7 @@ from rich.table import Table
 from marwright.cli.linting import in_a_line
 from marwright.cli.options import JsonOption, print_json
 from marwright.errors import ArchiveError, LintError, ServerError
-from marwright.progress import console, say
+from marwright.progress import say, waiting
 from marwright.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def serve(
 
     if lint:
         _lint(model_store, properties, models or ())
-    with console().status("waiting for the workers to be ready"):
+    with waiting("waiting for the workers to be ready"):
         running = server.start(
             model_store,
             properties,
@@ -128,7 +128,7 @@ def stop(state: StateOption = Path(".marwright"), as_json: JsonOption = False) -
     """
     from marwright.serving import server
 
-    with console().status("stopping TorchServe"):
+    with waiting("stopping TorchServe"):
         stopped = server.stop(state)
     if as_json:
         print_json({"stopped": stopped.pid if stopped else None})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from marwright.cli.options import ArchiveArgument, JsonOption, print_json
-from marwright.progress import console, say
+from marwright.progress import say, waiting
 from marwright.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def verify(
     """
     from marwright.verification import verify as report_on
 
-    with console().status("checking"):
+    with waiting("checking"):
         report = report_on(archive, public_key=public_key, run=run, run_anyway=run_anyway)
     if as_json:
         print_json(report.as_json())

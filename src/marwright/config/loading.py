@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from marwright import bounded_yaml
 from marwright.config.as_written import parse, settle, types_at
+from marwright.config.complaints import complaint
+from marwright.config.described import Location
 from marwright.config.overriding import set_value, variant
 from marwright.config.schema import Config
 from marwright.errors import ConfigError
 from marwright.resources import shipped
 
-Location = tuple[str | int, ...]
 # Problems of one file; each unknown key is compared with all that are known.
 MOST_SHOWN = 50
 
@@ -56,8 +56,8 @@ def load_config(name: str | Path, overrides: Sequence[str] = ()) -> Config:
     try:
         config = Config.model_validate(settings)
     except ValidationError as error:
-        shown = error.errors()[:MOST_SHOWN]
-        raise ConfigError("\n".join(_explain(problem, str(path), places) for problem in shown)) from None
+        problems = [complaint(problem, str(path), places) for problem in error.errors()[:MOST_SHOWN]]
+        raise ConfigError("\n".join(problems)) from None
     if problems := list(_wrong_candidates(config, str(path), places)):
         raise ConfigError("\n".join(problems))
     return config
@@ -75,7 +75,7 @@ def _wrong_candidates(config: Config, path: str, places: dict[Location, str]) ->
             yield f"{where}: explore.candidates.{name}: {error}"
         except ValidationError as error:
             for problem in error.errors():
-                place, _, rest = _explain(problem, where, own).partition(": ")
+                place, _, rest = complaint(problem, where, own).partition(": ")
                 yield f"{place}: explore.candidates.{name}: {rest}"
 
 
@@ -87,8 +87,13 @@ def _find(name: str | Path) -> Path:
     for candidate in (shipped("configs") / path.name, shipped("configs") / f"{path.name}.yaml"):
         if path.parent.name in ("", "configs") and candidate.is_file():
             return candidate
-    known = ", ".join(sorted(file.stem for file in shipped("configs").glob("*.yaml") if file.stem != "metrics"))
+    known = ", ".join(shipped_names())
     raise ConfigError(f"{path}: no such configuration file. Give a path, or one of the shipped: {known}.")
+
+
+def shipped_names() -> list[str]:
+    """The configurations that come with marwright."""
+    return sorted(file.stem for file in shipped("configs").glob("*.yaml") if file.stem != "metrics")
 
 
 def _settled(tree: Any) -> Any:
@@ -126,47 +131,3 @@ def _lines(node: yaml.Node | None, location: Location = ()) -> Iterator[tuple[Lo
         for index, value in enumerate(node.value):
             yield (*location, index), value.start_mark.line + 1
             yield from _lines(value, (*location, index))
-
-
-def _explain(problem: Any, path: str, places: dict[Location, str]) -> str:
-    location: Location = problem["loc"]
-    # After the key of a union pydantic puts the branch it chose; the file has no such key.
-    for union in (("data", "source"), ("student",), ("pruning",)):
-        if location[: len(union)] == union:
-            location = union + location[len(union) + 1 :]
-    known = (location[:end] for end in range(len(location), 0, -1))
-    where = next((places[at] for at in known if at in places), path)
-    key = ".".join(map(str, location))
-    if problem["type"] == "extra_forbidden":
-        nearest = difflib.get_close_matches(str(location[-1])[:64], _keys_at(Config, location[:-1]), n=1)
-        hint = f"; did you mean {nearest[0]}?" if nearest else ""
-        if nearest == [location[-1]]:
-            hint = ": it belongs to another choice of this section"
-        return f"{where}: {key}: unknown key{hint}"
-    if problem["type"] == "missing":
-        return f"{where}: {key}: required, but not given"
-    if problem["type"] == "union_tag_not_found":
-        discriminator = problem["ctx"]["discriminator"].strip("'")
-        return f"{where}: {key}.{discriminator}: required, but not given"
-    message = problem["msg"].removeprefix("Value error, ")
-    given = problem["input"]
-    if given is None:
-        return f"{where}: {key}: nothing is given; write a value, or leave the key out"
-    if not location:
-        return f"{where}: {message}"  # of several sections together
-    return f"{where}: {key}: {message}" + ("" if isinstance(given, dict | list) else f" (given: {given!r})")
-
-
-def _keys_at(model: type[BaseModel], location: Location) -> list[str]:
-    """The keys a section may hold; for a union of sections, those of all of them."""
-    sections = [model]
-    for part in location:
-        annotations = [s.model_fields[str(part)].annotation for s in sections if str(part) in s.model_fields]
-        sections = [found for annotation in annotations for found in _sections_in(annotation)]
-    return [key for section in sections for key in section.model_fields]
-
-
-def _sections_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [found for argument in get_args(annotation) for found in _sections_in(argument)]

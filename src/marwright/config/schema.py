@@ -22,7 +22,7 @@ from marwright.config.training import (
 class CompressionConfig(Section):
     """The precision of the modules in the archive."""
 
-    cpu: Literal["int8", "fp32"] = "int8"
+    cpu: Literal["int8", "fp32"] = Field(default="int8", description="precision of the weights of the module for CPUs")
     activations: Literal["auto", "static", "dynamic"] = Field(
         default="auto",
         description="int8 scales of activations: fixed on train rows (static, for x86 with VNNI), found for each token "
@@ -34,7 +34,9 @@ class CompressionConfig(Section):
     embeddings: Literal["int8", "fp32"] = Field(
         default="int8", description="word embeddings stored as one int8 row and one scale per token"
     )
-    quantization_aware: QuantizationAwareConfig | None = None
+    quantization_aware: QuantizationAwareConfig | None = Field(
+        default=None, description="train once more with the rounding of int8; none: round the weights as they are"
+    )
     max_drop: float | None = Field(
         default=None,
         ge=0,
@@ -74,7 +76,7 @@ class GpuServingConfig(Section):
     device_ids: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         default=(), description="GPUs of the server, from 0, each with a worker of its own; none given: all of them"
     )
-    batch_size: int = Field(default=32, ge=1, le=1024)
+    batch_size: int = Field(default=32, ge=1, le=1024, description="most texts that are answered at once")
     max_batch_delay_ms: int = Field(default=2, ge=1, description="longest wait for a batch to fill; 0 would mean 100")
     graph_megabytes: int = Field(
         default=512, ge=0, description="memory of a GPU that a worker's CUDA graphs may take; 0: no graphs"
@@ -91,7 +93,7 @@ class GpuServingConfig(Section):
 class ArchiveConfig(Section):
     """What the archive is called and how its handler and worker behave."""
 
-    version: str = Field(default="1.0", pattern=r"^\d+(\.\d+)*$")
+    version: str = Field(default="1.0", pattern=r"^\d+(\.\d+)*$", description="of the model, as TorchServe shows it")
     handler: Path | None = Field(default=None, description="your own handler file instead of the text classifier")
     licenses: tuple[str, ...] = Field(default=(), description="lines for the model card: of the data, of the encoder")
     training_digests: bool = Field(
@@ -99,7 +101,7 @@ class ArchiveConfig(Section):
         description="salted digests of the training texts in the archive, by which `evaluate` and `rollout` recognise "
         "them; who guesses a text can find out whether it was one of them",
     )
-    top_k: int = Field(default=5, ge=1)
+    top_k: int = Field(default=5, ge=1, description="labels in an answer, best first, where the request says nothing")
     min_confidence: float | None = Field(
         default=None,
         gt=0,
@@ -119,9 +121,11 @@ class ArchiveConfig(Section):
         ge=1,
         description="processes with a copy of the model; none: one for every core or GPU of the server",
     )
-    batch_size: int = Field(default=16, ge=1, le=1024)
+    batch_size: int = Field(default=16, ge=1, le=1024, description="most requests that are answered at once")
     max_batch_delay_ms: int = Field(default=1, ge=1, description="longest wait for a batch to fill; 0 would mean 100")
-    response_timeout_s: int = Field(default=30, ge=1)
+    response_timeout_s: int = Field(
+        default=30, ge=1, description="a worker that has not answered by then is started anew"
+    )
     gpu: GpuServingConfig | None = Field(
         default=None, description="for servers with GPUs: batches of their size, and which GPUs; none: as for CPUs"
     )
@@ -164,13 +168,20 @@ class Config(Section):
     """One model, from its rows to its archive."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="the archive is called NAME.mar")
-    seed: int = 7
-    runs: Path = Path("runs")
-    model_store: Path = Path("model_store")
+    seed: int = Field(default=7, description="of everything that is drawn by chance: splits, shuffling, dropout")
+    runs: Path = Field(default=Path("runs"), description="folder for what a build makes on its way, in runs/NAME")
+    model_store: Path = Field(
+        default=Path("model_store"), description="folder for the archive, which is served from it"
+    )
     data: DataConfig
     teacher: TeacherConfig = TeacherConfig()
-    student: Student = StudentConfig(layers=(0, 2, 5))
-    pruning: Pruning | None = None
+    student: Student = Field(
+        default=StudentConfig(layers=(0, 2, 5)),
+        description="the smaller model that learns from the teacher and is shipped; none: the teacher is",
+    )
+    pruning: Pruning | None = Field(
+        default=None, description="parts that are taken out of the student before it is trained once more"
+    )
     compression: CompressionConfig = CompressionConfig()
     export: ExportConfig = ExportConfig()
     archive: ArchiveConfig = ArchiveConfig()

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """A part of the configuration: unknown keys are refused, values never change."""
+    """A part of the configuration: unknown keys are refused, values never change, numbers are finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def or_one_text(schema: dict[str, Any]) -> None:
+    """Have the JSON schema of a list of texts allow a single text, as the setting does."""
+    several = {key: schema.pop(key) for key in ("type", "items", "minItems") if key in schema}
+    schema["anyOf"] = [{"type": "string"}, several]
+
+
+def each_or_one_text(schema: dict[str, Any]) -> None:
+    """The same for a mapping to lists of texts."""
+    or_one_text(schema["additionalProperties"])

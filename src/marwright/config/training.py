@@ -8,26 +8,50 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from marwright.config.section import Section
 
+TrainingPrecision = Literal["auto", "fp32", "bf16", "fp16"]
+
 
 class TrainingConfig(Section):
     """Optimisation shared by teacher and student (AdamW, linear decay after a linear warm-up)."""
 
-    epochs: int = Field(default=8, ge=1)
-    batch_size: int = Field(default=32, ge=1)
-    learning_rate: float = Field(default=2e-4, gt=0)
-    weight_decay: float = Field(default=0.01, ge=0)
-    warmup_fraction: float = Field(default=0.1, ge=0, lt=1)
-    dropout: float = Field(default=0.1, ge=0, lt=1, description="on a CPU its random numbers are a fifth of a step")
-    freeze_word_embeddings: bool = Field(default=True, description="half of a small BERT; frozen, it trains faster")
-    early_stopping_patience: int = Field(default=3, ge=1, description="epochs without a better macro-F1")
+    epochs: int = Field(default=8, ge=1, description="most passes over the train rows")
+    batch_size: int = Field(default=32, ge=1, description="texts in a step of training")
+    learning_rate: float = Field(default=2e-4, gt=0, description="at its highest, after the warm-up")
+    weight_decay: float = Field(default=0.01, ge=0, description="of AdamW: how fast weights shrink that nothing needs")
+    warmup_fraction: float = Field(
+        default=0.1, ge=0, lt=1, description="share of the steps in which the learning rate rises from 0"
+    )
+    dropout: float = Field(
+        default=0.1, ge=0, lt=1, description="share of values hidden at random in training; on a CPU a fifth of a step"
+    )
+    freeze_word_embeddings: bool = Field(
+        default=True, description="they are half of a small BERT; frozen, it trains faster"
+    )
+    early_stopping_patience: int = Field(
+        default=3, ge=1, description="epochs without a better macro-F1 on validation rows after which training ends"
+    )
+    # What is not given stays out of the fingerprint: models made before this setting existed are still fresh.
+    precision: TrainingPrecision = Field(
+        default="auto",
+        exclude_if=lambda given: given == "auto",
+        description="in which numbers matrices are multiplied in training; auto: bf16 where the hardware does it, "
+        "otherwise fp32; fp16 is for GPUs",
+    )
 
 
 class TeacherConfig(TrainingConfig):
     """The model that learns from the labels."""
 
-    checkpoint: str = "packaged:all-MiniLM-L6-v2"
-    max_length: int = Field(default=64, ge=4, le=512, description="tokens, [CLS] and [SEP] included")
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    checkpoint: str = Field(
+        default="packaged:all-MiniLM-L6-v2",
+        description="the pretrained encoder: one that a package brings, a folder, or a hub id",
+    )
+    max_length: int = Field(
+        default=64, ge=4, le=512, description="tokens of a text that are read, [CLS] and [SEP] included"
+    )
+    label_smoothing: float = Field(
+        default=0.0, ge=0, lt=1, description="share of a label's weight that is spread over the others"
+    )
     linear_probe: bool = Field(default=True, description="fit the new last layer before the others are trained")
 
 
@@ -35,7 +59,7 @@ class BiLstmShape(Section):
     """A bidirectional LSTM over the teacher's word embeddings (Tang et al. 2019)."""
 
     hidden: int = Field(default=150, ge=1, description="size of one direction's state")
-    layers: int = Field(default=1, ge=1)
+    layers: int = Field(default=1, ge=1, description="one above the other")
     dense: int = Field(default=200, ge=1, description="size of the layer before the last one")
 
 
@@ -73,7 +97,9 @@ class StudentConfig(TrainingConfig):
     augmentation: AugmentationConfig | None = Field(
         default=None, exclude_if=lambda given: given is None, description="more texts for the teacher to answer"
     )
-    temperature: float = Field(default=3.0, gt=0)
+    temperature: float = Field(
+        default=3.0, gt=0, description="divides teacher's and student's logits while the one learns from the other"
+    )
     alpha: float = Field(default=0.9, ge=0, le=1, description="weight of the teacher's answers against the labels")
     hidden_weight: float = Field(default=0.0, ge=0, description="weight of the last hidden state's distance")
 
@@ -87,6 +113,11 @@ class StudentConfig(TrainingConfig):
     def _can_be_taught_so(self) -> Self:
         if self.bilstm is not None and self.hidden_weight:
             raise ValueError("hidden_weight compares the states of transformers; a Bi-LSTM has none: set it to 0")
+        if self.hidden_weight and self.checkpoint is not None:
+            raise ValueError(
+                "hidden_weight compares hidden states token by token; a student with its own checkpoint may have "
+                "another tokenizer. Set it to 0, or start the student from layers or a shape"
+            )
         if self.teacher_words and self.shape is None:
             raise ValueError("teacher_words is for a shape; all other students have the teacher's or their own")
         if self.augmentation is not None and self.checkpoint is not None:
@@ -110,8 +141,10 @@ Student = Annotated[
 class FineTuningConfig(TrainingConfig):
     """Training of a model that has learnt already, after something was done to it; it learns from the teacher."""
 
-    epochs: int = Field(default=6, ge=1)
-    temperature: float = Field(default=3.0, gt=0)
+    epochs: int = Field(default=6, ge=1, description="most passes over the train rows")
+    temperature: float = Field(
+        default=3.0, gt=0, description="divides teacher's and student's logits while the one learns from the other"
+    )
     alpha: float = Field(default=0.9, ge=0, le=1, description="weight of the teacher's answers against the labels")
 
 
@@ -144,5 +177,5 @@ Pruning = Annotated[MagnitudePruning | StructuredPruning, Field(discriminator="k
 class QuantizationAwareConfig(FineTuningConfig):
     """Fine-tuning with int8 rounding simulated (Jacob et al. 2018; Zafrir et al. 2019)."""
 
-    epochs: int = Field(default=3, ge=1)
-    learning_rate: float = Field(default=5e-5, gt=0)
+    epochs: int = Field(default=3, ge=1, description="most passes over the train rows")
+    learning_rate: float = Field(default=5e-5, gt=0, description="at its highest, after the warm-up")

@@ -86,6 +86,8 @@ def sentences(card: Mapping[str, Any]) -> list[str]:
     if card["labels_without_test_rows"]:
         lines.append(f"{len(card['labels_without_test_rows'])} labels are too rare to be tested; no test row has them")
     baseline = card["baseline"]
+    if "accuracy" not in baseline:
+        return [*lines, f"no linear model on word counts to compare with: {baseline['skipped']}"]
     line = f"a linear model on word counts reaches {baseline['accuracy']:.1%} on test"
     if "accuracy_random_split" in baseline:
         line += f" ({baseline['accuracy_random_split']:.1%} if groups were torn apart by a random split)"

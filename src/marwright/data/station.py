@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from marwright.checkpoints import load_tokenizer
 from marwright.config import AboSource, CustomsSource, DataConfig, SplitConfig
 from marwright.config.data import Source
 from marwright.data import cleaning
@@ -15,12 +14,14 @@ from marwright.data.baseline import baseline_accuracy
 from marwright.data.card import describe, sentences
 from marwright.data.labels import check_labels, treat_unseen_labels
 from marwright.data.left_out import LeftOut
+from marwright.data.legibility import legibility, remarks
 from marwright.data.rows import Reading, Row
 from marwright.data.sources import abo, customs, table
 from marwright.data.splitting import Division, divide
 from marwright.errors import DataError
 from marwright.files import stable_json, write_text
 from marwright.identity import identities
+from marwright.pretrained_tokenizer import load_tokenizer
 from marwright.progress import say, track
 from marwright.text_fields import RESERVED
 from marwright.workspace import SPLITS, DataFolder
@@ -59,7 +60,9 @@ def prepare_data(
     check_labels(rows)
 
     tokenizer.enable_truncation(UNCUT)
-    lengths = [len(encoding.ids) for encoding in tokenizer.encode_batch([row.text for row in rows])]
+    texts = [row.text for row in rows]
+    encodings = tokenizer.encode_batch(texts)
+    lengths = [len(encoding.ids) for encoding in encodings]
     card = describe(
         rows,
         lengths,
@@ -71,9 +74,16 @@ def prepare_data(
         split_exceptions=division.exceptions(),
     )
     card["text"] = fields
-    baseline = baseline_accuracy(rows, wrong)
-    card["baseline"] = {"model": "linear SVM on TF-IDF of words and word pairs", "accuracy": baseline}
-    if config.split.by_group and any(row.group is not None for row in rows):
+    card["legibility"] = legibility(tokenizer, texts, encodings)
+    for remark in remarks(card["legibility"], checkpoint):
+        say(f"  {remark}")
+    del encodings
+    card["baseline"] = {"model": "linear SVM on TF-IDF of words and word pairs"}
+    try:
+        card["baseline"]["accuracy"] = baseline_accuracy(rows, wrong)
+    except DataError as error:
+        card["baseline"]["skipped"] = str(error)
+    if "accuracy" in card["baseline"] and config.split.by_group and any(row.group is not None for row in rows):
         random_split = _random_split_accuracy(rows, config.split, seed)
         card["baseline"] |= {} if random_split is None else {"accuracy_random_split": random_split}
 

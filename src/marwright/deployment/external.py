@@ -70,6 +70,8 @@ def _tokenizer_settings(file: Path) -> tuple[dict[str, Any], dict[str, str]]:
         # The name that every version of transformers knows for a tokenizer.json.
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_input_names": ["input_ids", "attention_mask"],
+        # What looks like a special token in a text is text, as the model has learnt it.
+        "split_special_tokens": True,
     }
     if tokenizer.truncation is not None:
         settings["model_max_length"] = tokenizer.truncation["max_length"]

@@ -71,7 +71,7 @@ class TritonPythonModel:
 
     def _encode(self, texts: list[str]) -> tuple[Any, Any]:
         """Ids and attention mask, int64 of shape (texts, longest)."""
-        rows = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts)]
+        rows = [encoding.ids or [0] for encoding in self.tokenizer.encode_batch_fast(texts)]
         lengths = np.array([len(row) for row in rows])
         mask = np.arange(lengths.max()) < lengths[:, None]
         ids = np.zeros(mask.shape, dtype=np.int64)

@@ -27,6 +27,7 @@ from marwright.logits import logits_of
 from marwright.metrics import scores
 from marwright.modules.pretrained import HuggingFaceClassifier
 from marwright.progress import say
+from marwright.special_tokens import SPELLED_OUT
 from marwright.threads import one_thread
 from marwright.tokenization import pad_id, padded, token_ids
 from marwright.unanswerable import counted_as_wrong
@@ -139,8 +140,10 @@ def export(
     }
     write_text(folder.card, stable_json(card))
     write_text(folder.latency, stable_json(latency))
-    probabilities = probabilities_of(logits, card["confidence"]["temperature"])
-    write_text(folder.golden, stable_json(_golden(texts, probabilities, read_json(data.labels))))
+    asked = _golden_texts(texts)
+    answers = logits_of(made.written, token_ids(tokenizer, asked), filler, "golden requests")
+    probabilities = probabilities_of(answers, card["confidence"]["temperature"])
+    write_text(folder.golden, stable_json(_golden(asked, probabilities, read_json(data.labels))))
     _tell(card, latency)
 
 
@@ -174,10 +177,17 @@ def _shapes(differences: list[Difference]) -> dict[str, float]:
     return largest
 
 
+def _golden_texts(texts: list[str]) -> list[str]:
+    """Texts spread evenly over the test split, the last one with spellings of special tokens in front."""
+    chosen = np.unique(np.linspace(0, len(texts) - 1, GOLDEN_REQUESTS).astype(int)).tolist()
+    *others, last = [texts[index] for index in chosen]
+    return [*others, f"{SPELLED_OUT} {last}"]
+
+
 def _golden(texts: list[str], probabilities: npt.NDArray[np.float64], labels: list[str]) -> list[dict[str, Any]]:
-    """Texts spread evenly over the test split, each with its five best labels and their probabilities, best first."""
+    """Each text with its five best labels and their probabilities, best first."""
     golden = []
-    for index in np.unique(np.linspace(0, len(texts) - 1, GOLDEN_REQUESTS).astype(int)).tolist():
+    for index in range(len(texts)):
         best = torch.from_numpy(probabilities[index]).topk(min(5, len(labels)))
         answer = [
             {"label": labels[label], "probability": round(value, 6)}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from marwright.checkpoints import quiet_transformers
+from marwright.encoder_facts import facts_of
 from marwright.modules.kept_parts import KeptParts, without_pruned
 from marwright.modules.packed_bert import EncoderShape, LayerShape, PackedBert
 from marwright.modules.packed_lstm import LstmShape, PackedLstm
@@ -28,7 +29,7 @@ class HuggingFaceClassifier(nn.Module):
 
         quiet_transformers()
         register()
-        self.model = AutoModelForSequenceClassification.from_pretrained(checkpoint).eval()
+        self.model = AutoModelForSequenceClassification.from_pretrained(checkpoint, trust_remote_code=False).eval()
 
     def forward(self, ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return (batch, labels) float32 logits for (batch, length) int64 ids and mask."""
@@ -51,9 +52,9 @@ def load_module(checkpoint: Path, method: Literal["script", "trace"]) -> nn.Modu
     config = AutoConfig.from_pretrained(checkpoint)
     if method == "script" and isinstance(config, BiLstmConfig):
         return _bilstm(config, checkpoint)
-    read = _FAMILIES.get(config.model_type)
-    if method == "trace" or read is None or not _is_plain(config):
+    if method == "trace" or not facts_of(config).scripted:
         return HuggingFaceClassifier(checkpoint).eval()
+    read = _FAMILIES[config.model_type]
     from safetensors.torch import load_file
 
     shape, state = read(config, load_file(checkpoint / "model.safetensors"))
@@ -64,13 +65,6 @@ def load_module(checkpoint: Path, method: Literal["script", "trace"]) -> nn.Modu
         module = PackedBert(shape)
     module.load_state_dict(state, assign=True)
     return module.eval()
-
-
-def _is_plain(config: Any) -> bool:
-    """Whether the checkpoint computes what PackedBert computes: exact GELU, absolute positions, no decoder."""
-    activation = getattr(config, "hidden_act", getattr(config, "activation", None))
-    position = getattr(config, "position_embedding_type", "absolute") or "absolute"
-    return activation == "gelu" and position == "absolute" and not getattr(config, "is_decoder", False)
 
 
 def _bert(config: Any, state: State) -> tuple[EncoderShape, dict[str, Tensor]]:
@@ -145,6 +139,8 @@ def _sigmoids_first(gates: Tensor) -> Tensor:
 _FAMILIES: dict[str, Callable[[Any, State], tuple[EncoderShape, dict[str, Tensor]]]] = {
     "bert": _bert,
     "roberta": _roberta,
+    "xlm-roberta": _roberta,
+    "camembert": _roberta,
     "distilbert": _distilbert,
 }
 

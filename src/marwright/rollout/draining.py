@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from marwright.progress import console
+from marwright.progress import waiting
 from marwright.rollout.counters import read_counters
 from marwright.rollout.versions import Versions
 
@@ -39,7 +39,7 @@ def drained(versions: Versions, metrics: str, version: str, *, asked: int | None
     if asked is not None and counted is not None and counted <= asked and not now.pending:
         return True
     started = quiet_since = time.monotonic()
-    with console().status("") as status:
+    with waiting("") as status:
         while (passed := time.monotonic() - quiet_since) < now.response_timeout_s:
             status.update(
                 f"{versions.model} {version}: ends in {now.response_timeout_s - passed:.0f} s, the longest it may take "

@@ -13,7 +13,7 @@ from marwright.archive.training_digests import TrainingDigests
 from marwright.errors import ArchiveError, ServerError
 from marwright.files import sha256_of
 from marwright.interrupts import interruptible
-from marwright.progress import console, say
+from marwright.progress import say, waiting
 from marwright.rollout.asking import Caller
 from marwright.rollout.draining import drained
 from marwright.rollout.golden import golden_of, wrong_answers
@@ -169,7 +169,7 @@ class _Release:
     def _verify(self) -> list[str]:
         from marwright.verification import verify  # going back in a hurry need not wait for it
 
-        with console().status(f"verifying {self.archive}"):
+        with waiting(f"verifying {self.archive}"):
             report = calmly(lambda: verify(self.copy.file, public_key=self.public_key))
         failed = [check for check in report.checks if check.state == "failed"]
         if not failed:
@@ -179,7 +179,7 @@ class _Release:
     def _bring_up(self, workers: int) -> list[str]:
         log = StartLog(self.served.logs) if self.served.logs else None
         self.versions.register(self.store.take_in(self.copy.file, self.new, self.copy.digest))
-        with console().status(f"{self.name} {self.new}: waiting for {workers} workers to be ready"):
+        with waiting(f"{self.name} {self.new}: waiting for {workers} workers to be ready"):
             failure = start_workers(self.versions, self.new, workers, log, self.plan.ready_s)
         if failure is None:
             say(f"{self.name} {self.new} is ready with {workers} workers; {self.outcome.previous} answers")
@@ -193,7 +193,7 @@ class _Release:
             f"canary: {rate:.0f} texts/s to {old.name} and to {self.new} for {seconds:g} s; a proxy may send a share "
             f"of its requests to {path} meanwhile"
         )
-        with console().status(f"{self.name} {self.new}: canary"):
+        with waiting(f"{self.name} {self.new}: canary"):
             trial = try_beside(
                 self.caller,
                 self.served.metrics,
@@ -276,7 +276,7 @@ class _Release:
 
     def _watch(self, trial: Trial | None) -> list[str]:
         seconds = self.plan.watch_s
-        with console().status(f"{self.name} {self.new}: watching it as the default"):
+        with waiting(f"{self.name} {self.new}: watching it as the default"):
             rate = self._rate(seconds)
             watched = try_default(
                 self.caller,

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from marwright.config import AugmentationConfig
+from marwright.config import AugmentationConfig, TrainingPrecision
 from marwright.errors import TrainingError
 from marwright.files import replacing
 from marwright.processes import is_main, wait_for_all
 from marwright.progress import say
 from marwright.training.answers import logits_of
 from marwright.training.dataset import Collator, TokenizedSplit, collator_for
+from marwright.training.precision import soft_targets_in
 from marwright.workspace import DataFolder
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ def with_altered_texts(
     *,
     seed: int,
     work: Path,
+    precision: TrainingPrecision = "auto",
 ) -> TokenizedSplit:
     """The train split with altered copies after it, each with its text's label and the teacher's answer to the copy.
 
@@ -88,6 +91,7 @@ def with_altered_texts(
         teacher: answers the copies; without one their answers are zeros, for a student that learns from labels alone.
         seed: of all choices.
         work: the answers are kept here, where a killed run finds them.
+        precision: of the training.
 
     Raises:
         TrainingError: the tokenizer has no token for a hidden word.
@@ -102,7 +106,8 @@ def with_altered_texts(
     if teacher is None:
         answers = np.zeros((len(rows), train.teacher_logits.shape[1]), dtype=np.float32)
     else:
-        answers = _answers(teacher, TokenizedSplit(rows, labels), collator_for(tokenizer), work / "altered_answers.npy")
+        copies, dtype = TokenizedSplit(rows, labels), soft_targets_in(precision)
+        answers = _answers(teacher, copies, collator_for(tokenizer), dtype, work / "altered_answers.npy")
     return TokenizedSplit(
         train.rows + rows,
         np.concatenate([train.labels, labels]),
@@ -110,10 +115,12 @@ def with_altered_texts(
     )
 
 
-def _answers(teacher: Any, copies: TokenizedSplit, collator: Collator, file: Path) -> npt.NDArray[np.float32]:
+def _answers(
+    teacher: Any, copies: TokenizedSplit, collator: Collator, dtype: torch.dtype, file: Path
+) -> npt.NDArray[np.float32]:
     """What the teacher answers, from the file if a killed run has left it."""
     if is_main() and not file.is_file():
-        found = logits_of(teacher, copies, collator, "teacher: answers to altered texts", autocast=True)
+        found = logits_of(teacher, copies, collator, "teacher: answers to altered texts", dtype=dtype)
         with replacing(file) as partial, partial.open("wb") as opened:
             np.save(opened, found)
     wait_for_all()

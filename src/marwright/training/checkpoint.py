@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 
-from marwright.checkpoints import not_found, quiet_transformers, resolve
+from marwright.checkpoint_errors import loading
+from marwright.checkpoints import quiet_transformers, resolve
 from marwright.config import BiLstmShape, StudentConfig
-from marwright.errors import TrainingError
+from marwright.encoder_facts import check_layers, facts_of, keep_layers
+from marwright.errors import CheckpointError, TrainingError
 from marwright.modules.bilstm import BiLstmConfig, BiLstmForSequenceClassification, register
 from marwright.training.projection import at_width
 
@@ -23,37 +25,49 @@ def load_classifier(checkpoint: str | Path, labels: Sequence[str]) -> Any:
     """A sequence-classification model; its last layer is new unless the checkpoint has the same number of labels.
 
     Raises:
-        CheckpointError: the checkpoint cannot be loaded.
+        CheckpointError: the checkpoint cannot be loaded, or its weights are not those of the model it says it is.
     """
     quiet_transformers()
     register()
     where = resolve(str(checkpoint))
-    try:
-        return AutoModelForSequenceClassification.from_pretrained(
+    with loading(str(checkpoint), where):
+        model, found = AutoModelForSequenceClassification.from_pretrained(
             where,
             num_labels=len(labels),
             id2label=dict(enumerate(labels)),
             label2id={label: index for index, label in enumerate(labels)},
+            # Left over in checkpoints that gave a score, or several labels at once.
+            problem_type="single_label_classification",
             ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            trust_remote_code=False,
             dtype=torch.float32,
             # The fused attention's backward pass is slower than plain products on a CPU, by a tenth of a training step.
             attn_implementation=None if torch.cuda.is_available() else "eager",
         )
-    except (OSError, ValueError) as error:
-        raise not_found(str(checkpoint), error) from error
+    _check_weights(str(checkpoint), model, found)
+    return model
 
 
-def check_length(model: Any, max_length: int, setting: str) -> None:
-    """Refuse a length that the model has no positions for.
+def _check_weights(checkpoint: str, model: Any, found: Any) -> None:
+    """Refuse weights that transformers would replace by random ones without a word; those of the head may be new."""
+    inside = f"{model.base_model_prefix}."
+    missing = [name for name in found["missing_keys"] if name.startswith(inside) and "pooler" not in name]
+    if missing:
+        raise CheckpointError(
+            f"{checkpoint}: its weights lack {len(missing)} tensors of a {model.config.model_type} of "
+            f"{model.config.num_hidden_layers} layers, {min(missing)} first: they belong to another config.json"
+        )
+    for name, there, wanted in sorted(found["mismatched_keys"], key=lambda each: str(each[0])):
+        if name.startswith(inside) and "pooler" not in name:
+            raise CheckpointError(
+                f"{checkpoint}: {name} is {_by(there)} in the weights, and {_by(wanted)} by config.json: "
+                "they do not belong together"
+            )
 
-    Raises:
-        TrainingError: it has fewer.
-    """
-    positions = getattr(model.config, "max_position_embeddings", None)
-    if positions is not None and model.config.model_type == "roberta":
-        positions -= model.config.pad_token_id + 1  # RoBERTa's first positions belong to no token
-    if positions is not None and max_length > positions:
-        raise TrainingError(f"teacher.max_length: {setting} reads {positions} tokens at most, not {max_length}")
+
+def _by(shape: Sequence[int]) -> str:
+    return " × ".join(map(str, shape))
 
 
 def start_student(config: StudentConfig, teacher: Any, labels: Sequence[str]) -> Any:
@@ -112,18 +126,14 @@ def _bilstm(shape: BiLstmShape, teacher: Any) -> Any:
 def _with_layers(teacher: Any, chosen: Sequence[int]) -> Any:
     """A copy of the teacher with some of its layers, in the given order."""
     name = where_layers_are(teacher, "student.layers")
-    wrong = [layer for layer in chosen if not 0 <= layer < teacher.config.num_hidden_layers]
-    if wrong:
-        raise TrainingError(
-            f"student.layers: the teacher has layers 0 to {teacher.config.num_hidden_layers - 1}, not {wrong}"
-        )
+    check_layers(facts_of(teacher.config), chosen)
     import copy
 
     student = copy.deepcopy(teacher)
     parent, _, last = name.rpartition(".")
     kept = torch.nn.ModuleList(student.get_submodule(name)[layer] for layer in chosen)
     setattr(student.get_submodule(parent), last, kept)
-    student.config.num_hidden_layers = len(kept)
+    keep_layers(student.config, chosen)
     return student
 
 
@@ -136,7 +146,12 @@ def where_layers_are(model: Any, setting: str) -> str:
     for name, child in model.named_modules():
         if isinstance(child, torch.nn.ModuleList) and len(child) == model.config.num_hidden_layers:
             return str(name)
-    raise TrainingError(f"{setting}: {model.config.model_type} keeps its layers where marwright cannot see them")
+    raise TrainingError(
+        f"{setting}: {model.config.model_type} keeps its layers where marwright cannot see them. "
+        "Start the student from a shape or from a checkpoint of its own, or write `student: none`."
+        if setting == "student.layers"
+        else f"{setting}: {model.config.model_type} keeps its layers where marwright cannot see them"
+    )
 
 
 def set_dropout(model: Any, probability: float) -> None:

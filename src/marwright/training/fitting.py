@@ -16,16 +16,9 @@ from marwright.metrics import scores
 from marwright.processes import is_main
 from marwright.progress import progress_bar, say
 from marwright.training.dataset import Collator, TokenizedSplit
+from marwright.training.precision import trained_in
 
 EVALUATION_BATCH = 64
-
-
-def has_fast_bfloat16() -> bool:
-    """Whether this machine multiplies bfloat16 matrices in hardware; elsewhere autocast would slow training down."""
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    flags = Path("/proc/cpuinfo")
-    return flags.is_file() and any(flag in flags.read_text() for flag in ("avx512_bf16", "amx_bf16"))
 
 
 class ProgressCallback(TrainerCallback):  # type: ignore[misc]
@@ -96,6 +89,7 @@ def fit(
         one entry per epoch: loss and validation scores.
     """
     steps = -(-len(train) // config.batch_size) * config.epochs
+    dtype = trained_in(config.precision)
     arguments = TrainingArguments(
         output_dir=str(work),
         num_train_epochs=config.epochs,
@@ -106,7 +100,8 @@ def fit(
         warmup_steps=round(steps * config.warmup_fraction),
         label_smoothing_factor=label_smoothing,
         train_sampling_strategy="group_by_length",
-        bf16=has_fast_bfloat16(),
+        bf16=dtype == torch.bfloat16,
+        fp16=dtype == torch.float16,
         use_cpu=not torch.cuda.is_available(),
         eval_strategy="epoch",
         save_strategy="epoch",

@@ -34,7 +34,7 @@ _DISTILBERT = ("attention.q_lin", "attention.k_lin", "attention.v_lin", "attenti
 # Where a family keeps its layers, and what the parts of each are called.
 _FAMILIES = {
     "bert": ("bert.encoder.layer", _BERT),
-    "roberta": ("roberta.encoder.layer", _BERT),
+    **dict.fromkeys(("roberta", "xlm-roberta", "camembert"), ("roberta.encoder.layer", _BERT)),
     "distilbert": ("distilbert.transformer.layer", _DISTILBERT),
 }
 
@@ -67,6 +67,6 @@ def head_of(model: Any) -> nn.Linear:
         TrainingError: the model is of another family.
     """
     layers_of(model)
-    name = {"bert": "bert.pooler.dense", "roberta": "classifier.dense", "distilbert": "pre_classifier"}
-    head: nn.Linear = model.get_submodule(name[model.config.model_type])
+    name = {"bert": "bert.pooler.dense", "distilbert": "pre_classifier"}
+    head: nn.Linear = model.get_submodule(name.get(model.config.model_type, "classifier.dense"))
     return head

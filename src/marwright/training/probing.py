@@ -10,61 +10,159 @@ import warnings
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from marwright.progress import track
+from marwright.progress import say, track
 from marwright.tokenization import batches_by_length
 from marwright.training.dataset import Collator, TokenizedSplit
-from marwright.training.fitting import EVALUATION_BATCH, has_fast_bfloat16
+from marwright.training.fitting import EVALUATION_BATCH
+from marwright.training.precision import autocast
 
 # A logistic regression on more rows would take longer than the epoch it saves.
 MOST_ROWS = 20_000
+# Of each label that has so many; the rest of the rows are taken at random.
+ROWS_OF_EACH_LABEL = 5
 # Inverse strength of the penalty: weak, since the features are bounded and few.
 INVERSE_PENALTY = 10.0
+# A hundred steps are enough for a start, and ten are better than none.
+MOST_STEPS, LEAST_STEPS = 100, 10
+# Multiplications of the whole regression, a minute or so on one core. Counted and not timed: the same rows give the
+# same start on every machine.
+MOST_PRODUCTS = 1.0e12
+# Scores of all rows and labels, which the regression holds several times.
+MOST_SCORES = 3.0e7
 
 
-def fit_last_layer(model: Any, train: TokenizedSplit, collator: Collator, *, seed: int) -> None:
-    """Give the last layer the weights of a logistic regression on what reaches it.
+def fit_last_layer(
+    model: Any, train: TokenizedSplit, collator: Collator, *, seed: int, dtype: torch.dtype = torch.float32
+) -> None:
+    """Give the last layer the weights of a logistic regression on what reaches it; it stays as it is where that fails.
 
     Args:
         model: a transformers classifier with a new last layer.
-        train: texts and labels; at most ``MOST_ROWS`` of them, chosen at random, are used.
+        train: texts and labels; at most ``MOST_ROWS`` of them, some of each label, are used.
         collator: makes batches.
         seed: of the choice.
+        dtype: in which matrices are multiplied.
     """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    last = last_layer(model)
-    chosen = np.random.default_rng(seed).permutation(len(train))[:MOST_ROWS]
-    part = TokenizedSplit([train.rows[index] for index in chosen], train.labels[chosen])
-    features = _inputs_of(last, model, part, collator)
-    with warnings.catch_warnings():
-        # A hundred steps are enough for a start.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        probe = LogisticRegression(C=INVERSE_PENALTY, max_iter=100).fit(features, part.labels)
-    if len(probe.classes_) < 3:
+    labels = int(model.config.num_labels)
+    if len(np.unique(train.labels)) < 3:
         return  # two labels share one row of weights in scikit-learn, and are learnt quickly anyway
+    last = last_layer(model)
+    if last is None:
+        return _skip("the model's answers do not come from one linear layer")
+    rows, steps = affordable(len(train), labels, last.in_features)
+    if not rows:
+        return _skip(f"{labels:,} labels are too many for it")
+    chosen = choose_rows(train.labels, rows, seed)
+    part = TokenizedSplit([train.rows[index] for index in chosen], train.labels[chosen])
+    found = regression(_inputs_of(last, model, part, collator, dtype), part.labels, steps)
+    if found is None:
+        return _skip("a logistic regression finds nothing in what the encoder makes of the texts")
+    classes, weights, biases = found
     with torch.no_grad():
         # Labels that the choice missed start as improbable, not as random.
         last.weight.zero_()
-        last.bias.fill_(float(probe.intercept_.min()))
-        last.weight[probe.classes_] = torch.from_numpy(probe.coef_).to(last.weight)
-        last.bias[probe.classes_] = torch.from_numpy(probe.intercept_).to(last.bias)
+        last.weight[classes] = torch.from_numpy(weights).to(last.weight)
+        if last.bias is not None:
+            last.bias.fill_(float(biases.min()))
+            last.bias[classes] = torch.from_numpy(biases).to(last.bias)
+    return None
 
 
-def last_layer(model: Any) -> nn.Linear:
-    """The linear layer that gives the logits."""
-    layers = [
-        child
+def _skip(why: str) -> None:
+    say(f"  teacher: its last layer starts at random; no linear probe, since {why}")
+
+
+def affordable(rows: int, labels: int, features: int) -> tuple[int, int]:
+    """How many rows, and how many steps, a regression of bounded cost may have; no rows if it is not worth it.
+
+    Args:
+        rows: that there are.
+        labels: of all rows.
+        features: of each.
+    """
+    # A step computes all scores and all gradients, and now and then one of them twice.
+    for_steps = MOST_PRODUCTS / (4.0 * labels * features)
+    kept = int(min(rows, MOST_ROWS, MOST_SCORES / labels, for_steps / LEAST_STEPS))
+    if kept < min(rows, labels):
+        return 0, 0
+    return kept, int(min(MOST_STEPS, for_steps / kept))
+
+
+def choose_rows(labels: npt.NDArray[np.int64], count: int, seed: int) -> npt.NDArray[np.int64]:
+    """Indices of so many rows, chosen at random, but for a few of each label that come first."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    if count >= len(order):
+        return order
+    # How many of the same label come before each row of the order.
+    by_label = np.argsort(labels[order], kind="stable")
+    starts = np.flatnonzero(np.diff(labels[order][by_label], prepend=-1))
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[by_label] = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
+    few = max(1, min(ROWS_OF_EACH_LABEL, count // max(1, len(starts))))
+    return order[np.argsort(np.where(rank < few, rank, few), kind="stable")[:count]]
+
+
+def regression(
+    features: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], steps: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
+    """A logistic regression.
+
+    Args:
+        features: (rows, features).
+        labels: (rows,).
+        steps: at most.
+
+    Returns:
+        the labels it has seen, (seen,); their weights, (seen, features); their biases, (seen,). Nothing if there are
+        fewer than three of them or it cannot be fitted.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    if len(np.unique(labels)) < 3 or not np.isfinite(features).all():
+        return None
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        # It need not converge, and many labels of few rows are no regression.
+        warnings.simplefilter("ignore")
+        try:
+            probe = LogisticRegression(C=INVERSE_PENALTY, max_iter=steps).fit(features, labels)
+        except (ValueError, ArithmeticError, MemoryError):
+            return None
+    if not (np.isfinite(probe.coef_).all() and np.isfinite(probe.intercept_).all()):
+        return None
+    return probe.classes_, probe.coef_, probe.intercept_
+
+
+def last_layer(model: Any) -> nn.Linear | None:
+    """The linear layer that gives the logits, as a few tokens show; another may have as many outputs by chance."""
+    given: list[tuple[nn.Linear, Tensor]] = []
+    hooks = [
+        child.register_forward_hook(lambda layer, _, output: given.append((layer, output)))
         for child in model.modules()
         if isinstance(child, nn.Linear) and child.out_features == model.config.num_labels
     ]
-    return layers[-1]
+    model.eval()
+    ids = torch.arange(4, device=model.device).unsqueeze(0)
+    try:
+        with torch.inference_mode():
+            logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+    finally:
+        for hook in hooks:
+            hook.remove()
+    same = [
+        layer
+        for layer, output in given
+        if output.numel() == logits.numel() and bool((output.view_as(logits) == logits).all())
+    ]
+    return same[-1] if same else None
 
 
-def _inputs_of(layer: nn.Linear, model: Any, split: TokenizedSplit, collator: Collator) -> np.ndarray[Any, Any]:
+def _inputs_of(
+    layer: nn.Linear, model: Any, split: TokenizedSplit, collator: Collator, dtype: torch.dtype
+) -> npt.NDArray[np.float32]:
     """What reaches a layer, one row per text; (rows, in)."""
     caught: list[Tensor] = []
     hook = layer.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].float().cpu()))
@@ -73,7 +171,7 @@ def _inputs_of(layer: nn.Linear, model: Any, split: TokenizedSplit, collator: Co
     model.eval()
     device = model.device
     try:
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bfloat16()):
+        with torch.inference_mode(), autocast(device, dtype):
             for indices in track(batches, "fitting the last layer", total=len(batches)):
                 batch = collator([split[index] for index in indices])
                 model(input_ids=batch["input_ids"].to(device), attention_mask=batch["attention_mask"].to(device))

@@ -8,12 +8,12 @@ from typing import Any
 
 import transformers
 
-from marwright.checkpoints import load_tokenizer
 from marwright.config import MagnitudePruning, Pruning, StructuredPruning
 from marwright.errors import TrainingError
 from marwright.files import read_json
 from marwright.metrics import scores
 from marwright.modules.kept_parts import KeptParts, kept_parts_file
+from marwright.pretrained_tokenizer import load_tokenizer
 from marwright.processes import is_main, wait_for_all
 from marwright.progress import say
 from marwright.training.answers import logits_of
@@ -100,7 +100,17 @@ def prune(
         "unpruned": {split: before[split] for split in ("validation", "test")},
     }
     folder = ModelFolder(output)
-    write_results(pruned, tokenizer, splits, history, folder, what="pruned", started=started, about=about)
+    write_results(
+        pruned,
+        tokenizer,
+        splits,
+        history,
+        folder,
+        what="pruned",
+        started=started,
+        precision=config.precision,
+        about=about,
+    )
     if kept is not None:
         kept.write(folder.checkpoint)
 

@@ -7,13 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from tokenizers import Tokenizer
 
+from marwright.config import TrainingPrecision
 from marwright.files import stable_json, write_text
 from marwright.metrics import scores
 from marwright.progress import say
 from marwright.training.answers import draw_curves, logits_of
 from marwright.training.dataset import TokenizedSplit, collator_for
+from marwright.training.precision import soft_targets_in
 from marwright.workspace import SPLITS, ModelFolder
 
 
@@ -26,6 +29,7 @@ def write_results(
     *,
     what: str,
     started: float,
+    precision: TrainingPrecision = "auto",
     about: Mapping[str, Any] | None = None,
 ) -> None:
     """Fill a :class:`ModelFolder`.
@@ -38,6 +42,7 @@ def write_results(
         folder: where to write.
         what: the name shown to the user.
         started: ``time.monotonic()`` when the station began.
+        precision: in which it was trained.
         about: more to say beside the scores.
     """
     model.save_pretrained(folder.checkpoint)
@@ -46,7 +51,11 @@ def write_results(
     for split in SPLITS:
         # Train logits are soft targets; the others are what the exported module is held against.
         logits = logits_of(
-            model, splits[split], collator_for(tokenizer), f"{what}: {split} answers", autocast=split == "train"
+            model,
+            splits[split],
+            collator_for(tokenizer),
+            f"{what}: {split} answers",
+            dtype=soft_targets_in(precision) if split == "train" else torch.float32,
         )
         np.save(folder.logits(split), logits)
         if split != "train":

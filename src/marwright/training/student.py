@@ -9,15 +9,14 @@ from pathlib import Path
 import numpy as np
 import transformers
 
-from marwright.checkpoints import load_tokenizer
 from marwright.config import StudentConfig
-from marwright.errors import TrainingError
+from marwright.encoder_facts import check_positions, facts_of
 from marwright.files import read_json
+from marwright.pretrained_tokenizer import load_tokenizer
 from marwright.processes import is_main
 from marwright.progress import say
 from marwright.training.augmentation import with_altered_texts
 from marwright.training.checkpoint import (
-    check_length,
     freeze_word_embeddings,
     load_classifier,
     set_dropout,
@@ -70,16 +69,11 @@ def train_student(
     labels = read_json(data.labels)
     teacher_model = load_classifier(teacher.checkpoint, labels)
     model = start_student(config, teacher_model, labels)
-    check_length(model, max_length, "the student")
+    check_positions(facts_of(model.config), max_length, "the student")
     set_dropout(model, config.dropout)
     if config.freeze_word_embeddings and config.shape is None:
         freeze_word_embeddings(model)
     if config.hidden_weight:
-        if config.checkpoint is not None:
-            raise TrainingError(
-                "student.hidden_weight compares hidden states token by token; a student with its own checkpoint may "
-                "have another tokenizer. Set it to 0, or start the student from layers or a shape."
-            )
         # A child of the model, so that the optimizer learns its projection and a checkpoint resumes it.
         model.hidden_distance = HiddenStateDistance(teacher_model, model.config.hidden_size)
 
@@ -87,7 +81,9 @@ def train_student(
     train = TokenizedSplit(splits["train"].rows, splits["train"].labels, np.load(teacher.logits("train")))
     if config.augmentation is not None:
         answering = teacher_model if config.alpha else None
-        train = with_altered_texts(train, config.augmentation, data, tokenizer, answering, seed=seed, work=work)
+        train = with_altered_texts(
+            train, config.augmentation, data, tokenizer, answering, seed=seed, work=work, precision=config.precision
+        )
     history = fit(
         model,
         train,
@@ -105,4 +101,13 @@ def train_student(
     if config.hidden_weight:
         del model.hidden_distance
     if is_main():
-        write_results(model, tokenizer, splits, history, ModelFolder(output), what="student", started=started)
+        write_results(
+            model,
+            tokenizer,
+            splits,
+            history,
+            ModelFolder(output),
+            what="student",
+            started=started,
+            precision=config.precision,
+        )

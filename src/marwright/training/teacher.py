@@ -7,13 +7,15 @@ from pathlib import Path
 
 import transformers
 
-from marwright.checkpoints import load_tokenizer
 from marwright.config import TeacherConfig
+from marwright.encoder_facts import check_positions, facts_of
 from marwright.files import read_json
+from marwright.pretrained_tokenizer import load_tokenizer
 from marwright.processes import is_main
-from marwright.training.checkpoint import check_length, freeze_word_embeddings, load_classifier, set_dropout
+from marwright.training.checkpoint import freeze_word_embeddings, load_classifier, set_dropout
 from marwright.training.dataset import collator_for, tokenized_splits
 from marwright.training.fitting import fit, last_checkpoint
+from marwright.training.precision import trained_in
 from marwright.training.probing import fit_last_layer
 from marwright.training.results import write_results
 from marwright.workspace import DataFolder, ModelFolder
@@ -37,12 +39,13 @@ def train_teacher(config: TeacherConfig, data: DataFolder, *, seed: int, output:
     tokenizer = load_tokenizer(config.checkpoint, config.max_length)
     splits = tokenized_splits(data, tokenizer)
     model = load_classifier(config.checkpoint, read_json(data.labels))
-    check_length(model, config.max_length, config.checkpoint)
+    check_positions(facts_of(model.config), config.max_length, config.checkpoint)
     set_dropout(model, config.dropout)
     if config.freeze_word_embeddings:
         freeze_word_embeddings(model)
     if config.linear_probe and last_checkpoint(work) is None:
-        fit_last_layer(model, splits["train"], collator_for(tokenizer), seed=seed)
+        dtype = trained_in(config.precision)
+        fit_last_layer(model, splits["train"], collator_for(tokenizer), seed=seed, dtype=dtype)
     history = fit(
         model,
         splits["train"],
@@ -55,4 +58,13 @@ def train_teacher(config: TeacherConfig, data: DataFolder, *, seed: int, output:
         label_smoothing=config.label_smoothing,
     )
     if is_main():
-        write_results(model, tokenizer, splits, history, ModelFolder(output), what="teacher", started=started)
+        write_results(
+            model,
+            tokenizer,
+            splits,
+            history,
+            ModelFolder(output),
+            what="teacher",
+            started=started,
+            precision=config.precision,
+        )

@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 import transformers
 
-from marwright.checkpoints import load_tokenizer
 from marwright.config import CompressionConfig, ExportConfig
 from marwright.files import read_json
 from marwright.modules.calibration import static_hindrance, static_tensors
 from marwright.modules.kept_parts import KeptParts
 from marwright.modules.packed_bert import PackedBert
 from marwright.modules.pretrained import load_module
+from marwright.pretrained_tokenizer import load_tokenizer
 from marwright.processes import is_main
 from marwright.progress import say
 from marwright.tokenization import pad_id
@@ -89,7 +89,17 @@ def tune(
         "quantization_aware": {"activations": scheme, **{split: before[split] for split in ("validation", "test")}}
     }
     folder = ModelFolder(output)
-    write_results(tuned, tokenizer, splits, history, folder, what="tuned", started=started, about=about)
+    write_results(
+        tuned,
+        tokenizer,
+        splits,
+        history,
+        folder,
+        what="tuned",
+        started=started,
+        precision=training.precision,
+        about=about,
+    )
     if kept is not None:
         kept.write(folder.checkpoint)
     say(f"  the same model before it was tuned: test accuracy {before['test']['accuracy']:.2%}")

@@ -1,0 +1,224 @@
+"""``marwright init``: from any table to a configuration that a build takes as it is."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner, Result
+
+from marwright.cli.app import app
+from marwright.config import Config, TableSource, load_config
+from marwright.config.starting import Start, commented_yaml
+from marwright.data.guessing import Guess, guess
+from marwright.data.sources.preview import preview
+from marwright.errors import MarwrightError
+
+ROWS = [
+    {"id": str(at), "subject": f"printer number {at} is broken", "team": "ABC"[at % 3], "customer": f"c{at % 9}"}
+    for at in range(60)
+]
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def write(name: str, rows: list[dict[str, str]], delimiter: str = ",", encoding: str = "utf-8") -> str:
+    with Path(name).open("w", newline="", encoding=encoding) as file:
+        writer = csv.DictWriter(file, list(rows[0]), delimiter=delimiter)
+        writer.writeheader()
+        writer.writerows(rows)
+    return name
+
+
+def init(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["init", *arguments])
+
+
+def refusal(*arguments: str) -> str:
+    raised = init(*arguments).exception
+    assert isinstance(raised, MarwrightError), raised
+    assert raised.exit_code == 2
+    return str(raised)
+
+
+def source_of(file: str) -> TableSource:
+    source = load_config(file).data.source
+    assert isinstance(source, TableSource)
+    return source
+
+
+# --- what is written ---------------------------------------------------------------------------------------------
+
+
+def test_a_table_alone_gives_a_configuration_that_loads() -> None:
+    done = init(write("tickets.csv", ROWS))
+
+    assert done.exit_code == 0, done.output
+    assert source_of("tickets.yaml").model_dump(include={"path", "text", "label", "split", "group"}) == {
+        "path": "tickets.csv",
+        "text": ("subject",),
+        "label": "team",
+        "split": None,
+        "group": None,
+    }
+    written = Path("tickets.yaml").read_text(encoding="utf-8")
+    assert written.startswith("# 60 rows with 3 labels, the rarest A with 20.\n# Build: marwright build tickets.yaml")
+    assert "# group: customer" in written
+
+
+def test_all_answers_can_be_given() -> None:
+    table = write("my tickets.csv", ROWS)
+    given = ["--text", "subject", "--text", "id", "--label", "customer", "--name", "mine", "--output", "other.yaml"]
+    assert init(table, *given).exit_code == 0
+
+    assert load_config("other.yaml").name == "mine"
+    assert source_of("other.yaml").text == ("subject", "id")
+    assert source_of("other.yaml").label == "customer"
+
+
+def test_jsonl_and_a_split_are_understood_and_rare_labels_said() -> None:
+    parts = ["train"] * 40 + ["test"] * 20
+    lines = [json.dumps(row | {"part": part}) for row, part in zip(ROWS, parts, strict=True)]
+    Path("tickets.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    assert init("tickets.jsonl").exit_code == 0
+    assert source_of("tickets.yaml").split == "part"
+
+    write("rare.csv", [*ROWS, {"id": "x", "subject": "one of its kind", "team": "D", "customer": "c1"}])
+    assert init("rare.csv").exit_code == 0
+    assert load_config("rare.yaml").data.split.rare_labels == "train_only"
+
+
+def test_an_encoding_that_is_said_is_written() -> None:
+    table = write("letters.csv", [row | {"subject": f"Käse {at}"} for at, row in enumerate(ROWS)], ";", "cp1252")
+
+    assert "data.source.encoding: cp1252" in refusal(table)
+    assert init(table, "--encoding", "cp1252").exit_code == 0
+    assert source_of("letters.yaml").encoding == "cp1252"
+    assert "unknown encoding: klingon" in refusal(table, "--encoding", "klingon", "--output", "x.yaml")
+
+
+def test_a_file_that_is_there_stays_unless_it_is_said() -> None:
+    table = write("tickets.csv", ROWS)
+    Path("tickets.yaml").write_text("mine", encoding="utf-8")
+
+    assert "is there already and stays" in refusal(table)
+    assert Path("tickets.yaml").read_text(encoding="utf-8") == "mine"
+    assert init(table, "--force").exit_code == 0
+    assert load_config("tickets.yaml").name == "tickets"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "Name a table: marwright init tickets.csv"),
+        (["nowhere.csv"], "nowhere.csv: no such file"),
+        (["notes.txt"], "cannot read this type of file"),
+        (["empty.csv"], "holds no rows"),
+        (["numbers.csv"], "No column looks like the label: name it with --label. There are a, b."),
+        (["tickets.csv", "--label", "teem"], "no column teem"),
+        (["tickets.csv", "--name", "a b", "--output", "x.yaml"], "x.yaml:3: name: must be letters, digits, _ and -"),
+        (["tickets.csv", "--output", "no/where.yaml"], "no file can be written there"),
+        (["tickets.csv", "--output", "."], "no file can be written there"),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_nothing_is_written(arguments: list[str], said: str) -> None:
+    write("tickets.csv", ROWS)
+    write("numbers.csv", [{"a": str(at), "b": f"text {at}"} for at in range(30)])
+    Path("notes.txt").write_text("hello")
+    Path("empty.csv").write_text("")
+
+    assert said in refusal(*arguments)
+    assert not list(Path().rglob("*.yaml"))
+
+
+def test_on_a_terminal_it_asks_and_takes_what_is_proposed() -> None:
+    table = write("tickets.csv", ROWS)
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "marwright", "init"]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as asked:
+        os.close(theirs)
+        # Table, a column that is not there and one that is, and Enter for the rest.
+        os.write(ours, f"{table}\nsubjekt\nsubject\n\n\n".encode())
+        assert asked.wait(60) == 0
+    os.close(ours)
+
+    assert source_of("tickets.yaml").label == "team"
+
+
+# --- any table ---------------------------------------------------------------------------------------------------
+
+NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=12).map(str.strip).filter(bool)
+AWKWARD = st.sampled_from(["on", "yes", "null", "~", "1.0", "2024-01-01", "a: b", "#", "'", '"', "[x]", "é", "🙂", "%"])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    text=st.lists(NAMES | AWKWARD, min_size=1, max_size=3, unique=True),
+    label=NAMES | AWKWARD,
+    split=st.none() | NAMES | AWKWARD,
+    group=st.none() | NAMES | AWKWARD,
+    table=NAMES | AWKWARD,
+    labels=st.dictionaries(NAMES | AWKWARD, st.integers(1, 99), min_size=1, max_size=4),
+    tokens=st.integers(2, 9000),
+)
+def test_any_names_survive_the_yaml(
+    text: list[str],
+    label: str,
+    split: str | None,
+    group: str | None,
+    table: str,
+    labels: dict[str, int],
+    tokens: int,
+) -> None:
+    written = commented_yaml(Start("goods", table, text, label, split, group, 9, labels, tokens), "goods.yaml")
+    source = Config.model_validate(yaml.safe_load(written)).data.source
+
+    assert isinstance(source, TableSource)
+    assert (source.path, source.text, source.label, source.split) == (table, tuple(text), label, split)
+    # What is commented out can be turned on.
+    turned_on = written.replace("    # group: ", "    group: ").replace("    # split: ", "    split: ")
+    source = Config.model_validate(yaml.safe_load(turned_on)).data.source
+    assert isinstance(source, TableSource)
+    assert source.group == (group or "COLUMN")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    delimiter=st.sampled_from(",;\t|"),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "cp1252"]),
+    cells=st.lists(st.text(st.sampled_from("abcé ß,;\"'\n"), max_size=20), min_size=1, max_size=9),
+)
+def test_columns_are_found_in_any_dialect(delimiter: str, encoding: str, cells: list[str]) -> None:
+    rows = [{"title": cell, "kind": f"k{at % 2}", "naïve": "ü"} for at, cell in enumerate(cells)]
+    found = preview(write("table.csv", rows, delimiter, encoding)).columns
+
+    assert list(found) == ["title", "kind", "naïve"]
+    assert found["kind"] == [row["kind"] for row in rows]
+    assert found["naïve"] == ["ü"] * len(rows)
+
+
+def test_columns_are_guessed_by_name_and_by_what_they_hold() -> None:
+    many = 40
+    held = {
+        "n": [str(at) for at in range(many)],
+        "what": [f"some longer words about {at}" for at in range(many)],
+        "sort": ["x", "y"] * (many // 2),
+        "part": ["train", "test"] * (many // 2),
+    }
+    assert guess(held) == Guess("what", "sort", "part", None)
+    assert guess(held | {"label": ["p", "q", "r", "s"] * (many // 4)}).label == "label"
+    # A column with the name of one that holds what none of that kind does.
+    assert guess(held | {"label": [str(at) for at in range(many)]}).label == "sort"
+    assert guess({"a": ["1", "2", "3"]}) == Guess(None, None, None, None)
