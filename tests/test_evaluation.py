@@ -88,7 +88,8 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         arguments[-1].write("row,text\n0,tea\n")
         shares = ("accuracy", "macro_f1", "weighted_f1", "top5_accuracy", "expected_calibration_error")
         labels = [{"label": "[red]\x1b[31m", "precision": None, "recall": 0.5, "f1": 0.0, "support": 2}]
-        about = {"rows": 2, "texts_per_second": 10.0, "labels": labels, "warnings": ["Worse than all others."]}
+        about = {"rows": 2, "texts_per_second": 10.0, "labels": labels, "trained_on": None}
+        about["warnings"] = ["Worse than all others."]
         return {**dict.fromkeys(shares, 0.5), **about}
 
     monkeypatch.setattr(evaluation, "evaluate", planted)

@@ -25,6 +25,9 @@ def data(**others: Any) -> dict[str, Any]:
         "majority_share": {"test": 0.3},
         "tokens": {"p50": 13, "p99": 51, "max_length": 64, "cut_share": 0.003},
         "dropped": {},
+        "seen_in_train": 0,
+        "counted_as_wrong": {},
+        "split_exceptions": {},
         "baseline": {"accuracy": 0.965},
     }
     return found | others
