@@ -13,11 +13,11 @@ import argparse
 import numpy as np
 from datasets import load_from_disk
 
-from marwright.checkpoints import load_tokenizer
 from marwright.config import load_config
 from marwright.exploration.suspects import MOST_TOKENS, features_of
 from marwright.label_errors import judge
 from marwright.pipeline import build
+from marwright.pretrained_tokenizer import load_tokenizer
 from marwright.workspace import Run
 
 

@@ -58,7 +58,7 @@ def find_suspects(config: Config, run: Run) -> bool:
 def _find(config: Config, run: Run) -> bool:
     from datasets import load_from_disk
 
-    from marwright.checkpoints import load_tokenizer
+    from marwright.pretrained_tokenizer import load_tokenizer
 
     settings = {"checkpoint": config.teacher.checkpoint, "seed": config.seed}
     made_from = fingerprint(REVISION, settings, {"data": recorded_digest(run.stamp("data"))})
