@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import zipfile
@@ -9,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+
+from marwright.archive import layout
 
 GOOD_HANDLER = """\
 from ts.torch_handler.base_handler import BaseHandler
@@ -59,4 +62,15 @@ def changed(archive: Path, file: Path, files: Mapping[str, bytes | None]) -> Pat
             data = files[name] if name in files else old.read(name)
             if data is not None:
                 new.writestr(name, data)
+    return file
+
+
+def minimal(file: Path, files: Mapping[str, bytes], *, config: str | None = None, handler: str = GOOD_HANDLER) -> Path:
+    """Pack files with a handler and nothing else, quickly."""
+    manifest = {"model": {"modelName": "adder", "modelVersion": "1.0", "handler": "handler.py", "configFile": config}}
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(layout.MANIFEST, json.dumps(manifest))
+        archive.writestr("handler.py", handler)
+        for name, data in files.items():
+            archive.writestr(name, data)
     return file

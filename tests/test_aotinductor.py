@@ -29,6 +29,7 @@ from marwright.files import read_json
 from marwright.logits import logits_of
 from marwright.runtimes.inductor import compile_package, load
 from marwright.tokenization import padded
+from marwright.verification import verify
 from marwright.workspace import Run
 from soak.served import ask, served
 
@@ -120,6 +121,16 @@ def test_a_compiled_archive_answers_in_a_worker(compiled: tuple[Run, Path]) -> N
         together = worker.classify(texts)[:6]
     for own, shared in zip(alone, together, strict=True):
         assert own == pytest.approx(shared, abs=0.02)
+
+
+@pytest.mark.slow
+@needs_a_compiler
+@needs_vnni
+def test_a_check_of_a_compiled_archive_names_its_machine_code_and_raises_no_alarm(compiled: tuple[Run, Path]) -> None:
+    report = verify(compiled[1], run=False)
+
+    assert report.holds, [check for check in report.checks if check.state == "failed"]
+    assert "machine code" in report.could_execute["model.pt2"]
 
 
 @pytest.mark.slow

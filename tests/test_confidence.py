@@ -7,9 +7,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from marwright.confidence import (
+    FEWEST_MISTAKES,
+    FEWEST_ROWS,
+    TAKEN,
     adaptive_calibration_error,
+    choose_temperature,
     expected_calibration_error,
     fit_temperature,
     negative_log_likelihood,
@@ -23,11 +29,14 @@ Pair = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 
 def honest(rows: int = 20_000, labels: int = 8, seed: int = 0) -> Pair:
     """Logits, and labels drawn from the very probabilities that these logits give."""
-    chance = np.random.default_rng(seed)
-    logits = chance.normal(0, 2.5, (rows, labels)).astype(np.float32)
+    return drawn(np.random.default_rng(seed), (rows, labels), 2.5)
+
+
+def drawn(chance: np.random.Generator, shape: tuple[int, int], spread: float) -> Pair:
+    logits = chance.normal(0, spread, shape).astype(np.float32)
     thresholds = probabilities_of(logits).cumsum(axis=1)
-    drawn = (chance.random((rows, 1)) > thresholds).sum(axis=1)
-    return logits, np.minimum(drawn, labels - 1)
+    found = (chance.random((shape[0], 1)) > thresholds).sum(axis=1)
+    return logits, np.minimum(found, shape[1] - 1)
 
 
 # --- temperature -------------------------------------------------------------------------------------------------
@@ -69,6 +78,77 @@ def test_huge_logits_overflow_nothing() -> None:
 
     assert probabilities_of(logits).tolist() == [[1.0, 0.0], [0.0, 1.0]]
     assert negative_log_likelihood(logits, np.array([0, 0])) == pytest.approx(1e4)
+
+
+# --- which temperature is taken ----------------------------------------------------------------------------------
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    rows=st.integers(2, 500),
+    labels=st.integers(2, 30),
+    spread=st.floats(0.3, 6),
+    scale=st.floats(0.2, 5),
+    seed=st.integers(0, 10_000),
+)
+def test_what_is_taken_makes_no_other_rows_less_likely(
+    rows: int, labels: int, spread: float, scale: float, seed: int
+) -> None:
+    logits, right = drawn(np.random.default_rng(seed), (rows + 5000, labels), spread)
+    logits *= np.float32(scale)
+    found = choose_temperature(logits[:rows], right[:rows])
+    others = logits[rows:], right[rows:]
+
+    assert TAKEN[0] <= found.value <= TAKEN[1]
+    assert found.fitted or found.value == 1
+    assert negative_log_likelihood(*others, found.value) <= negative_log_likelihood(*others) + 0.01
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows=st.integers(1, FEWEST_ROWS - 1), scale=st.floats(0.1, 10), seed=st.integers(0, 10_000))
+def test_few_rows_leave_it_at_1(rows: int, scale: float, seed: int) -> None:
+    logits, right = drawn(np.random.default_rng(seed), (rows, 4), 3.0)
+    found = choose_temperature(logits * np.float32(scale), right)
+
+    assert (found.value, found.fitted) == (1.0, False)
+    assert f"{rows} validation rows are too few" in found.why
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows=st.integers(100, 3000), mistakes=st.integers(0, FEWEST_MISTAKES - 1), sure=st.floats(0.1, 12))
+def test_rows_that_are_nearly_all_right_leave_it_at_1(rows: int, mistakes: int, sure: float) -> None:
+    right = np.arange(rows) % 2
+    answered = np.where(np.arange(rows) < mistakes, 1 - right, right)
+    found = choose_temperature(sure * np.eye(2)[answered], right)
+
+    assert (found.value, found.fitted) == (1.0, False)
+    assert "answered rightly" in found.why
+
+
+@pytest.mark.parametrize("scale", [0.3, 0.6, 1.6, 3.0])
+def test_one_that_helps_is_taken(scale: float) -> None:
+    logits, right = honest(rows=2000, seed=5)
+    found = choose_temperature(logits * np.float32(scale), right)
+
+    assert found.value == pytest.approx(scale, rel=0.15)
+    assert found.fitted
+    assert found.gain is not None
+    assert found.gain > 0
+
+
+def test_honest_logits_are_left_alone() -> None:
+    # One in twenty gets a temperature by chance, and that one is near 1.
+    values = [choose_temperature(*honest(rows=400, seed=seed)).value for seed in range(20)]
+
+    assert sum(value == 1 for value in values) >= 16
+    assert all(0.8 < value < 1.25 for value in values)
+
+
+def test_what_is_taken_is_never_extreme() -> None:
+    logits, right = honest(rows=2000, seed=6)
+
+    assert choose_temperature(logits / np.float32(50), right).value == TAKEN[0]
+    assert choose_temperature(logits * np.float32(50), right).value == TAKEN[1]
 
 
 # --- calibration errors ------------------------------------------------------------------------------------------
@@ -160,6 +240,23 @@ def test_a_temperature_that_is_given_is_taken() -> None:
     assert (found["temperature"], found["fitted"]) == (1.0, False)
     assert found["test"]["before"] == found["test"]["after"]
     assert "as set" in in_words(found)
+
+
+def test_the_log_says_why_it_stayed_1() -> None:
+    easy = 4 * np.eye(2, dtype=np.float32)[np.arange(60) % 2], np.arange(60) % 2
+    found = calibrate(None, validation=easy, test=easy)
+
+    assert (found["temperature"], found["fitted"]) == (1.0, False)
+    assert in_words(found).startswith("temperature 1, 60 validation rows are too few to fit another: test calibration")
+    assert "then" not in in_words(found)
+
+
+def test_the_log_says_when_test_rows_speak_against_it() -> None:
+    found = calibrate(None, validation=times(honest(2000, seed=1), 0.3), test=times(honest(2000, seed=2), 3))
+
+    assert found["fitted"]
+    assert "less honestly" in in_words(found)
+    assert "less honestly" not in in_words(calibrate(None, validation=honest(500), test=honest(500)))
 
 
 def test_higher_thresholds_answer_less_and_better() -> None:

@@ -155,5 +155,10 @@ def test_a_single_run_has_a_report_too(explored: subprocess.CompletedProcess[str
     found = json.loads(done.stdout)
     (row,) = found["candidates"]
     assert row["name"] == "goods"
-    page = Run(config.parent / "runs" / "goods").findings.report.read_text(encoding="utf-8")
-    assert ("The promise is kept" in page) == (found["verdict"]["winner"] == "goods")
+    assert not found["promise"]["configured"]
+    run = Run(config.parent / "runs" / "goods")
+    page = run.findings.report.read_text(encoding="utf-8")
+    assert "The promise" not in page, "none is configured"
+    assert "of test texts get the right label" in page
+    assert "Rows that look mislabelled" in page
+    assert run.suspects.is_file()

@@ -17,11 +17,10 @@ from marwright.archive.station import model_config
 from marwright.config import ArchiveConfig
 from marwright.errors import LintError
 from marwright.linting import Finding, lint
+from marwright.linting.files import SERVER_ERRORS, SERVER_WARNINGS
 from marwright.linting.keys import MODEL_KEYS, SERVER_KEYS
 from marwright.linting.model_rules import MODEL_ERRORS, MODEL_WARNINGS
-from marwright.linting.server_access_rules import ACCESS_ERRORS, ACCESS_WARNINGS
 from marwright.linting.server_protocol_rules import ENVELOPES
-from marwright.linting.server_rules import WRITING_ERRORS, WRITING_WARNINGS
 
 GOOD_MODEL = {
     "minWorkers": "1",
@@ -126,6 +125,36 @@ SERVER_TRAPS = [
     ("tokens-in-clear-text", {"grpc_inference_address": "0.0.0.0"}),
     ("packages-installed-by-archives", {"install_py_dep_per_model": "true"}),
     ("any-web-page", {"cors_allowed_origin": "*"}),
+    ("not-a-number", {"token_expiration_min": "1h"}),
+    ("open-allowed-urls", {"allowed_urls": "file://.*"}),
+    ("open-allowed-urls", {"allowed_urls": r"https://store\\.corp\\.com.*"}),
+    ("open-allowed-urls", {"allowed_urls": r"https://.*\\.amazonaws\\.com/.*"}),
+    ("open-allowed-urls", {"allowed_urls": "((a|[^x])+)+"}),
+    ("a-way-into-java", {"vmargs": "-agentlib:jdwp=transport=dt_socket,server=y,address=*:5005"}),
+    ("a-way-into-java", {"vmargs": "-Xmx1g -Xdebug"}),
+    ("a-way-into-java", {"vmargs": "-javaagent:/tmp/a.jar"}),
+    ("a-way-into-java", {"vmargs": "-Dcom.sun.management.jmxremote.port=9010"}),
+    ("a-way-into-java", {"vmargs": "-XX:OnOutOfMemoryError=/tmp/a.sh"}),
+    ("a-way-into-java", {"vmargs": "@/tmp/options"}),
+    ("a-way-into-java", {"vmargs": "-Dlog4j.configurationFile=http://example.com/log4j2.xml"}),
+    ("settings-from-the-environment", {"enable_envvars_config": "true"}),
+    ("settings-from-the-environment", {"use_env_allowed_urls": "true"}),
+    ("left-to-the-environment", {"disable_token_authorization": "$$NO_TOKENS$$"}),
+    ("a-program-of-its-own", {"system_metrics_cmd": "/tmp/metrics.sh"}),
+    ("a-program-of-its-own", {"plugins_path": "/tmp/plugins"}),
+    ("archives-from-urls", {"load_models": "a=http://example.com/a.mar"}),
+    ("archives-from-urls", {"load_models": "https://example.com/a.mar"}),
+    ("archives-from-urls", {"models": '{"a": {"1.0": {"marName": "s3://bucket/a.mar"}}}'}),
+    ("images-of-any-size", {"limit_max_image_pixels": "false"}),
+    ("misspelt-model-setting", {"models": '{"a": {"1.0": {"batchsize": 4}}}'}),
+    ("misspelt-model-setting", {"models": '{"a": {"1.0": {"deviceIds": [0]}}}'}),
+    ("misspelt-model-setting", {"model_snapshot": '{"models": {"a": {"1.0": {"minWorker": 1}}}}'}),
+    ("misspelt-model-setting", {"model_snapshot": '{"models": {}, "modelcount": 1}'}),
+    ("model-setting-of-another-kind", {"models": '{"a": {"1.0": {"minWorkers": true}}}'}),
+    ("model-setting-of-another-kind", {"models": '{"a": {"1.0": {"minWorkers": 0}}}'}),
+    ("model-setting-of-another-kind", {"models": '{"a": {"1.0": {"marName": 1, "defaultVersion": "yes"}}}'}),
+    ("snapshot-not-json", {"model_snapshot": "{"}),
+    ("snapshot-not-json", {"model_snapshot": '{"models": 1}'}),
     ("answers-larger-than-the-server-takes", {"max_response_size": "1000000"}),
     ("open-inference-protocol", {"ts_open_inference_protocol": "true"}),
     *[
@@ -136,7 +165,7 @@ SERVER_TRAPS = [
 
 
 def severity(rule: str) -> str:
-    errors = {own.__name__ for own in (*MODEL_ERRORS, *ACCESS_ERRORS, *WRITING_ERRORS)}
+    errors = {own.__name__ for own in (*MODEL_ERRORS, *SERVER_ERRORS)}
     return "error" if rule.replace("-", "_") in errors else "warning"
 
 
@@ -163,7 +192,7 @@ def test_a_trap_in_a_servers_configuration_is_named(tmp_path: Path, rule: str, s
 
 
 def test_every_rule_has_a_case_here() -> None:
-    rules = [*MODEL_ERRORS, *MODEL_WARNINGS, *ACCESS_ERRORS, *ACCESS_WARNINGS, *WRITING_ERRORS, *WRITING_WARNINGS]
+    rules = [*MODEL_ERRORS, *MODEL_WARNINGS, *SERVER_ERRORS, *SERVER_WARNINGS]
     names = {rule.__name__.replace("_", "-") for rule in rules}  # type: ignore[attr-defined]
 
     assert names - {"key-twice"} == {rule for rule, _ in MODEL_TRAPS + SERVER_TRAPS}
@@ -182,6 +211,14 @@ def test_what_is_well_written_has_no_finding(tmp_path: Path) -> None:
         == []
     )
     assert server(tmp_path, {"grpc_inference_address": "0.0.0.0", "enable_grpc_ssl": "true"}) == []
+    assert server(tmp_path, {"job_queue_size": "+100"}) == []
+    # Fractions of a minute, and values from the environment, are as good to TorchServe.
+    assert server(tmp_path, {"token_expiration_min": "0.25", "job_queue_size": "$$QUEUE$$"}) == []
+    assert server(tmp_path, {"token_expiration_min": "$$MINUTES$$", "prefer_direct_buffer": "$$DIRECT$$"}) == []
+    assert server(tmp_path, {"models": '{"a": {"1.0": {"minWorkers": "1", "maxWorkers": 2.0, "batchSize": 4}}}'}) == []
+    snapshot = '{"name": "s.cfg", "modelCount": 1, "created": 1, "models": {"a": {"1.0": {"marName": "a.mar"}}}}'
+    assert server(tmp_path, {"model_snapshot": snapshot}) == []
+    assert server(tmp_path, {"allowed_urls": r"https://store\\.corp\\.com/[^/]*\\.mar"}) == []
     assert server(tmp_path, {"job_queue_size": "+100", "max_response_size": "1000100"}) == []
     assert server(tmp_path, MODEL_API | {"allowed_urls": r"https://store\.internal/.*"})[0].rule == "model-api"
 

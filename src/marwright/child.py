@@ -11,27 +11,29 @@ from pathlib import Path
 from typing import IO
 
 from marwright.interrupts import held
+from marwright.keeper import kept
 
 
 @contextmanager
 def child(
-    command: Sequence[str], *, cwd: Path, environment: dict[str, str], output: IO[bytes], grace_s: float = 5
+    command: Sequence[str], *, cwd: Path, environment: dict[str, str], output: IO[bytes], grace_s: float = 15
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command in a session of its own, so that what it starts belongs to its group and ends with it.
+    """Run a command in a session of its own, under a keeper, so that what it starts ends with it, daemons too.
 
     Args:
         command: what to run; it reads nothing.
         cwd: its working directory.
         environment: all of its variables.
         output: where its standard output and error go.
-        grace_s: how long it may take to end by itself when the block is left, in seconds.
+        grace_s: how long the keeper may take when the block is left, in seconds: three for what ends by itself, and ten
+            for what that has left.
     """
     process = None
     try:
         # A signal between the start and the assignment would leave a process that nobody knows.
         with held():
             process = subprocess.Popen(
-                command,
+                kept(command),
                 cwd=cwd,
                 env=environment,
                 stdin=subprocess.DEVNULL,

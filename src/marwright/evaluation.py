@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,26 +22,33 @@ from marwright.archive.worker import running
 from marwright.confidence import expected_calibration_error
 from marwright.errors import ArchiveError
 from marwright.files import read_json
-from marwright.metrics import scores
+from marwright.metrics import LabelFigures, confusion_matrix, figures_by_label, scores
 from marwright.progress import track
 from marwright.unanswerable import counted_as_wrong
+from marwright.verdicts import warnings
 from marwright.workspace import ModelFolder, Run
 
 BATCH = 16
+COLUMNS = ("row", "text", "label", "predicted", "probability", "label_probability", "right", "answered")
+"""Of the predictions."""
 
 
-def evaluate(file: Path, run: Run, model: ModelFolder | None = None) -> dict[str, Any]:
+def evaluate(
+    file: Path, run: Run, model: ModelFolder | None = None, predictions: IO[str] | None = None
+) -> dict[str, Any]:
     """Send every row of a run's test split through the archive's handler.
 
     Args:
         file: the archive.
         run: has the test split.
         model: what the archive was made from, if it is still there; the run's student if none is given.
+        predictions: takes a csv with the columns :data:`COLUMNS`, a line for each row in the split's order.
 
     Returns:
-        rows, accuracy, macro-F1, weighted F1, top-5 accuracy, expected calibration error, texts per second, and the
-        share of rows on which the archive gives the same label as the model did in Python. All of these count
-        every row. If the archive abstains on some, also the share of rows that get a label, and the accuracy on these.
+        rows, accuracy, macro-F1, weighted F1, top-5 accuracy, expected calibration error, texts per second, the figures
+        of each label, what speaks against the archive (``warnings``), and the share of rows on which it gives the
+        same label as the model did in Python. All of these count every row. If the archive abstains on some, also the
+        share of rows that get a label, and the accuracy on these.
         ``trained_on`` says how many of the rows the archive was trained on, and the accuracy on the others; None if it
         carries no digests of its training texts. ``counted_as_wrong`` are the rows, where there are any, whose label
         train lacks: they were not sent, and rows, accuracies and F1 count them.
@@ -82,6 +91,10 @@ def evaluate(file: Path, run: Run, model: ModelFolder | None = None) -> dict[str
         result["counted_as_wrong"] = rows - len(texts)
     result["trained_on"] = _trained_on(file, texts, probabilities.argmax(axis=1) == right, rows - len(texts))
     result["expected_calibration_error"] = expected_calibration_error(probabilities, right)
+    by_label = figures_by_label(confusion_matrix(probabilities.argmax(axis=1), right, len(labels)), labels)
+    by_label += [LabelFigures(label, 0.0, None, 0.0, count) for label, count in wrong.items()]
+    result["labels"] = [_with_support(asdict(each)) for each in by_label]
+    result["warnings"] = warnings(read_json(run.data.card), result["accuracy"])
     if not answered.all():
         result["coverage"] = float(answered.mean())
         if answered.any():
@@ -92,6 +105,8 @@ def evaluate(file: Path, run: Run, model: ModelFolder | None = None) -> dict[str
         same = np.load(student).argmax(axis=1) == probabilities.argmax(axis=1)
         result["same_label_as_student"] = float(same.mean())
     result["texts_per_second"] = round(len(texts) / seconds, 1)
+    if predictions is not None:
+        _write(predictions, texts, labels, right, probabilities, answered)
     return result
 
 
@@ -107,3 +122,35 @@ def _trained_on(
         "rows": int((~others).sum()),
         "accuracy_on_others": float(hits[others].sum() / rows) if rows else None,
     }
+
+
+def _with_support(figures: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a label under the names that are usual in programs."""
+    support = figures.pop("rows")
+    return figures | {"support": support}
+
+
+def _write(
+    out: IO[str],
+    texts: list[str],
+    labels: list[str],
+    right: npt.NDArray[np.int64],
+    probabilities: npt.NDArray[np.float32],
+    answered: npt.NDArray[np.bool_],
+) -> None:
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row, (text, label, given) in enumerate(zip(texts, right.tolist(), probabilities, strict=True)):
+        best = int(given.argmax())
+        writer.writerow(
+            (
+                row,
+                text,
+                labels[label],
+                labels[best],
+                f"{given[best]:.6f}",
+                f"{given[label]:.6f}",
+                str(best == label).lower(),
+                str(bool(answered[row])).lower(),
+            )
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -21,6 +21,54 @@ class Bin:
     """Mean probability of the best label."""
     accuracy: float
     """Share of rows where it is the right one."""
+
+
+@dataclass(frozen=True)
+class LabelFigures:
+    """How one label fares; what cannot be computed is none."""
+
+    label: str
+    f1: float | None
+    """None without a row of the label, right or answered."""
+    precision: float | None
+    """None if it was never answered."""
+    recall: float | None
+    """None without a row of it."""
+    rows: int
+    """Rows whose right label it is (its support)."""
+
+
+def confusion_matrix(
+    answered: npt.NDArray[np.integer[Any]], right: npt.NDArray[np.integer[Any]], labels: int
+) -> npt.NDArray[np.int64]:
+    """Rows by right label and by answered label, shape (labels, labels), from label ids of shape (rows,)."""
+    counts = np.zeros((labels, labels), dtype=np.int64)
+    np.add.at(counts, (right, answered), 1)
+    return counts
+
+
+def figures_by_label(confusion: npt.NDArray[np.int64], labels: Sequence[str]) -> list[LabelFigures]:
+    """Precision, recall, F1 and support of every label, in the labels' order.
+
+    Args:
+        confusion: shape (labels, labels), right label by answered label.
+        labels: their names.
+    """
+    rows, answered, hits = (each.tolist() for each in (confusion.sum(1), confusion.sum(0), confusion.diagonal()))
+    return [
+        LabelFigures(
+            label,
+            f1=_share(2 * hits[at], rows[at] + answered[at]),
+            precision=_share(hits[at], answered[at]),
+            recall=_share(hits[at], rows[at]),
+            rows=rows[at],
+        )
+        for at, label in enumerate(labels)
+    ]
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
 
 
 def scores(
@@ -105,3 +153,21 @@ def accuracy_interval(accuracy: float, rows: int) -> tuple[float, float]:
     centre = (accuracy + z * z / (2 * rows)) / (1 + z * z / rows)
     half = z / (1 + z * z / rows) * math.sqrt(accuracy * (1 - accuracy) / rows + z * z / (4 * rows * rows))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def difference_interval(ours: float, theirs: float, rows: int) -> tuple[float, float]:
+    """95 % interval of the difference of two accuracies, each on so many rows (Newcombe 1998, the hybrid score method).
+
+    It takes the rows for different ones. On the same rows :func:`paired_interval` is narrower, but has to know which
+    ones each gets right.
+
+    Args:
+        ours: an accuracy.
+        theirs: the one that is subtracted from it.
+        rows: of either.
+    """
+    (low, high), (their_low, their_high) = accuracy_interval(ours, rows), accuracy_interval(theirs, rows)
+    difference = ours - theirs
+    below = math.hypot(ours - low, their_high - theirs)
+    above = math.hypot(high - ours, theirs - their_low)
+    return difference - below, difference + above

@@ -208,6 +208,16 @@ class Run:
         return MeasuredFolder(self.folder("measured"))
 
     @property
+    def suspects(self) -> Path:
+        """Train rows that look mislabelled, the most suspicious first; absent until a report is made."""
+        return self.root / "suspects.csv"
+
+    @property
+    def about_suspects(self) -> Path:
+        """How many rows were looked at for it."""
+        return self.root / "suspects.json"
+
+    @property
     def findings(self) -> Findings:
         """The report on this run alone."""
         return Findings(self.root)

@@ -6,9 +6,11 @@ never looks at the directory: what only one of them sees could be checked withou
 
 from __future__ import annotations
 
+import io
 import struct
 import zipfile
 import zlib
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import IO
 
@@ -20,8 +22,55 @@ _ENCRYPTED, _SIZES_FOLLOW = 0x1, 0x8
 # After the data, with or without its own signature, with sizes of four bytes or eight. Too short for a local header.
 _DESCRIPTOR_LENGTHS = (12, 16, 20, 24)
 _IN_EXTRA_FIELD = 0xFFFFFFFF
-# A byte of deflate unpacks to at most 1032, so this bounds the memory.
 _CHUNK = 1 << 16
+# 4.3.16, 4.3.15 and 4.3.14: the ends of the directory.
+_END, _END_SIGNATURE = struct.Struct("<4s4H2LH"), b"PK\x05\x06"
+_LOCATOR, _LOCATOR_SIGNATURE = struct.Struct("<4sLQL"), b"PK\x06\x07"
+_LONG_END, _LONG_END_SIGNATURE = struct.Struct("<4sQ2H2L4Q"), b"PK\x06\x06"
+_LONGEST_COMMENT = 0xFFFF
+
+
+@dataclass(frozen=True)
+class Directory:
+    """What the end of a zip file says of its directory: where it starts and how long it is.
+
+    ``end`` is where it must end, ``behind`` how many bytes come after all that belongs to the file.
+    """
+
+    start: int
+    size: int
+    end: int
+    behind: int
+
+
+def directory_of(stream: IO[bytes]) -> Directory | None:
+    """Find the directory without reading it, for it may be made to fill a memory.
+
+    Args:
+        stream: can seek.
+
+    Returns:
+        None if there is none, or readers may find different ones.
+    """
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(max(0, size - _END.size - _LONGEST_COMMENT))
+    tail = stream.read()
+    at = tail.rfind(_END_SIGNATURE)
+    if at < 0 or len(tail) - at < _END.size:
+        return None
+    *_, length, start, comment = _END.unpack_from(tail, at)
+    end = size - len(tail) + at
+    behind = len(tail) - at - _END.size - comment
+    stream.seek(max(0, end - _LOCATOR.size))
+    locator = stream.read(_LOCATOR.size)
+    if locator.startswith(_LOCATOR_SIGNATURE):
+        end -= _LOCATOR.size + _LONG_END.size
+        stream.seek(max(0, end))
+        long = stream.read(_LONG_END.size)
+        if _LOCATOR.unpack(locator)[2] != end or not long.startswith(_LONG_END_SIGNATURE):
+            return None
+        *_, length, start = _LONG_END.unpack(long)
+    return Directory(start, length, end, behind)
 
 
 def differently_read(archive: zipfile.ZipFile) -> str | None:
@@ -83,10 +132,13 @@ def _fills(stream: IO[bytes], start: int, info: zipfile.ZipInfo) -> bool:
         return False  # TorchServe's reader refuses it too
     stream.seek(start)
     inflate, left = zlib.decompressobj(-zlib.MAX_WBITS), info.compress_size
-    while left and not inflate.eof:
+    room = info.file_size + 1
+    while left and not inflate.eof and room > 0:
         chunk = stream.read(min(left, _CHUNK))
         if not chunk:
             return False
-        inflate.decompress(chunk)
         left -= len(chunk)
-    return inflate.eof and not left and not inflate.unused_data
+        while chunk and room > 0:
+            room -= len(inflate.decompress(chunk, _CHUNK))
+            chunk = inflate.unconsumed_tail
+    return inflate.eof and not left and not inflate.unused_data and room == 1

@@ -7,11 +7,13 @@ machine.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from marwright.config import ArchiveConfig
+from marwright.foreign import code_span, in_markdown
 from marwright.metrics import accuracy_interval
+from marwright.verdicts import baseline_accuracy, warnings
 
 SHOWN_LABELS = 100
 
@@ -37,13 +39,14 @@ def model_card(
     parts = [title, what, _use(name, config, fields), _quality(card), _data(data), _sizes(card, sizes), _limits(data)]
     if config.licenses:
         parts.append("## Licences\n\n" + "\n".join(f"- {line}" for line in config.licenses))
-    parts.append(_labels(labels))
+    parts.append(_labels(labels, frozenset(data.get("labels_without_test_rows", ()))))
     return "\n\n".join(parts) + "\n"
 
 
 def _use(name: str, config: ArchiveConfig, fields: Sequence[str]) -> str:
     if config.handler is not None:
-        return f"## Use\n\nThe archive has a handler of its own, `{config.handler.name}`, which says what a request is."
+        own = code_span(config.handler.name)
+        return f"## Use\n\nThe archive has a handler of its own, {own}, which says what a request is."
     unsure = (
         ""
         if config.min_confidence is None
@@ -83,9 +86,17 @@ def _quality(card: Mapping[str, Any]) -> str:
         told.append(f"Its confidence is {100 * test['calibration_error']:.1f} points off on average (ECE, 15 bins).")
     if wrong := sum(card["data"].get("counted_as_wrong", {}).values()):
         told.append(f"Of these, {wrong:,} have a label that no training row has, and count as wrong.")
-    if "accuracy" in card["data"]["baseline"]:
-        told.append(f"A linear model on word counts reaches {card['data']['baseline']['accuracy']:.1%}.")
-    return "\n".join(["## How good it is", "", *lines, "", " ".join(told)])
+    baseline = baseline_accuracy(card["data"])
+    if baseline is not None:
+        told.append(f"A linear model on word counts reaches {baseline:.1%}.")
+    parts = ["## How good it is", "\n".join(lines), " ".join(told)]
+    against = warnings(card["data"], test["accuracy"])
+    if against:
+        parts.append("\n".join(f"- **{sentence}**" for sentence in against))
+    if "why" in card.get("confidence", {}):
+        confidence = card["confidence"]
+        parts.append(f"Its logits are divided by a temperature of {confidence['temperature']:g}: {confidence['why']}.")
+    return "\n\n".join(parts)
 
 
 def _line(name: str, shares: Sequence[float]) -> str:
@@ -94,7 +105,7 @@ def _line(name: str, shares: Sequence[float]) -> str:
 
 def _data(data: Mapping[str, Any]) -> str:
     rows = ", ".join(f"{count:,} {split}" for split, count in data["rows"].items())
-    told = f"{data['origin']}: {rows} rows."
+    told = f"{in_markdown(str(data['origin']))}: {rows} rows."
     tokens = data["tokens"]
     if tokens:
         told += f" Half of the texts have up to {tokens['p50']} tokens, 99 % up to {tokens['p99']}."
@@ -123,7 +134,9 @@ def _limits(data: Mapping[str, Any]) -> str:
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
-def _labels(labels: Sequence[str]) -> str:
-    named = "\n".join(f"- {label}" for label in labels[:SHOWN_LABELS])
+def _labels(labels: Sequence[str], untested: Collection[str]) -> str:
+    named = "\n".join(
+        f"- {in_markdown(label)}{' (never tested)' if label in untested else ''}" for label in labels[:SHOWN_LABELS]
+    )
     rest = f"\n- and {len(labels) - SHOWN_LABELS} more, in `index_to_name.json`" if len(labels) > SHOWN_LABELS else ""
     return f"## Labels\n\n{named}{rest}"

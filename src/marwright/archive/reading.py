@@ -16,8 +16,9 @@ from typing import Any
 
 import yaml
 
+from marwright import bounded_yaml
 from marwright.archive import layout
-from marwright.archive.local_headers import differently_read
+from marwright.archive.local_headers import differently_read, directory_of
 from marwright.errors import ArchiveError
 
 # More than any classifier needs, less than a disk.
@@ -25,6 +26,11 @@ LARGEST_UNPACKED = 8 << 30
 # Weights hardly shrink when they are packed; what unpacks to so many times its size was made to fill a disk.
 LARGEST_RATIO = 100
 MOST_FILES = 10_000
+# From this size on, ten times its own size is the most.
+_MUCH_UNPACKED, _RATIO_OF_MUCH = 1 << 30, 10
+# What describes an archive is small; parsed, it takes twenty times the memory.
+LARGEST_DESCRIPTION = 4 << 20
+_LARGEST_DIRECTORY = MOST_FILES * 512
 
 # What zipfile raises for bytes that are no longer those that were written, and for what it does not support.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError)
@@ -65,13 +71,30 @@ def manifest_in(folder: Path, file: Path) -> tuple[dict[str, Any], dict[str, Any
         ArchiveError: the manifest does not name a model and its handler, or the settings cannot be read.
     """
     with _description_of(file):
-        model = _model_in(json.loads((folder / layout.MANIFEST).read_bytes()))
+        model = _model_in(description_in(folder, layout.MANIFEST))
         config = model.get("configFile")
         if not config:
             return model, {}
         if not (folder / config).resolve().is_relative_to(folder.resolve()):
             raise KeyError(f"{config} is not in the archive")
-        return model, _settings_in((folder / config).read_bytes()) or {}
+        return model, _settings_in(_bounded(folder / config)) or {}
+
+
+def description_in(folder: Path, name: str) -> Any:
+    """Parse one of the JSON files that describe an unpacked archive.
+
+    Raises:
+        ValueError: it is not JSON, or larger than any description is.
+        OSError: there is no such file.
+        RecursionError: it is nested too deeply.
+    """
+    return json.loads(_bounded(folder / name))
+
+
+def _bounded(file: Path) -> bytes:
+    if file.stat().st_size > LARGEST_DESCRIPTION:
+        raise ValueError(f"{file.name} is larger than {LARGEST_DESCRIPTION >> 20} MB")
+    return file.read_bytes()
 
 
 def describe(file: Path) -> dict[str, Any]:
@@ -83,7 +106,12 @@ def describe(file: Path) -> dict[str, Any]:
     with _opened(file) as archive, _description_of(file):
 
         def parsed(name: str) -> Any:
-            return json.loads(archive.read(name)) if name in archive.namelist() else None
+            return json.loads(read(name)) if name in archive.namelist() else None
+
+        def read(name: str) -> bytes:
+            if archive.getinfo(name).file_size > LARGEST_DESCRIPTION:
+                raise ValueError(f"{name} is larger than {LARGEST_DESCRIPTION >> 20} MB")
+            return archive.read(name)
 
         manifest = parsed(layout.MANIFEST)
         setup, card, labels = parsed(layout.SETUP), parsed(layout.CARD), parsed(layout.LABELS)
@@ -92,7 +120,7 @@ def describe(file: Path) -> dict[str, Any]:
             "file": str(file),
             "bytes": file.stat().st_size,
             "manifest": manifest,
-            "model_config": _settings_in(archive.read(config)) if config else None,
+            "model_config": _settings_in(read(config)) if config else None,
             "setup": setup,
             "labels": len(labels) if labels else None,
             "card": card,
@@ -118,7 +146,7 @@ def _model_in(manifest: Any) -> dict[str, Any]:
 
 
 def _settings_in(text: bytes) -> dict[str, Any] | None:
-    settings = yaml.safe_load(text)
+    settings = bounded_yaml.parsed(text.decode("utf-8"))[1]
     if not isinstance(settings, dict | None):
         raise TypeError("the model's configuration must be settings as `key: value`")
     return settings
@@ -129,6 +157,12 @@ def _opened(file: Path, data: bytes | None = None) -> Iterator[zipfile.ZipFile]:
     if data is None and not file.is_file():
         raise ArchiveError(f"{file}: no such archive. Build one with `marwright build`.")
     try:
+        with file.open("rb") if data is None else io.BytesIO(data) as stream:
+            directory = directory_of(stream)
+        if directory is None:
+            raise zipfile.BadZipFile("it has no directory at its end")
+        if directory.size > _LARGEST_DIRECTORY:
+            raise ArchiveError(f"{file}: it has more than {MOST_FILES:,} files")
         archive = zipfile.ZipFile(file if data is None else io.BytesIO(data))
     except _DAMAGE as error:
         raise ArchiveError(f"{file}: not a .mar archive (a zip file): {error}") from error
@@ -160,6 +194,8 @@ def _refusals(archive: zipfile.ZipFile, size: int) -> Iterator[str]:
         yield f"it would unpack to more than {LARGEST_UNPACKED >> 30} GiB"
     if unpacked_size > LARGEST_RATIO * max(size, 1 << 20):
         yield f"it would unpack to more than {LARGEST_RATIO} times its size"
+    if unpacked_size > max(_MUCH_UNPACKED, _RATIO_OF_MUCH * size):
+        yield f"it would unpack to more than {_MUCH_UNPACKED >> 30} GiB, and {_RATIO_OF_MUCH} times its size"
     if layout.MANIFEST not in names:
         yield f"it has no {layout.MANIFEST}; TorchServe would refuse it"
     if (different := differently_read(archive)) is not None:

@@ -35,7 +35,7 @@ SERVING = ("torch", "torchserve", "tokenizers")
 """What a worker imports besides the standard library and the archive, whatever its runtime."""
 
 
-IN_CARD = ("origin", "rows", "labels", "majority_share", "tokens", "baseline")
+IN_CARD = ("origin", "rows", "labels", "labels_without_test_rows", "majority_share", "tokens", "baseline")
 ALSO_IN_CARD = ("text", "counted_as_wrong")
 """What the card repeats of the data's own, the latter where there is any."""
 
@@ -229,7 +229,8 @@ def _card(config: ArchiveConfig, run: Run, name: str, trained: Sequence[str]) ->
         "name": name,
         "version": config.version,
         "made_by": f"marwright {__version__}",
-        "data": {key: data[key] for key in IN_CARD} | {key: data[key] for key in ALSO_IN_CARD if data.get(key)},
+        "data": {key: data[key] for key in IN_CARD if key in data}
+        | {key: data[key] for key in ALSO_IN_CARD if data.get(key)},
         **{station: metrics["test"] for station, metrics in models.items()},
         **{about: each[about] for each in models.values() for about in TECHNIQUES if about in each},
         "archive": exported["test"],

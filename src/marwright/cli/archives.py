@@ -2,33 +2,62 @@
 
 from __future__ import annotations
 
-from typing import Any
+import io
+import os
+from errno import EACCES
+from pathlib import Path
+from typing import Annotated, Any
 
+import typer
 from rich.table import Table
 
 from marwright.cli.options import ArchiveArgument, ConfigArgument, JsonOption, SetOption, print_json
+from marwright.progress import say
 from marwright.terminal import Terminal
 
 
 def evaluate(
-    archive: ArchiveArgument, config: ConfigArgument, settings: SetOption = None, as_json: JsonOption = False
+    archive: ArchiveArgument,
+    config: ConfigArgument,
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+    predictions: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Write a csv of every test row with its prediction; - is standard output, alone."
+        ),
+    ] = None,
 ) -> None:
-    """Score the test split through the archive's own handler: accuracy, F1, calibration.
+    """Score the test split through the archive's own handler: accuracy, F1, calibration, each label's figures.
 
     The configuration names the data; its data station is run if it is not fresh.
 
-    Example: marwright evaluate model_store/pt_classifier.mar configs/customs.yaml --json
+    Example: marwright evaluate model_store/pt_classifier.mar configs/customs.yaml --predictions answers.csv
     """
     from marwright.config import load_config
+    from marwright.errors import MarwrightError
     from marwright.evaluation import evaluate as score
+    from marwright.files import write_text
     from marwright.pipeline import build
     from marwright.stations import model_to_compress
     from marwright.workspace import Run
 
+    alone = predictions == "-"
+    if as_json and alone:
+        raise MarwrightError("--json and --predictions - both want standard output; name a file for the predictions.")
+    file = None if predictions is None or alone else _place_for(predictions)
     loaded = load_config(config, settings or ())
     build(loaded, until="data")
     run = Run(loaded.runs / loaded.name)
-    result = score(archive, run, model_to_compress(loaded, run))
+    answers = io.StringIO(newline="")
+    result = score(archive, run, model_to_compress(loaded, run), answers)
+    if file is not None:
+        try:
+            write_text(file, answers.getvalue())
+        except OSError as error:
+            raise MarwrightError(f"--predictions {file}: cannot be written: {error.strerror or error}") from error
+    elif alone:
+        typer.echo(answers.getvalue(), nl=False)
     if as_json:
         print_json(result)
         return
@@ -48,7 +77,43 @@ def evaluate(
     if "same_label_as_student" in result:
         rows.append(("same label as the student before compression", f"{result['same_label_as_student']:.2%}"))
     rows.append(("texts/s, batches of 16", f"{result['texts_per_second']:,}"))
-    _print_rows(rows)
+    terminal = Terminal(stderr=alone)
+    _print_rows(rows, terminal)
+    _print_labels(result["labels"], terminal)
+    for sentence in result["warnings"]:
+        say(sentence)
+
+
+def _place_for(predictions: str) -> Path:
+    """The file that is written when all rows are scored, refused before that if it cannot be.
+
+    Raises:
+        MarwrightError: it is a folder, or nothing can be written there.
+    """
+    from marwright.errors import MarwrightError
+
+    file = Path(predictions)
+    if file.is_dir():
+        raise MarwrightError(f"--predictions {file}: this is a folder; name a file.")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(file.parent, os.W_OK):
+            raise PermissionError(EACCES, os.strerror(EACCES))
+    except OSError as error:
+        raise MarwrightError(f"--predictions {file}: cannot be written: {error.strerror or error}") from error
+    return file
+
+
+def _print_labels(labels: list[dict[str, Any]], terminal: Terminal) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("label")
+    for name in ("precision", "recall", "F1", "support"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for each in labels:
+        shares = (each[name] for name in ("precision", "recall", "f1"))
+        figures = ("–" if share is None else f"{share:.2%}" for share in shares)
+        table.add_row(each["label"], *figures, f"{each['support']:,}")
+    terminal.print(table)
 
 
 def _trained_on(result: dict[str, Any]) -> list[tuple[str, str]]:
@@ -101,8 +166,8 @@ def _card_rows(card: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _print_rows(rows: list[tuple[str, str]]) -> None:
+def _print_rows(rows: list[tuple[str, str]], terminal: Terminal | None = None) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for row in rows:
         table.add_row(*row)
-    Terminal().print(table)
+    (terminal or Terminal()).print(table)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from marwright.cli.going_on import given
 from marwright.cli.options import JsonOption, OptionalConfigArgument, SetOption, print_json
-from marwright.config import load_config
+from marwright.config import Config, load_config
+from marwright.files import read_json
 from marwright.pipeline import build as build_archive
 from marwright.progress import say
 from marwright.stations import STATIONS, archive_path
+from marwright.verdicts import warnings
 from marwright.workspace import Run
 
 STATION_NAMES = ", ".join(station.name for station in STATIONS)
@@ -48,8 +50,21 @@ def build(
         folder = Run(loaded.runs / loaded.name).candidates
         steps = build_archive(loaded, until, lenders=folder.existing())
     archive = archive_path(loaded)
+    against = _warnings(loaded) if until in (None, "archive") else []
+    for sentence in against:
+        say(sentence)
     if as_json:
-        result = {"archive": str(archive) if archive.is_file() else None, "stations": [asdict(step) for step in steps]}
+        result: dict[str, Any] = {
+            "archive": str(archive) if archive.is_file() else None,
+            "stations": [asdict(step) for step in steps],
+            "warnings": against,
+        }
         print_json(result if picked is None else result | {"candidate": picked.name})
     elif until in (None, "archive"):
         say(f"{archive} is ready: marwright serve, or marwright predict {archive} 'some text'")
+
+
+def _warnings(config: Config) -> list[str]:
+    """What speaks against the archive that was built."""
+    run = Run(config.runs / config.name)
+    return warnings(read_json(run.data.card), read_json(run.exported.card)["test"]["accuracy"])

@@ -89,7 +89,12 @@ def _print(exploration: Exploration) -> None:
     out.width = max(out.width, WIDTH)
     out.print(table)
     say("Accuracy, F1 and calibration error (ECE) on test; milliseconds are p50 / p99 on one thread.")
-    say(exploration.verdict.sentence)
+    if exploration.config.select is not None:
+        say(exploration.verdict.sentence)
+    elif len(exploration.rows) > 1:
+        say(f"No promise is configured (section select). By the usual one: {exploration.verdict.sentence}")
+    for sentence in exploration.warnings:
+        say(sentence)
     for row in exploration.rows:
         if row.failure:
             say(f"{row.name} failed: {row.failure}")

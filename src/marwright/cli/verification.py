@@ -24,18 +24,22 @@ def verify(
         Path | None, typer.Option(metavar="KEY.pub", help="Whose signature must be beside the archive.")
     ] = None,
     run: Annotated[bool, typer.Option("--run/--no-run", help="Run the archive's code too, or only look at it.")] = True,
+    run_anyway: Annotated[
+        bool, typer.Option("--run-anyway", help="Run its code even if a check before that has failed.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check an archive without Java: its bytes, its handler, its answers.
 
-    Exits with 1 if a check fails. Unless --no-run is given it runs the handler, which is code of whoever made it.
+    Exits with 1 if a check fails. Unless --no-run is given, or a check before that fails, it runs the handler, which is
+    code of whoever made it.
 
     Example: marwright verify model_store/pt_classifier.mar --public-key release.key.pub
     """
     from marwright.verification import verify as report_on
 
     with waiting("checking"):
-        report = report_on(archive, public_key=public_key, run=run)
+        report = report_on(archive, public_key=public_key, run=run, run_anyway=run_anyway)
     if as_json:
         print_json(report.as_json())
     else:

@@ -79,13 +79,13 @@ def _wanted(location: Location) -> str:
 
 
 def _nearest_word(location: Location, given: object) -> str:
-    nearest = difflib.get_close_matches(str(given), choices(location), n=1)
+    nearest = difflib.get_close_matches(str(given)[:64], choices(location), n=1)
     return f"; did you mean {nearest[0]}?" if nearest else ""
 
 
 def _nearest_key(location: Location) -> str:
     last = str(location[-1])
-    nearest = difflib.get_close_matches(last, _keys_at(Config, location[:-1]), n=1)
+    nearest = difflib.get_close_matches(last[:64], _keys_at(Config, location[:-1]), n=1)
     if nearest == [last]:
         return ": it belongs to another choice of this section"
     if nearest:

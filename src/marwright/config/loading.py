@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from marwright import bounded_yaml
 from marwright.config.as_written import parse, settle, types_at
 from marwright.config.complaints import complaint
 from marwright.config.described import Location
@@ -16,6 +17,9 @@ from marwright.config.overriding import set_value, variant
 from marwright.config.schema import Config
 from marwright.errors import ConfigError
 from marwright.resources import shipped
+
+# Problems of one file; each unknown key is compared with all that are known.
+MOST_SHOWN = 50
 
 
 def load_config(name: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -30,10 +34,11 @@ def load_config(name: str | Path, overrides: Sequence[str] = ()) -> Config:
     """
     path = _find(name)
     try:
-        text = path.read_text(encoding="utf-8")
-        settings = _settled(parse(text))
-        lines = list(_lines(yaml.compose(text, Loader=yaml.SafeLoader)))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(bounded_yaml.LARGEST_BYTES + 1)
+        node, tree = bounded_yaml.parsed(text, parse)
+        settings, lines = _settled(tree), list(_lines(node))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from error
     if not isinstance(settings, dict):
         raise ConfigError(
@@ -51,7 +56,7 @@ def load_config(name: str | Path, overrides: Sequence[str] = ()) -> Config:
     try:
         config = Config.model_validate(settings)
     except ValidationError as error:
-        problems = [complaint(problem, str(path), places) for problem in error.errors()]
+        problems = [complaint(problem, str(path), places) for problem in error.errors()[:MOST_SHOWN]]
         raise ConfigError("\n".join(problems)) from None
     if problems := list(_wrong_candidates(config, str(path), places)):
         raise ConfigError("\n".join(problems))
@@ -106,8 +111,8 @@ def _override(settings: dict[str, Any], override: str) -> Location:
     if not equals or not key:
         raise ConfigError(f"--set {override}: write it as dotted.key=value, for example --set teacher.epochs=3")
     try:
-        parsed = parse(value)
-    except (yaml.YAMLError, RecursionError):
+        parsed = bounded_yaml.parsed(value, parse)[1]
+    except yaml.YAMLError:
         parsed = value
     try:
         return set_value(settings, key, settle(parsed, *types_at(Config, key)))

@@ -10,6 +10,7 @@ import numpy as np
 
 from marwright.data.cleaning import SEEN_IN_TRAIN
 from marwright.data.rows import Row
+from marwright.verdicts import never_tested
 from marwright.workspace import SPLITS
 
 PERCENTILES = (50, 90, 95, 99, 100)
@@ -83,8 +84,9 @@ def sentences(card: Mapping[str, Any]) -> list[str]:
     if wrong := sum(card["counted_as_wrong"].values()):
         lines.append(f"test rows whose label train lacks: {wrong:,}; in every accuracy they count as wrong")
     lines += _exceptions(card["split_exceptions"])
-    if card["labels_without_test_rows"]:
-        lines.append(f"{len(card['labels_without_test_rows'])} labels are too rare to be tested; no test row has them")
+    untested = never_tested(card)
+    if untested is not None:
+        lines.append(untested)
     baseline = card["baseline"]
     if "accuracy" not in baseline:
         return [*lines, f"no linear model on word counts to compare with: {baseline['skipped']}"]

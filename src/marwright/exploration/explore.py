@@ -14,12 +14,13 @@ from marwright.errors import MarwrightError, PromiseError
 from marwright.exploration.candidates import Candidate, candidates_of
 from marwright.exploration.rows import Latency, Row
 from marwright.exploration.selecting import Verdict, select
-from marwright.files import write_text
+from marwright.files import read_json, write_text
 from marwright.locking import locked
 from marwright.pipeline import build
 from marwright.processes import are_many
 from marwright.progress import say
 from marwright.stations import model_to_compress
+from marwright.verdicts import warnings
 from marwright.workspace import CandidatesFolder, Findings, Run
 
 FRESH_S = 5.0
@@ -53,6 +54,15 @@ class Exploration:
         name = self.verdict.winner or (measured[0] if measured else None)
         return next((each for each in self.candidates if each.name == name), None)
 
+    @property
+    def warnings(self) -> list[str]:
+        """What speaks against the candidate that is shown."""
+        shown = self.shown
+        row = None if shown is None else next(row for row in self.rows if row.name == shown.name)
+        if shown is None or row is None or row.test is None:
+            return []
+        return warnings(read_json(shown.run.data.card), row.test.accuracy)
+
 
 def explore(config: Config) -> Exploration:
     """Build and measure all candidates of a configuration; what is fresh is left alone.
@@ -85,6 +95,9 @@ def explore(config: Config) -> Exploration:
             if reason is not None:
                 failures[candidate.name] = reason
                 say(f"  {candidate.name} FAILED: {reason}")
+        from marwright.exploration.suspects import find_suspects
+
+        find_suspects(config, main)
         return _judged(config, tuple(candidates), failures, folder.findings)
 
 
@@ -93,9 +106,11 @@ def examine(config: Config) -> Exploration:
     run = Run(config.runs / config.name)
     build(config, "exported", lenders=run.candidates.existing(), brief=True)
     from marwright.exploration.measured import measure_memory
+    from marwright.exploration.suspects import find_suspects
 
     with locked(run.lock, f"{run.root}: a build is working on this run; wait for it to end."):
         measure_memory(run)
+        find_suspects(config, run)
         return _judged(config, (Candidate(config.name, {}, config, run),), {}, run.findings)
 
 
@@ -165,7 +180,6 @@ class _Teacher:
         import numpy as np
 
         from marwright.exploration.rows import split_figures
-        from marwright.files import read_json
         from marwright.unanswerable import counted_as_wrong
 
         run = candidate.run
@@ -232,5 +246,6 @@ def as_json(exploration: Exploration) -> dict[str, Any]:
         "name": exploration.config.name,
         "promise": exploration.promise.model_dump(mode="json") | {"configured": exploration.config.select is not None},
         "verdict": asdict(exploration.verdict),
+        "warnings": exploration.warnings,
         "candidates": [row_as_json(row) for row in exploration.rows],
     }

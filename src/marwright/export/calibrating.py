@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from marwright.confidence import (
+    ChosenTemperature,
     adaptive_calibration_error,
+    choose_temperature,
     expected_calibration_error,
-    fit_temperature,
     negative_log_likelihood,
     probabilities_of,
     selective_accuracy,
@@ -27,28 +28,38 @@ def calibrate(temperature: float | None, *, validation: Answers, test: Answers) 
     """Find the temperature and what it does.
 
     Args:
-        temperature: the one to use; fitted on the validation rows if none is given.
+        temperature: the one to use; if none is given, one is fitted on the validation rows and taken if it helps on
+            held-out folds of them.
         validation: what the exported module answers there.
         test: the same for the test split; nothing is chosen by it.
 
     Returns:
-        ``temperature``, whether it was ``fitted``, and for each split the number of rows, its errors ``before`` (at
-        temperature 1) and ``after``, and a table of ``thresholds``.
+        ``temperature``, whether it was ``fitted``, ``why`` it is this one, the nats that a fitted one saves on held-out
+        folds (``held_out_gain``), and for each split the number of rows, its errors ``before`` (at temperature 1)
+        and ``after``, and a table of ``thresholds``.
     """
-    found = fit_temperature(*validation) if temperature is None else temperature
+    found = choose_temperature(*validation) if temperature is None else ChosenTemperature(temperature, False, "as set")
     return {
-        "temperature": found,
-        "fitted": temperature is None,
-        "validation": _about(validation, found),
-        "test": _about(test, found),
+        "temperature": found.value,
+        "fitted": found.fitted,
+        "why": found.why,
+        "held_out_gain": found.gain,
+        "validation": _about(validation, found.value),
+        "test": _about(test, found.value),
     }
 
 
 def in_words(confidence: dict[str, Any]) -> str:
     """One line for the build's log."""
-    origin = f"fitted on {confidence['validation']['rows']:,} validation rows" if confidence["fitted"] else "as set"
-    before, after = (confidence["test"][when]["expected_calibration_error"] for when in ("before", "after"))
-    return f"temperature {confidence['temperature']:g}, {origin}: test calibration error {before:.1%}, then {after:.1%}"
+    before, after = (confidence["test"][when] for when in ("before", "after"))
+    error = f"test calibration error {before['expected_calibration_error']:.1%}"
+    told = f"temperature {confidence['temperature']:g}, {confidence['why']}: {error}"
+    if confidence["temperature"] == 1:
+        return told
+    told += f", then {after['expected_calibration_error']:.1%}"
+    if after["negative_log_likelihood"] > before["negative_log_likelihood"]:
+        told += "; test rows are answered less honestly with it, so see whether validation rows are like them"
+    return told
 
 
 def _about(answers: Answers, temperature: float) -> dict[str, Any]:

@@ -8,15 +8,20 @@ from contextlib import suppress
 from pathlib import Path
 
 from marwright.archive import layout
-from marwright.archive.reading import manifest_in, unpacked
+from marwright.archive.reading import description_in, manifest_in, unpacked
 from marwright.errors import LintError
-from marwright.files import read_json
 from marwright.linting.findings import Finding, findings
 from marwright.linting.model_rules import MODEL_ERRORS, MODEL_WARNINGS
 from marwright.linting.model_settings import read_model_settings
 from marwright.linting.server_access_rules import ACCESS_ERRORS, ACCESS_WARNINGS
+from marwright.linting.server_door_rules import DOOR_ERRORS, DOOR_WARNINGS
+from marwright.linting.server_model_rules import MODELS_ERRORS
 from marwright.linting.server_rules import WRITING_ERRORS, WRITING_WARNINGS
 from marwright.linting.server_settings import read_server_settings
+
+LARGEST = 128 << 10
+SERVER_ERRORS = (*ACCESS_ERRORS, *DOOR_ERRORS, *WRITING_ERRORS, *MODELS_ERRORS)
+SERVER_WARNINGS = (*ACCESS_WARNINGS, *DOOR_WARNINGS, *WRITING_WARNINGS)
 
 
 def lint(file: Path, cores: int | None = None) -> list[Finding]:
@@ -49,7 +54,7 @@ def lint(file: Path, cores: int | None = None) -> list[Finding]:
 def lint_properties(file: Path, cores: int | None = None) -> list[Finding]:
     """Find the traps in a server's configuration, whatever its name is; as :func:`lint` does."""
     server = read_server_settings(str(file), _bytes(file), cores=cores or os.cpu_count() or 1)
-    return findings(str(file), server, ACCESS_ERRORS + WRITING_ERRORS, ACCESS_WARNINGS + WRITING_WARNINGS)
+    return findings(str(file), server, SERVER_ERRORS, SERVER_WARNINGS)
 
 
 def lint_archive(file: Path, folder: Path, cores: int | None = None) -> list[Finding]:
@@ -82,7 +87,7 @@ def _envelope(file: Path, envelope: object) -> Iterator[Finding]:
 def _threads(folder: Path) -> int | None:
     """Compute threads of a worker, which only archives of marwright say."""
     with suppress(OSError, ValueError, RecursionError):
-        setup = read_json(folder / layout.SETUP)
+        setup = description_in(folder, layout.SETUP)
         if isinstance(setup, dict) and isinstance(threads := setup.get("threads"), int):
             return threads
     return None
@@ -90,6 +95,8 @@ def _threads(folder: Path) -> int | None:
 
 def _bytes(file: Path) -> bytes:
     try:
+        if file.stat().st_size > LARGEST:
+            raise LintError(f"{file}: larger than {LARGEST >> 10} KB, which no configuration is.")
         return file.read_bytes()
     except OSError as error:
         raise LintError(f"{file}: cannot be read: {error.strerror or error}.") from error

@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+# More than there are: each unknown one is compared with all that are known.
+MOST_KEYS = 300
+
 # ModelConfig: whole numbers with the least one that is not ignored.
 MODEL_INTEGERS = {
     "minWorkers": 1,
@@ -51,7 +54,6 @@ SERVER_INTEGERS = frozenset(
         "initial_distribution_port",
         "metric_time_interval",
         "io_ratio",
-        "token_expiration_min",
     }
 )
 SERVER_BOOLEANS = frozenset(
@@ -119,6 +121,8 @@ SERVER_KEYS = (
             "vmargs",
             # Written into the snapshots that TorchServe makes of its configuration.
             "tsConfigFile",
+            # Minutes, and fractions of them.
+            "token_expiration_min",
         }
     )
 )
@@ -126,6 +130,8 @@ SERVER_KEYS = (
 
 def nearest(key: str, known: Iterable[str]) -> str | None:
     """The known key that was probably meant, if there is one: ``batch_size`` is ``batchSize``."""
+    if len(key) > 64:
+        return None
     plain = {_plain(own): own for own in known}
     close = difflib.get_close_matches(_plain(key), plain, n=1, cutoff=0.8)
     return plain[close[0]] if close else None

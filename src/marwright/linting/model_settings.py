@@ -8,8 +8,9 @@ from typing import Any, TypeGuard
 
 import yaml
 
+from marwright import bounded_yaml
 from marwright.errors import LintError
-from marwright.linting.keys import HANDLER_SECTIONS, MODEL_KEYS, nearest
+from marwright.linting.keys import HANDLER_SECTIONS, MODEL_KEYS, MOST_KEYS, nearest
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,8 @@ def read_model_settings(file: str, text: str, *, cores: int, threads: int | None
         LintError: it is not YAML, not settings as ``key: value``, or a configuration of another kind.
     """
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        node, values = bounded_yaml.parsed(text)
+    except yaml.YAMLError as error:
         raise LintError(f"{file}: not YAML: {' '.join(str(error).split())}") from error
     if node is None:
         return ModelSettings({}, cores=cores, threads=threads)
@@ -64,6 +64,8 @@ def read_model_settings(file: str, text: str, *, cores: int, threads: int | None
         isinstance(node, yaml.MappingNode) and isinstance(values, dict) and all(isinstance(k, str) for k in values)
     ):
         raise LintError(f"{file}: a model's configuration is settings as `key: value`, such as `batchSize: 16`.")
+    if len(node.value) > MOST_KEYS:
+        raise LintError(f"{file}: more than {MOST_KEYS} settings, which no model has.")
     if {"data", "name"} <= values.keys():
         raise LintError(f"{file}: a configuration for `marwright build`, which checks it; lint the archive it gives.")
     ours = MODEL_KEYS | HANDLER_SECTIONS

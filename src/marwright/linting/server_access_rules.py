@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import regex
+
 from marwright.linting.findings import Problem
-from marwright.linting.server_settings import ServerSettings
+from marwright.linting.server_settings import ServerSettings, is_from_environment
 
 Problems = Iterator[Problem]
 
 DEFAULT_ALLOWED_URLS = "file://.*|http(s)?://.*"
+# Of one pattern; a longer one, or one that takes longer, is not for one place.
+LONGEST_PATTERN, PATIENCE_S = 500, 0.2
 STRANGERS = ("http://example.com/a.mar", "https://example.com/a.mar", "file:///tmp/a.mar", "s3://example/a.mar")
 
 
@@ -89,19 +93,39 @@ def any_web_page(settings: ServerSettings) -> Problems:
 
 
 def _open_allowed_urls(settings: ServerSettings) -> Problems:
-    if settings.true("use_env_allowed_urls"):
+    value = settings.values.get("allowed_urls", DEFAULT_ALLOWED_URLS)
+    if settings.true("use_env_allowed_urls") or is_from_environment(value):
         return
-    patterns = settings.values.get("allowed_urls", DEFAULT_ALLOWED_URLS).split(",")
-    if any(_matches(pattern, url) for pattern in patterns for url in STRANGERS):
-        how = "allows" if "allowed_urls" in settings.values else "is missing, which allows"
-        reason = f"allowed_urls {how} archives from anywhere"
-        yield Problem("allowed_urls", reason, "allowed_urls=(?!) allows none; or the one place, as a pattern")
+    for pattern in value.split(","):
+        if stranger := next((url for url in (*STRANGERS, *_lookalikes(pattern)) if _matches(pattern, url)), None):
+            how = "allows" if "allowed_urls" in settings.values else "is missing, which allows"
+            reason = f"allowed_urls {how} archives from anywhere, such as {stranger}"
+            cure = r"allowed_urls=(?!) allows none; or the one place, as https://models\.example\.org/[^/]*\.mar"
+            yield Problem("allowed_urls", reason, cure)
+            return
+
+
+def _lookalikes(pattern: str) -> Iterator[str]:
+    """Addresses of strangers that look like those a pattern is for: another host behind its host, or before it."""
+    plain = re.sub(r"(?:\.|\[\^?/\])[*+]\??", "x", pattern[:LONGEST_PATTERN])
+    plain = re.sub(r"\\Q|\\E|[\\?^$()]", "", plain).split("|")[0]
+    scheme, slashes, rest = plain.partition("://")
+    host, _, path = rest.partition("/")
+    if slashes and host:
+        for url in (f"{host}.example.com/{path}", f"{host}@example.com/{path}", f"example.com/{host}/{path}"):
+            yield f"{scheme}://{url}"
+            yield f"{scheme}://{url}x"
 
 
 def _matches(pattern: str, url: str) -> bool:
+    """As TorchServe does, in a bounded time: a pattern may take years to say no."""
+    if len(pattern) > LONGEST_PATTERN:
+        return True
     try:
-        return re.fullmatch(pattern, url) is not None
-    except re.error:
+        return regex.fullmatch(pattern, url, flags=regex.IGNORECASE, timeout=PATIENCE_S) is not None
+    except TimeoutError:
+        return True
+    except (regex.error, RecursionError, ValueError):
         return False  # a pattern of Java's own
 
 

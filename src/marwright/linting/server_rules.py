@@ -10,26 +10,38 @@ from marwright.config import ArchiveConfig
 from marwright.linting.findings import Problem
 from marwright.linting.keys import MODEL_KEYS, SERVER_BOOLEANS, SERVER_INTEGERS, SERVER_KEYS, nearest
 from marwright.linting.server_protocol_rules import open_inference_protocol, service_envelope
-from marwright.linting.server_settings import ServerSettings
+from marwright.linting.server_settings import ServerSettings, is_from_environment
 
 Problems = Iterator[Problem]
+
+# Double.valueOf, but for hexadecimal numbers.
+_JAVA_DECIMAL = re.compile(r"[+-]?(?:NaN|Infinity|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[fFdD]?)")
 
 
 def not_a_whole_number(settings: ServerSettings) -> Problems:
     """Java parses the value as it stands, with blanks and comments at its end."""
     for key in sorted(SERVER_INTEGERS & settings.values.keys()):
         value = settings.values[key]
-        if not _is_java_integer(value):
+        if not _is_java_integer(value) and not is_from_environment(value):
             reason = (
                 f"{key}={value!r} is no number of 32 bits to Java, and TorchServe ends with a NumberFormatException"
             )
             yield Problem(key, reason, "digits alone: no blank, unit or comment after them")
 
 
+def not_a_number(settings: ServerSettings) -> Problems:
+    """Java takes decimals here; whatever is none is dropped with a line in the log."""
+    value = settings.values.get("token_expiration_min", "60")
+    if not _JAVA_DECIMAL.fullmatch(value.strip()) and not is_from_environment(value):
+        reason = f"token_expiration_min={value!r} is no number to Java, and keys last for 60 minutes"
+        yield Problem("token_expiration_min", reason, "minutes, such as 60 or 0.5, without a unit")
+
+
 def not_true_or_false(settings: ServerSettings) -> Problems:
     """Whatever is not the word true is false to Java."""
     for key in sorted(SERVER_BOOLEANS & settings.values.keys()):
-        if (value := settings.values[key]).lower() not in ("true", "false"):
+        value = settings.values[key]
+        if value.lower() not in ("true", "false") and not is_from_environment(value):
             yield Problem(key, f"{key}={value!r} counts as false", "the word true or false alone, no blank after it")
 
 
@@ -56,9 +68,11 @@ def key_twice(settings: ServerSettings) -> Problems:
 
 def models_not_json(settings: ServerSettings) -> Problems:
     """TorchServe does not start with a broken one."""
+    if is_from_environment(settings.values.get("models", "")):
+        return
     try:
         settings.models()
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         cure = 'JSON such as {"NAME": {"1.0": {"marName": "NAME.mar", "minWorkers": 1, "maxWorkers": 1}}}'
         yield Problem("models", f"models cannot be read: {error}", cure)
 
@@ -121,12 +135,13 @@ def _is_java_integer(value: str) -> bool:
 def _models_or_none(settings: ServerSettings) -> dict[str, dict[str, dict[str, object]]]:
     try:
         return settings.models()
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}  # models_not_json says it
 
 
 WRITING_ERRORS = (
     not_a_whole_number,
+    not_a_number,
     not_true_or_false,
     unknown_key,
     key_twice,

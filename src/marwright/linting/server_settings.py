@@ -15,6 +15,13 @@ from marwright.java_properties import read_properties
 HTTP_ADDRESSES = ("inference_address", "management_address", "metrics_address")
 GRPC_ADDRESSES = ("grpc_inference_address", "grpc_management_address")
 _HOST = re.compile(r"(?:(?P<scheme>\w+)://)?(?P<host>\[[^]]*]|[^:/]*)")
+# As ConfigManager has it: the variable's name between two pairs.
+_VARIABLE = re.compile(r"\$\$[^$]+[^$]\$\$")
+
+
+def is_from_environment(value: str) -> bool:
+    """Whether TorchServe puts a variable of the environment into a value, ``$$NAME$$``, which no rule can know."""
+    return _VARIABLE.search(value) is not None
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class ServerSettings:
         """The key and scheme of every address that other machines can reach."""
         for key in (*HTTP_ADDRESSES, *GRPC_ADDRESSES):
             value = self.values.get(key, "127.0.0.1").strip()
-            match = _HOST.match(value)
+            match = None if is_from_environment(value) else _HOST.match(value)
             if match and not value.startswith("unix:") and not _is_loopback(match["host"]):
                 yield key, (match["scheme"] or "").lower()
 

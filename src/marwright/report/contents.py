@@ -13,22 +13,12 @@ from marwright.confidence import expected_calibration_error, probabilities_of
 from marwright.exploration.candidates import Candidate
 from marwright.exploration.explore import Exploration
 from marwright.files import read_json
-from marwright.metrics import Bin, reliability
+from marwright.metrics import Bin, LabelFigures, confusion_matrix, figures_by_label, reliability
+from marwright.report.answers import Mistake, Suspects, Unsure, least_sure_in, mistakes_in, suspects_of
 from marwright.workspace import SPLITS
 
 WORST_PAIRS = 10
 EXAMPLES = 12
-
-
-@dataclass(frozen=True)
-class LabelFigures:
-    """How one label fares on the test split."""
-
-    label: str
-    f1: float
-    precision: float
-    recall: float
-    rows: int
 
 
 @dataclass(frozen=True)
@@ -74,6 +64,16 @@ class Details:
     disagreeing: int
     examples: list[Disagreement]
     """Those of the disagreements in which the candidate is surest."""
+    mistakes: list[Mistake]
+    """All of them, the surest first."""
+    least_sure: list[Unsure]
+    untested: list[str]
+    """Labels without a test row."""
+    suspects: Suspects | None
+    warnings: list[str]
+    """What speaks against the candidate."""
+    temperature: str | None
+    """Why the temperature is what it is."""
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
@@ -94,6 +94,10 @@ class Details:
             },
             "disagreeing_with_teacher": self.disagreeing,
             "disagreements": [asdict(each) for each in self.examples],
+            "mistakes": [asdict(each) for each in self.mistakes],
+            "least_sure": [asdict(each) for each in self.least_sure],
+            "labels_without_test_rows": self.untested,
+            "suspects": None if self.suspects is None else asdict(self.suspects),
         }
 
 
@@ -106,12 +110,11 @@ def details_of(candidate: Candidate, exploration: Exploration) -> Details:
     labels: list[str] = read_json(run.data.labels)
     splits = load_from_disk(str(run.data.splits))
     texts, right = list(splits["test"]["text"]), np.asarray(splits["test"]["label"])
-    temperature = read_json(run.exported.card)["confidence"]["temperature"]
-    ours = probabilities_of(np.load(run.exported.logits("test")), temperature)
+    confidence = read_json(run.exported.card)["confidence"]
+    card = read_json(run.data.card)
+    ours = probabilities_of(np.load(run.exported.logits("test")), confidence["temperature"])
     theirs = probabilities_of(np.load(exploration.teacher.teacher.logits("test")))
-    confusion = np.zeros((len(labels), len(labels)), dtype=np.int64)
-    np.add.at(confusion, (right, ours.argmax(1)), 1)
-
+    confusion = confusion_matrix(ours.argmax(1), right, len(labels))
     tokenizer = Tokenizer.from_file(str(run.student.tokenizer))
     tokenizer.no_truncation()
     everything = [text for split in SPLITS for text in splits[split]["text"]]
@@ -122,7 +125,7 @@ def details_of(candidate: Candidate, exploration: Exploration) -> Details:
         candidate=candidate,
         labels=labels,
         confusion=confusion,
-        per_label=_per_label(confusion, labels),
+        per_label=_worst_first(confusion, labels),
         worst_pairs=_worst_pairs(confusion, labels),
         reliability=reliability(ours, right),
         calibration_error=expected_calibration_error(ours, right),
@@ -141,23 +144,18 @@ def details_of(candidate: Candidate, exploration: Exploration) -> Details:
             )
             for row in surest
         ],
+        mistakes=mistakes_in(ours, right, texts, labels),
+        least_sure=least_sure_in(ours, right, texts, labels),
+        untested=list(card.get("labels_without_test_rows", ())),
+        suspects=suspects_of(exploration.teacher),
+        warnings=exploration.warnings,
+        temperature=f"{confidence['temperature']:g}: {confidence['why']}" if "why" in confidence else None,
     )
 
 
-def _per_label(confusion: npt.NDArray[np.int64], labels: Sequence[str]) -> list[LabelFigures]:
-    rows, answered, hits = confusion.sum(axis=1), confusion.sum(axis=0), confusion.diagonal()
-    found = [
-        LabelFigures(
-            label,
-            f1=float(2 * hits[at] / (rows[at] + answered[at])),
-            precision=float(hits[at] / answered[at]) if answered[at] else 0.0,
-            recall=float(hits[at] / rows[at]),
-            rows=int(rows[at]),
-        )
-        for at, label in enumerate(labels)
-        if rows[at]
-    ]
-    return sorted(found, key=lambda each: each.f1)
+def _worst_first(confusion: npt.NDArray[np.int64], labels: Sequence[str]) -> list[LabelFigures]:
+    tested = [each for each in figures_by_label(confusion, labels) if each.rows]
+    return sorted(tested, key=lambda each: each.f1 or 0.0)
 
 
 def _worst_pairs(confusion: npt.NDArray[np.int64], labels: Sequence[str]) -> list[Pair]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from marwright.confidence import BINS
+from marwright.foreign import one_line
 from marwright.metrics import Bin
 from marwright.report.pareto import Point, front
 from marwright.report.svg import ACCENT, INK, LINE, MUTED, SECOND, SURFACE, svg
 
 MOST_NAMED_LABELS = 12
+PALEST_UNDER_DIGITS = 0.45
+"""How opaque a cell with a number may be, so that the ink stands out in the light and in the dark."""
+BIN_PERCENT = 100 / BINS
 
 
 def accuracy_against_latency(points: Sequence[Point], winner: int | None) -> str:
@@ -74,8 +80,9 @@ def confusion_matrix(counts: npt.NDArray[np.int64], labels: Sequence[str]) -> st
         for right, answered in np.argwhere(counts):
             share = float(shares[right, answered])
             colour = ACCENT if right == answered else SECOND
-            # Off the diagonal a share of a fifth is much already.
-            alpha = 0.15 + 0.85 * (share if right == answered else min(1.0, 4 * share))
+            # Off the diagonal a share of a fourth is much already. Under digits the colour stays pale.
+            strength = share if right == answered else min(1.0, 4 * share)
+            alpha = 0.15 + (PALEST_UNDER_DIGITS - 0.15 if named else 0.85) * strength
             axes.add_patch(Rectangle((answered - 0.5, right - 0.5), 1, 1, color=colour, alpha=alpha, linewidth=0))
             if named:
                 axes.text(answered, right, str(counts[right, answered]), ha="center", va="center", fontsize=7)
@@ -83,7 +90,7 @@ def confusion_matrix(counts: npt.NDArray[np.int64], labels: Sequence[str]) -> st
         axes.grid(visible=False)
         axes.spines[["top", "right"]].set_visible(True)
         if named:
-            names = [_cut(label, 16) for label in labels]
+            names = [_cut(one_line(label), 16) for label in labels]
             axes.set_xticks(range(total), names, rotation=90, fontsize=7)
             axes.set_yticks(range(total), names, fontsize=7)
         else:
@@ -94,20 +101,21 @@ def confusion_matrix(counts: npt.NDArray[np.int64], labels: Sequence[str]) -> st
 
 
 def reliability_diagram(bins: Sequence[Bin]) -> str:
-    """How often the answer is right at each confidence; on the diagonal, confidence says the truth."""
+    """How often the answer is right at each confidence; on the diagonal, confidence says the truth.
+
+    Under each bar stands how many rows it is of.
+    """
     most = max(each.rows for each in bins)
+    middles = [(math.ceil(each.confidence * BINS - 1e-9) - 0.5) * BIN_PERCENT for each in bins]
 
     def draw(axes: Any) -> None:
         axes.plot([0, 100], [0, 100], color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
-        axes.bar(
-            [100 * each.confidence for each in bins],
-            [22 * each.rows / most for each in bins],
-            width=3,
-            color=LINE,
-            zorder=0,
-        )
+        axes.bar(middles, [22 * each.rows / most for each in bins], width=0.8 * BIN_PERCENT, color=LINE, zorder=0)
+        for middle, each in zip(middles, bins, strict=True):
+            axes.text(middle, -2, _short(each.rows), ha="center", va="top", fontsize=7, color=MUTED)
         axes.plot([100 * b.confidence for b in bins], [100 * b.accuracy for b in bins], color=ACCENT, marker="o")
-        axes.set(xlim=(0, 102), ylim=(0, 102), xlabel="confidence, %", ylabel="right, %")
+        axes.set(xlim=(0, 102), ylim=(-9, 102), xlabel="confidence, %, and rows of each bar", ylabel="right, %")
+        axes.set_yticks(range(0, 101, 20))
 
     return svg(draw, height=250, label="Reliability diagram: share of right answers against confidence")
 
@@ -161,6 +169,10 @@ def token_lengths(lengths: Sequence[int], max_length: int) -> str:
         axes.grid(visible=False, axis="x")
 
     return svg(draw, height=210, label="Histogram of the texts' lengths in tokens")
+
+
+def _short(count: int) -> str:
+    return str(count) if count < 10_000 else f"{count / 1000:.0f}k"
 
 
 def _cut(text: str, length: int) -> str:

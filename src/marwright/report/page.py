@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 from marwright.exploration.explore import Exploration
+from marwright.exploration.rows import Row
+from marwright.exploration.suspects import in_words
 from marwright.files import read_json
+from marwright.foreign import one_line
 from marwright.report import figures
 from marwright.report.contents import Details
 from marwright.report.pareto import Point, front
+from marwright.verdicts import against_baseline, against_majority, baseline_accuracy, majority_share, never_tested
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
 OPEN_LABELS = 12
 """Labels of the per-label table that are shown at once; the rest unfolds."""
+OPEN_MISTAKES = 20
+FOLDED_MISTAKES = 200
+"""How many more unfold at a time: a browser lays out what is open."""
+MOST_CHARACTERS = 600
+"""Of a text; its length is told if it is longer."""
 
 
 def page(exploration: Exploration, details: Details | None, environment: dict[str, Any]) -> str:
@@ -39,21 +51,38 @@ def page(exploration: Exploration, details: Details | None, environment: dict[st
             "tokens": figures.token_lengths(details.token_lengths, details.max_length),
             "training": {who: figures.training_curves(history, who) for who, history in details.histories.items()},
         }
+    card = None if details is None else read_json(details.candidate.run.data.card)
+    shown = next((row for row in exploration.rows if details and row.name == details.candidate.name), None)
+    suspects = None if details is None else details.suspects
     return _template().render(
         name=exploration.config.name,
         single=len(exploration.rows) == 1,
-        card=None if details is None else read_json(details.candidate.run.data.card),
+        card=card,
+        baseline=None if card is None else baseline_accuracy(card),
+        majority=None if card is None else majority_share(card),
+        worse=_is_worse(card, shown),
+        untested_told=None if card is None else never_tested(card),
+        suspects_told=None if suspects is None else in_words(suspects.about),
+        suspects_file=exploration.teacher.suspects,
+        open_mistakes=OPEN_MISTAKES,
+        folded_mistakes=FOLDED_MISTAKES,
         promise=exploration.promise,
         promised=exploration.config.select is not None,
         verdict=exploration.verdict,
         rows=exploration.rows,
         front=sorted(front(points)),
-        shown=next((row for row in exploration.rows if details and row.name == details.candidate.name), None),
+        shown=shown,
         details=details,
         drawings=drawings,
         environment=environment,
         open_labels=OPEN_LABELS,
     )
+
+
+def _is_worse(card: dict[str, Any] | None, shown: Row | None) -> bool:
+    if card is None or shown is None or shown.test is None:
+        return False
+    return any(against(card, shown.test.accuracy) for against in (against_majority, against_baseline))
 
 
 def _points(exploration: Exploration) -> list[Point]:
@@ -75,18 +104,35 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    surroundings.filters |= {
+    filters: dict[str, Callable[..., str]] = {
         "percent": _percent,
         "points": _points_of,
         "ms": lambda value: f"{value:.2f}" if value < 10 else f"{value:.1f}",
         "mb": lambda size: "–" if size is None else f"{size / 1e6:.1f}",
         "count": lambda number: f"{number:,}",
+        "share": lambda value: "–" if value is None else f"{100 * value:.1f}",
+        "line": one_line,
+        "label": _label,
+        "text": _text,
     }
+    surroundings.filters |= filters
     return surroundings.get_template("page.html.j2")
 
 
 def _percent(share: float, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f}\u00a0%"
+
+
+def _label(name: str) -> Markup:
+    """A name that somebody else gave, with its direction of writing kept to itself."""
+    return Markup("<bdi>{}</bdi>").format(one_line(name))
+
+
+def _text(text: str) -> Markup:
+    """A text of the data on one line."""
+    line = " ".join(text.split())
+    cut = f"{line[:MOST_CHARACTERS]}… ({len(text):,} characters)" if len(line) > MOST_CHARACTERS else line
+    return _label(cut)
 
 
 def _points_of(share: float) -> str:

@@ -76,9 +76,14 @@ def svg(draw: Draw, *, width: float = 360, height: float = 240, label: str) -> s
     text = re.sub(
         r"<svg [^>]*?viewBox=\"([^\"]*)\"[^>]*>", rf'<svg viewBox="\1" role="img" aria-label="{escape(label)}">', text
     )
-    text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)
-    text = re.sub(r"font-family: [^;\"]*;? ?", "", text)
-    text = text.replace("xlink:href", "href")
+    # Between the tags stand words that somebody may have made to look like what is replaced here.
+    return re.sub(r"<[^>]*>", lambda tag: _as_the_page_has_it(tag.group()), text)
+
+
+def _as_the_page_has_it(tag: str) -> str:
+    tag = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", tag)
+    tag = re.sub(r"font-family: [^;\"]*;? ?", "", tag)
+    tag = tag.replace("xlink:href", "href")
     for colour, name in _VARIABLES.items():
-        text = text.replace(colour, f"var(--{name})")
-    return text
+        tag = tag.replace(colour, f"var(--{name})")
+    return tag

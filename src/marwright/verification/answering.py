@@ -17,9 +17,9 @@ from marwright.archive import layout
 from marwright.archive.abstention import probabilities_in
 from marwright.archive.golden import TOLERANCE, difference
 from marwright.archive.protocol import Answer, Body
+from marwright.archive.reading import description_in
 from marwright.archive.worker import ArchiveWorker, started
 from marwright.errors import ArchiveError
-from marwright.files import read_json
 from marwright.verification.report import Check, Report, failed, passed, skipped
 
 WORKER, GOLDEN, NEIGHBOURS, LATENCY = "worker", "golden requests", "bad request alone", "latency"
@@ -64,7 +64,7 @@ def _golden(folder: Path) -> Golden | str:
     if not file.is_file():
         return f"it has no {layout.GOLDEN}; archives of marwright carry them"
     try:
-        golden = list(read_json(file))
+        golden = list(description_in(folder, layout.GOLDEN))
     except (ValueError, TypeError, RecursionError):
         golden = []
     if golden and all(_is_golden(request) for request in golden):

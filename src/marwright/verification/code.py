@@ -2,126 +2,101 @@
 
 from __future__ import annotations
 
-import re
-import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
+from marwright.budget import Budget
+from marwright.verification.contents import BY_SUFFIX, BYTECODE, LIBRARY, PYTHON, Contents, look_into
 from marwright.verification.integrity import files_in
-from marwright.verification.pickles import UNREADABLE, begins_as_pickle, begins_as_zip, names_beyond_tensors, start_of
-from marwright.verification.report import Check, failed, passed
+from marwright.verification.operators import Operators
+from marwright.verification.report import Check, failed, passed, skipped
 
-PYTHON = "Python: the worker imports it"
-BYTECODE = "compiled Python: imported like source, and nobody can read it"
-LIBRARY = "machine code: loaded by whoever asks for it"
+PICKLES, TORCHSCRIPT = "no pickles", "TorchScript"
 REQUIREMENTS = "packages: installed when the model is loaded, if install_py_dep_per_model=true"
-TORCHSCRIPT = "TorchScript: computes with tensors, calls nothing that reads or writes files"
-_BY_SUFFIX = {
-    ".py": PYTHON,
-    ".pyc": BYTECODE,
-    ".pyo": BYTECODE,
-    ".so": LIBRARY,
-    ".dll": LIBRARY,
-    ".dylib": LIBRARY,
-    ".pyd": LIBRARY,
+_HOW = {
+    PYTHON: "Python: the worker imports it",
+    BYTECODE: "compiled Python: imported like source, and nobody can read it",
+    LIBRARY: "machine code: loaded by whoever asks for it",
 }
-# Linux and macOS; a library may have any name.
-_MACHINE_CODE = (b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
-_PICKLE_SUFFIXES = (".pkl", ".pickle", ".pth", ".pt", ".joblib", ".ckpt")
-# Pickles to PyTorch, plain numbers to many others.
-_PERHAPS_PICKLE_SUFFIXES = (".bin",)
-# What PyTorch's own reader makes of a TorchScript file: its classes, and lists of plain values.
-_OF_TORCHSCRIPT = ("__torch__.", "torch.jit._pickle.")
-# More than any code or pickle in a zip file that is not made to fill the memory.
-_LARGEST_READ = 1 << 28
-# Built into PyTorch; operators of any other kind come with a library of somebody's own.
-_OWN_OPERATORS = re.compile(r"\bops\.(?!(?:aten|prim|prims|quantized|onednn|mkldnn|_quantized|inductor)\b)(\w+\.\w+)")
-_FILE_OPERATORS = re.compile(r"\b(torch\.(?:save|from_file)|ops\.aten\.(?:save|from_file))\b")
 
 
-def code_in(folder: Path, requirements: str | None = None) -> tuple[Check, dict[str, str]]:
+def code_in(folder: Path, budget: Budget, requirements: str | None = None) -> tuple[list[Check], dict[str, str]]:
     """Look through an unpacked archive.
 
     Args:
         folder: where it is.
+        budget: what may be spent on all of it; what is beyond that counts as unreadable.
         requirements: the file of packages that its manifest names.
 
     Returns:
-        whether it has no pickle that could run anything, and every file that could execute code with how.
+        whether it has no pickle that could run anything, whether its TorchScript calls known operators only, and every
+        file that could execute code with how.
     """
     could_execute: dict[str, str] = {}
-    pickles: dict[str, list[str]] = {}
+    all_found: dict[str, Contents] = {}
     for name in files_in(folder):
-        file = folder / name
-        how, in_zip = _in_zip(file) if zipfile.is_zipfile(file) else ("", [])
-        if how := how or _by_name(file, name == requirements):
-            could_execute[name] = how
-        # A zip file may begin with a pickle: it is one to those who read from the start.
-        if imported := sorted({*in_zip, *_pickle_imports(file)}):
-            pickles[name] = imported
-    could_execute |= {name: f"a pickle that imports {', '.join(imported)}" for name, imported in pickles.items()}
-    return _verdict(pickles), dict(sorted(could_execute.items()))
+        with (folder / name).open("rb") as stream:
+            found = all_found[name] = look_into(stream, name, budget)
+        how = [*_by_name(folder / name, name == requirements, found), *_by_contents(found)]
+        if how:
+            could_execute[name] = "; ".join(how)
+    return [_pickles(all_found), _torchscript(all_found)], could_execute
 
 
-def _by_name(file: Path, named_in_manifest: bool) -> str:
-    if (how := _BY_SUFFIX.get(file.suffix.lower())) is not None:
-        return how
-    if named_in_manifest or (file.name.startswith("requirements") and file.suffix == ".txt"):
-        return REQUIREMENTS
-    return LIBRARY if start_of(file) in _MACHINE_CODE else ""
+def _by_name(file: Path, named_in_manifest: bool, found: Contents) -> list[str]:
+    if (kind := BY_SUFFIX.get(file.suffix.lower())) is not None:
+        found.code.discard(kind)
+        return [_HOW[kind]]
+    if named_in_manifest or (file.name.lower().startswith("requirements") and file.suffix.lower() == ".txt"):
+        return [REQUIREMENTS]
+    return []
 
 
-def _verdict(pickles: dict[str, list[str]]) -> Check:
-    name = "no pickles"
-    if not pickles:
-        return passed(name, "nothing in it is unpickled beyond plain tensors")
-    said = "; ".join(f"{file} imports {', '.join(imported[:5])}" for file, imported in pickles.items())
+def _by_contents(found: Contents) -> list[str]:
+    how = []
+    if found.operators is not None:
+        how.append(f"TorchScript: {_said_of(found.operators)}")
+    how += [f"holds {_HOW[kind]}" for kind in sorted(found.code)]
+    if found.imports:
+        how.append(f"a pickle that imports {', '.join(sorted(found.imports))}")
+    if found.unreadable:
+        how.append(f"could not be read to its end ({'; '.join(sorted(found.unreadable)[:3])})")
+    return how
+
+
+def _said_of(operators: Operators) -> str:
+    if operators.forbidden:
+        return f"calls {_some(operators.forbidden)}, which can reach files or other machines"
+    if operators.unknown:
+        return f"calls what is not known to be harmless: {_some(operators.unknown)}"
+    return f"calls {len(operators.known)} operators, each known to open no file and no connection"
+
+
+def _pickles(found: Mapping[str, Contents]) -> Check:
+    imports = {name: _some(one.imports) for name, one in found.items() if one.imports}
+    unreadable = {name: "; ".join(sorted(one.unreadable)[:2]) for name, one in found.items() if one.unreadable}
+    if not imports and not unreadable:
+        detail = f"{len(found)} files looked into, whatever their names: no loader would import more than tensors need"
+        return passed(PICKLES, detail)
+    said = [f"{name} imports {what}" for name, what in imports.items()]
+    said += [f"{name} could not be read to its end ({why})" for name, why in unreadable.items()]
     cure = "Save tensors alone (a state_dict, or safetensors) or TorchScript; a pickle runs what its maker wants."
-    return failed(name, said, cure)
+    return failed(PICKLES, "; ".join(said[:20]), cure)
 
 
-def _in_zip(file: Path) -> tuple[str, list[str]]:
-    """How a zip file inside the archive could execute code, and what its pickles import.
-
-    TorchScript has code and ``constants.pkl``, and ``torch.jit.load`` has a reader of its own for its pickles, which
-    only makes objects of classes in that code. Without them it is a file of ``torch.save``, which Python unpickles.
-    """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            names = archive.namelist()
-            # PyTorch takes the folder of the first file for the one that counts.
-            is_torchscript = names[:1] and f"{names[0].partition('/')[0]}/constants.pkl" in names
-            found = {
-                one for name in names if name.endswith(".pkl") for one in names_beyond_tensors(_read(archive, name))
-            }
-            if is_torchscript:
-                code = [_read(archive, name).decode(errors="replace") for name in names if name.endswith(".py")]
-                return _torchscript("\n".join(code)), [one for one in found if not one.startswith(_OF_TORCHSCRIPT)]
-            kinds = {_BY_SUFFIX.get(Path(name).suffix.lower(), "") for name in names} - {""}
-            return "; ".join(f"a zip file of {how}" for how in sorted(kinds)), sorted(found)
-    except Exception:  # whatever a malformed zip file raises
-        return "", [UNREADABLE]
+def _torchscript(found: Mapping[str, Contents]) -> Check:
+    files = {name: one.operators for name, one in found.items() if one.operators is not None}
+    wrong = {name: one for name, one in files.items() if one.forbidden or one.unknown}
+    if wrong:
+        said = "; ".join(f"{name} {_said_of(one)}" for name, one in wrong.items())
+        cure = "Its code is text, `unzip -p FILE '*.py'` shows it: read it, or build the module without them."
+        return failed(TORCHSCRIPT, said, cure)
+    if not files:
+        return skipped(TORCHSCRIPT, "there is none in it")
+    known = set().union(*(one.known for one in files.values()))
+    return passed(TORCHSCRIPT, f"all {len(known)} operators that its code names are known to reach no file or machine")
 
 
-def _read(archive: zipfile.ZipFile, name: str) -> bytes:
-    if archive.getinfo(name).file_size > _LARGEST_READ:
-        raise ValueError(name)
-    return archive.read(name)
-
-
-def _torchscript(code: str) -> str:
-    # Blanks and comments may stand between the parts of a name.
-    code = "\n".join(re.sub(r"\s*\.\s*", ".", text) for text in (code, re.sub("#.*", "", code)))
-    files = sorted(set(_FILE_OPERATORS.findall(code)))
-    own = sorted(set(_OWN_OPERATORS.findall(code)))
-    if files:
-        return f"TorchScript: calls {', '.join(files)}, which reads or writes files"
-    return f"TorchScript: calls operators of libraries of its own: {', '.join(own)}" if own else TORCHSCRIPT
-
-
-def _pickle_imports(file: Path) -> list[str]:
-    """What a file imports if it is a pickle; those of the oldest protocols have no mark, only a customary name."""
-    suffix = file.suffix.lower()
-    certain = begins_as_pickle(file) or suffix in _PICKLE_SUFFIXES
-    if begins_as_zip(file) or not (certain or suffix in _PERHAPS_PICKLE_SUFFIXES):
-        return []
-    return [name for name in names_beyond_tensors(file.read_bytes()) if certain or name != UNREADABLE]
+def _some(names: set[str]) -> str:
+    shown = sorted(" ".join(name.split())[:80].replace("aten::", "torch.") for name in names)
+    return ", ".join(shown[:5]) + (f" and {len(shown) - 5} more" if len(shown) > 5 else "")

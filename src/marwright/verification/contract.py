@@ -39,7 +39,7 @@ def _probed(folder: Path, handler: str, findings: Path) -> dict[str, Any]:
     errors = findings.with_name("errors.log")
     with (
         errors.open("wb") as output,
-        child(command, cwd=folder, environment=environment_for(folder), output=output, grace_s=0) as process,
+        child(command, cwd=folder, environment=environment_for(folder), output=output) as process,
     ):
         try:
             ended = process.wait(TIMEOUT_S)

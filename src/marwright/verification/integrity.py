@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from marwright.archive import layout
-from marwright.files import read_json, sha256_of
+from marwright.archive.reading import description_in
+from marwright.files import sha256_of
 from marwright.verification.report import Check, failed, passed, skipped
 
 REBUILD = "Build it again, or fetch it again from where it came."
@@ -24,7 +25,7 @@ def check_hashes(folder: Path) -> Check:
     if not (folder / layout.HASHES).is_file():
         return skipped(name, f"it has no {layout.HASHES}; archives of marwright carry one")
     try:
-        hashes = read_json(folder / layout.HASHES)
+        hashes = description_in(folder, layout.HASHES)
     except (ValueError, RecursionError) as error:
         return failed(name, f"{layout.HASHES} cannot be read: {error}", REBUILD)
     if not isinstance(hashes, dict):
@@ -47,7 +48,7 @@ def check_manifest(folder: Path) -> tuple[Check, dict[str, Any]]:
     name = "manifest"
     cure = "Pack it with torch-model-archiver, or with marwright."
     try:
-        manifest = read_json(folder / layout.MANIFEST)
+        manifest = description_in(folder, layout.MANIFEST)
         model = dict(manifest["model"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         return failed(name, f"it describes no model: {type(error).__name__}: {error}", cure), {}

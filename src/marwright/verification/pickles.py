@@ -1,11 +1,14 @@
-"""Reads which names a pickle would import, without unpickling it."""
+"""What the pickles of a stream import, found out without loading them."""
 
 from __future__ import annotations
 
 import io
-import pickletools
 import re
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+from marwright.budget import Budget
+from marwright.verification.pickle_machine import Followed, Imported, follow
 
 # What `torch.load(…, weights_only=True)` accepts for tensors, parameters and what holds them.
 _HARMLESS = frozenset(
@@ -33,74 +36,84 @@ _HARMLESS = frozenset(
 )
 _HARMLESS_KINDS = re.compile(r"torch\.(\w+Storage|u?int\d+|b?float\d+\w*|double|half|bfloat16|bool|long|complex\d+)")
 UNREADABLE = "a part that cannot be read"
-HIDDEN = "a name that does not stand in it"
+# With this number begins what `torch.save` wrote before its files were zip files (torch/serialization.py).
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_LEGACY_PICKLES = 5
+# So many opcodes may stand in a row in any bytes.
+_BY_CHANCE = 3
+_STORAGE_BYTES = {
+    **dict.fromkeys(("Double", "Long", "ComplexFloat"), 8),
+    **dict.fromkeys(("Float", "Int", "QInt32"), 4),
+    **dict.fromkeys(("Half", "BFloat16", "Short"), 2),
+    **dict.fromkeys(("Byte", "Char", "Bool", "QInt8", "QUInt8", "Untyped"), 1),
+    "ComplexDouble": 16,
+}
 
 
-def names_beyond_tensors(data: bytes) -> list[str]:
-    """The functions and classes that loading a pickle imports, but for those of tensors.
+@dataclass
+class Pickles:
+    """What loading the pickles of a stream would do.
+
+    ``imports`` are functions and classes beyond those of tensors, by their full names, such as ``posix.system``.
+    ``operators`` are strings that are written as operators are, such as ``aten::add``.
+    """
+
+    imports: set[str] = field(default_factory=set)
+    operators: set[str] = field(default_factory=set)
+    unreadable: bool = False
+
+
+def pickles_in(stream: BinaryIO, budget: Budget, *, named: bool, marked: bool = False) -> Pickles:
+    """Follow all pickles that stand in a row, to the end of the stream.
 
     Args:
-        data: one pickle or several in a row, as older versions of ``torch.save`` wrote them.
+        stream: can seek; it is read from its start.
+        budget: what may be spent.
+        named: it is called as pickles are, so whatever is none counts as unreadable.
+        marked: it begins as pickles do, so what breaks off counts as unreadable; but two bytes may be chance. Otherwise
+            it may be a text or anything else, and counts only if an unpickler would call what it imports, or come to
+            its end.
 
-    Returns:
-        full names in alphabetical order, such as ``posix.system``; :data:`UNREADABLE` if not even the first pickle
-        can be read to its end, and :data:`HIDDEN` if a name is put together while it runs.
+    Raises:
+        OverBudget: they have more steps than that.
     """
-    stream = io.BytesIO(data)
-    found: set[str] = set()
-    pickles = 0
-    while stream.tell() < len(data):
-        try:
-            _gather_imports(stream, found)
-        except Exception:  # whatever a malformed opcode raises
-            if not pickles:
-                found.add(UNREADABLE)
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(0)
+    found, first = Pickles(), list[Followed]()
+    while stream.tell() < size or not first:
+        budget.spend(items=10)
+        one = follow(stream, budget, size)
+        imports = one.imports if named or marked or one.complete else one.called
+        found.imports |= {name for name in imports if not _is_harmless(name)}
+        found.operators |= one.strings
+        if not one.complete:
+            found.unreadable = named or (marked and (bool(first) or one.steps > _BY_CHANCE))
             break
-        pickles += 1
-    return sorted(name for name in found if name not in _HARMLESS and not _HARMLESS_KINDS.fullmatch(name))
+        if len(first) < _LEGACY_PICKLES:
+            first.append(one)
+            if len(first) == _LEGACY_PICKLES and first[0].value == _LEGACY_MAGIC:
+                found.unreadable = not _are_storages(stream, size, first[3], first[4])
+                break
+    return found
 
 
-def begins_as_pickle(file: Path) -> bool:
-    """Whether a file begins as a pickle of protocol 2 or later does."""
-    start = start_of(file)
-    return len(start) > 1 and start[0] == 0x80 and 2 <= start[1] <= 5
+def _is_harmless(name: str) -> bool:
+    return name in _HARMLESS or _HARMLESS_KINDS.fullmatch(name) is not None
 
 
-def begins_as_zip(file: Path) -> bool:
-    """Whether a file begins as a zip file does: nothing that reads pickles gets beyond that."""
-    return start_of(file) == b"PK\x03\x04"
+def _are_storages(stream: BinaryIO, size: int, value: Followed, keys: Followed) -> bool:
+    """Whether all that is left are the numbers of the tensors: for each a count of eight bytes, then as many."""
+    widths = dict(filter(None, map(_storage, value.persistent)))
+    for key in keys.value if isinstance(keys.value, list) else ():
+        if key not in widths or len(count := stream.read(8)) < 8:
+            return False
+        stream.seek(int.from_bytes(count, "little") * widths[key], io.SEEK_CUR)
+    return stream.tell() == size
 
 
-def start_of(file: Path) -> bytes:
-    """The first four bytes of a file, or fewer."""
-    with file.open("rb") as opened:
-        return opened.read(4)
-
-
-def _gather_imports(stream: io.BytesIO, found: set[str]) -> None:
-    """Add the names that one pickle imports: those of GLOBAL and INST, and the two strings before a STACK_GLOBAL.
-
-    They are added as they are met: a pickle runs up to the place where it is broken.
-    """
-    # What each step left on top of the stack; nothing where it is no string, so that no step can hide behind others.
-    steps: list[str | None] = []
-    memo: dict[int, str | None] = {}
-    for opcode, argument, _ in pickletools.genops(stream):
-        if opcode.name == "MEMOIZE" or "PUT" in opcode.name:
-            memo[len(memo) if argument is None else int(argument)] = steps[-1] if steps else None
-            continue
-        if opcode.name in ("PROTO", "FRAME"):
-            continue
-        if opcode.name in ("GLOBAL", "INST"):
-            found.add(str(argument).replace(" ", "."))
-        elif opcode.name == "STACK_GLOBAL":
-            if len(steps) < 2:
-                raise ValueError("nothing to import")
-            module, name = steps[-2:]
-            found.add(HIDDEN if module is None or name is None else f"{module}.{name}")
-        if "UNICODE" in opcode.name or opcode.name in ("STRING", "BINSTRING", "SHORT_BINSTRING"):
-            steps.append(str(argument))
-        elif "GET" in opcode.name and argument is not None:
-            steps.append(memo.get(int(argument)))
-        else:
-            steps.append(None)
+def _storage(persistent: Any) -> tuple[str, int] | None:
+    match persistent:
+        case ("storage", Imported(kind), str(key), *_):
+            width = _STORAGE_BYTES.get(kind.removeprefix("torch.").removesuffix("Storage"))
+            return None if width is None else (key, width)
+    return None

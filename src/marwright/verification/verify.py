@@ -6,6 +6,7 @@ from pathlib import Path
 
 from marwright.archive.reading import unpacked
 from marwright.archive.signing import signature_holds, signature_of
+from marwright.budget import Budget
 from marwright.errors import ArchiveError, LintError
 from marwright.linting import lint_archive
 from marwright.verification.answering import GOLDEN, LATENCY, NEIGHBOURS, WORKER, check_answers
@@ -17,15 +18,16 @@ from marwright.verification.report import Check, Report, failed, passed, skipped
 SETTINGS = "settings"
 
 
-def verify(file: Path, *, public_key: Path | None = None, run: bool = True) -> Report:
+def verify(file: Path, *, public_key: Path | None = None, run: bool = True, run_anyway: bool = False) -> Report:
     """Check an archive, made by marwright or by anybody else.
 
-    What can be said without running it comes first. If the signature is wrong, nothing of it is run.
+    What can be said without running it comes first. If one of these checks fails, nothing of it is run.
 
     Args:
         file: the archive.
         public_key: whose signature must be beside it.
         run: import the handler and start a worker; both run the archive's code.
+        run_anyway: also if a check before that has failed, but for the signature's and the manifest's.
 
     Raises:
         ArchiveError: there is no such file, or it cannot be read.
@@ -46,9 +48,9 @@ def verify(file: Path, *, public_key: Path | None = None, run: bool = True) -> R
             report.checks.append(check_hashes(folder))
             manifest, model = check_manifest(folder)
             report.checks += [manifest, _check_settings(file, folder) if model else skipped(SETTINGS, "no manifest")]
-            code, report.could_execute = code_in(folder, model.get("requirementsFile"))
-            report.checks.append(code)
-            why_not = _why_not_to_run(report, run, bool(model))
+            code, report.could_execute = code_in(folder, Budget(size), model.get("requirementsFile"))
+            report.checks += code
+            why_not = _why_not_to_run(report, run, run_anyway, bool(model))
             if why_not:
                 report.checks += [skipped(name, why_not) for name in running]
                 return report
@@ -70,12 +72,17 @@ def _bytes(file: Path) -> bytes:
         raise ArchiveError(f"{file}: cannot be read: {error.strerror or error}.") from error
 
 
-def _why_not_to_run(report: Report, run: bool, has_model: bool) -> str:
+def _why_not_to_run(report: Report, run: bool, run_anyway: bool, has_model: bool) -> str:
     if not run:
         return "--no-run: nothing of it is run"
     if not has_model:
         return "no manifest"
-    return "" if report.checks[0].state != "failed" else "its signature is wrong: nothing of it is run"
+    if report.checks[0].state == "failed":
+        return "its signature is wrong: nothing of it is run"
+    wrong = [check.name for check in report.checks if check.state == "failed"]
+    if wrong and not run_anyway:
+        return f"nothing of it is run, since this failed: {', '.join(wrong)}; --run-anyway runs it"
+    return ""
 
 
 def _check_signature(file: Path, data: bytes | None, public_key: Path | None) -> Check:
