@@ -273,14 +273,14 @@ STATIONS = (
     ),
     Station(
         "exported",
-        revision=13,
+        revision=14,
         needs=lambda c: ("data", trained_models(c)[-1], "compressed"),
         settings=lambda c: {"export": c.export, "max_length": c.teacher.max_length},
         work=_exported,
     ),
     Station(
         "archive",
-        revision=8,
+        revision=9,
         needs=lambda c: ("data", *trained_models(c), "compressed", "exported"),
         settings=lambda c: {"archive": c.archive, "name": c.name, "model_store": str(c.model_store)},
         work=_archive,
