@@ -152,7 +152,7 @@ def test_a_compiled_archive_answers_behind_torchserve(compiled: tuple[Run, Path]
 def test_compiled_float32_is_exact_and_compiled_int8_close(compiled: tuple[Run, Path]) -> None:
     card = read_json(compiled[0].exported.card)
     assert card["runtime"] == "aotinductor"
-    assert card["module"] == "SymbolicBert"
+    assert card["module"] == "Encoder"
     assert card["parity"]["before_on_every_test_row"] < 1e-5
     assert card["test"]["same_label_as_student"] > 0.9
 

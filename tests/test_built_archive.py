@@ -11,6 +11,7 @@ import time
 import zipfile
 from pathlib import Path
 
+import psutil
 import pytest
 from conftest import Built, marwright
 
@@ -47,6 +48,15 @@ def test_the_archive_holds_what_it_needs_to_explain_and_prove_itself(built: Buil
         "torchscript_runtime.py",
         "cuda_graph_runtime.py",
         "batch_buckets.py",
+        "batch_metrics.py",
+        "cuda_device.py",
+        "graph_proof.py",
+        "graph_recording.py",
+        "refused_batch.py",
+        "request_bytes.py",
+        "request_origin.py",
+        "text_fields.py",
+        layout.TRAINING_DIGESTS,
     }
     assert card["data"]["labels"] == 6
     assert card["archive"]["accuracy"] > card["data"]["majority_share"]["test"] + 0.2
@@ -117,12 +127,14 @@ def test_what_is_built_verifies_and_lints_without_a_finding(built: Built) -> Non
 def test_the_worker_imports_neither_transformers_nor_marwright(built: Built) -> None:
     with running(built.archive) as worker:
         worker.classify(["tractors"])
-        maps = Path(f"/proc/{worker.process.pid}/maps").read_text()
+        # The process itself is the keeper of the worker.
+        (pid,) = (each.pid for each in psutil.Process(worker.process.pid).children())
+        maps = Path(f"/proc/{pid}/maps").read_text()
         open_modules = subprocess.run(
             [
                 sys.executable,
                 "-c",
-                _LIST_IMPORTS.format(folder=str(Path(f"/proc/{worker.process.pid}/cwd").readlink())),
+                _LIST_IMPORTS.format(folder=str(Path(f"/proc/{pid}/cwd").readlink())),
             ],
             capture_output=True,
             text=True,

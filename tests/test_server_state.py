@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -61,14 +62,17 @@ def eventually(condition: Callable[[], Any], timeout_s: float = 30) -> None:
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    fake_torchserve.write_archive(tmp_path / "store" / "tea.mar")
-    (tmp_path / "tmp").mkdir()
-    own = fake_torchserve.install(tmp_path) | {"TMPDIR": str(tmp_path / "tmp")}
-    made = Shop(tmp_path, {**os.environ, **own, "FAKE_SILENT": str(tmp_path / "silent")})
-    yield made
-    for process in made.processes():
-        process.kill()
+def shop() -> Iterator[Shop]:
+    # Not pytest's own folder: in one with a long path, sockets would have no room.
+    with tempfile.TemporaryDirectory(prefix="shop-", dir="/tmp") as made_for_it:
+        folder = Path(made_for_it)
+        fake_torchserve.write_archive(folder / "store" / "tea.mar")
+        (folder / "tmp").mkdir()
+        own = fake_torchserve.install(folder) | {"TMPDIR": str(folder / "tmp")}
+        made = Shop(folder, {**os.environ, **own, "FAKE_SILENT": str(folder / "silent")})
+        yield made
+        for process in made.processes():
+            process.kill()
 
 
 @pytest.mark.slow
@@ -348,6 +352,6 @@ def test_sockets_have_room_in_their_paths_wherever_the_temporary_folder_is(
     folder.rmdir()
     assert len(str(folder / ".ts.sock.65535")) <= 104
 
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    monkeypatch.setattr("tempfile.tempdir", "/no/such/folder")
     with pytest.raises(MarwrightError, match="TMPDIR"):
         make_socket_folder("marwright-")

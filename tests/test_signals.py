@@ -42,8 +42,9 @@ def test_a_child_ends_with_all_that_it_has_started(tmp_path: Path) -> None:
         (tmp_path / "log").open("wb") as log,
         child(PARENT, cwd=tmp_path, environment=dict(os.environ), output=log) as process,
     ):
-        eventually(lambda: len(psutil.Process(process.pid).children()) == 2)
-        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children()]
+        # The keeper has the parent, which has two.
+        eventually(lambda: len(psutil.Process(process.pid).children(recursive=True)) == 3)
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     eventually(lambda: all(map(ended, family)))
 
 

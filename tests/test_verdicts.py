@@ -94,7 +94,7 @@ def test_log_and_card_use_the_same_sentences() -> None:
         "made_by": "marwright",
         "data": about,
         **dict.fromkeys(("teacher", "student", "archive"), scores),
-        "compression": {"fp32_bytes": 1, "cpu": {"precision": "int8"}},
+        "compression": {"fp32_bytes": 1, "cpu": {"scheme": "int8-static"}},
         "module": {"class": "StaticInt8Bert", "runtime": "torchscript"},
         "confidence": {"temperature": 1.0, "why": "60 validation rows are too few to fit another"},
     }
