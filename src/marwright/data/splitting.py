@@ -140,7 +140,7 @@ def _assign(
 
 def _in_minority(votes: Mapping[str, Counter[str]], label_of: Mapping[str, str]) -> dict[str, list[str]]:
     """The units of each label that most rows of no unit have; of those that are divided or stay in train."""
-    leading = set(label_of.values())
+    leading = {label_of[unit] for unit in votes}
     found: dict[str, list[str]] = {}
     for unit, labels in votes.items():
         for label in labels.keys() - leading:
