@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,22 +41,28 @@ class Request:
     request_id: str | None = None
 
 
-def parse_request(item: dict[str, Any], content_type: str, max_instances: int) -> Request:
+def parse_request(item: dict[str, Any], content_type: str, max_instances: int, fields: Sequence[str] = ()) -> Request:
     """Read one request of a batch.
 
     Args:
-        item: what TorchServe gives: `{"body": ...}`, or the fields of a form or of a request over gRPC.
+        item: what TorchServe gives: `{"body": ...}`, with what stands in the URL beside it, or the fields of a form or
+            of a request over gRPC.
         content_type: of the body, or of the field data; empty if the client sent none.
         max_instances: texts that one request may hold.
+        fields: of a text, which a form may have as fields of its own, whatever their names.
 
     Raises:
         BadRequest: the request is none of the accepted forms.
     """
-    if "body" in item:
-        body = _body(item["body"], content_type.lower())
-    elif "data" in item:
-        fields = {name: _field(name, value) for name, value in item.items() if name != "data"}
-        body = fields | _data(item["data"], content_type.lower())
+    kind = content_type.lower()
+    # A column may be called body or data too; alone, such a field is read as a body is.
+    own = [name for name in fields if name in item] if len(item) > 1 and "json" not in kind else []
+    if "body" in item and (len(own) < 2 or "body" not in own):
+        body = _fields(item, "body") | _body(item["body"], kind)
+    elif "data" in item and (len(own) < 2 or "data" not in own):
+        body = _fields(item, "data") | _data(item["data"], kind)
+    elif any(name in fields for name in item):
+        body = _fields(item)
     else:
         raise BadRequest(
             'Send JSON such as {"text": "..."} with the header Content-Type: application/json, or plain text with '
@@ -166,6 +173,10 @@ def _field(name: str, value: Any) -> Any:
     if name == "min_confidence" and FRACTION.fullmatch(text):
         return float(text)
     return text
+
+
+def _fields(item: dict[str, Any], but: str = "") -> dict[str, Any]:
+    return {name: _field(name, value) for name, value in item.items() if name != but}
 
 
 def _request_id(value: Any) -> str | None:

@@ -156,7 +156,8 @@ class ResilientHandler(BaseHandler):
             return NotOffered("This model gives no explanations. POST to /predictions/NAME for its predictions.")
         try:
             about = content_type(context, index, "body" if "body" in item else "data")
-            request = parse_request(item, about, self.settings["max_instances"])
+            fields = self.settings.get("text", {}).get("fields", ())
+            request = parse_request(item, about, self.settings["max_instances"], fields)
             if request.request_id is not None:
                 context.set_response_header(index, REQUEST_ID_HEADER, request.request_id)
             request.instances = [self._prepare(instance, request, at) for at, instance in enumerate(request.instances)]

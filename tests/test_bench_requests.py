@@ -125,7 +125,12 @@ def test_texts_come_from_lines(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content"), [("a.csv", 'label,text\n1,"a, b"\n2,\n3\n'), ("a.TSV", "label\ttext\n1\ta, b\n")]
+    ("name", "content"),
+    [
+        ("a.csv", 'label,text\n1,"a, b"\n2,\n3\n'),
+        ("b.csv", "label;text\n1;a, b\n"),
+        ("a.TSV", "label\ttext\n1\ta, b\n"),
+    ],
 )
 def test_texts_come_from_a_column(tmp_path: Path, name: str, content: str) -> None:
     (tmp_path / name).write_text(content)

@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 from safetensors.torch import load_file
 from tiny_models import letters_tokenizer, save_tiny_checkpoint
 
-from marwright import pretrained_tokenizer
+from marwright import checkpoint_errors, pretrained_tokenizer
 from marwright.checkpoint_errors import loading
 from marwright.checkpoints import resolve
 from marwright.encoder_facts import read_facts
-from marwright.errors import CheckpointError
+from marwright.errors import CheckpointError, first_line
 from marwright.pretrained_tokenizer import load_tokenizer
 from marwright.training.checkpoint import load_classifier
 
@@ -134,6 +135,43 @@ def test_what_a_checkpoint_was_for_before_does_not_matter(problem: str, checkpoi
     assert torch.isclose(found.loss, torch.nn.functional.cross_entropy(found.logits, torch.tensor([2])))
 
 
+@pytest.mark.parametrize(
+    "leftover",
+    [
+        {"output_hidden_states": True},
+        {"output_attentions": True},
+        {"return_dict": False},
+        {"torchscript": True},
+        {"use_cache": False},
+        {"chunk_size_feed_forward": 1},
+        {"gradient_checkpointing": True},
+        {"is_decoder": True, "add_cross_attention": True},
+        {"_num_labels": 7},
+        {"architectures": ["BertForMaskedLM"]},
+        {"label2id": {"x": 4}},
+        {"torch_dtype": "float16"},
+        {"dtype": "bfloat16"},
+        {"_attn_implementation": "flash_attention_2"},
+    ],
+    ids=str,
+)
+def test_settings_that_a_checkpoint_was_saved_with_do_not_matter(leftover: dict[str, Any], checkpoint: Path) -> None:
+    plain = load(checkpoint).eval()
+    rewrite(checkpoint / "config.json", **leftover)
+    model = load(checkpoint).eval()
+    ids = torch.tensor([[5, 6, 7]])
+
+    with torch.inference_mode():
+        found = model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=torch.tensor([2]))
+        states = [each.bert(input_ids=ids, return_dict=True).last_hidden_state for each in (plain, model)]
+
+    assert set(found) == {"loss", "logits"}
+    assert found.logits.shape == (1, 3)
+    assert model.config.id2label == plain.config.id2label
+    assert model.dtype == torch.float32
+    assert torch.allclose(*states, atol=1e-6)
+
+
 # --- where checkpoints are looked for ----------------------------------------------------------------------------
 
 
@@ -234,3 +272,52 @@ def test_a_plain_word_list_is_read(checkpoint: Path) -> None:
     (checkpoint / "vocab.txt").write_text("\n".join(sorted(vocabulary, key=vocabulary.__getitem__)), encoding="utf-8")
 
     assert load_tokenizer(str(checkpoint), 32).encode("of tea").ids == letters_tokenizer().encode("of tea").ids
+
+
+# --- names that look like causes -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["sentencepiece-bert", "tiktoken", "custom code", "protobuf", "connect 401 gated"])
+def test_a_folders_name_is_no_cause(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint_errors, "is_installed", lambda package: False)
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "config.json").write_text("{}", encoding="utf-8")
+    error = OSError(f"Error no file named model.safetensors found in directory {folder} beside tiktoken.model")
+
+    with pytest.raises(CheckpointError, match="the folder has no weights"), loading(str(folder), str(folder)):
+        raise error
+
+
+@pytest.mark.parametrize("name", ["acme/connect-bert", "acme/offline", "acme/gated-401", "401/403", "acme/tiktoken"])
+def test_a_hub_ids_name_is_no_cause(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint_errors, "is_installed", lambda package: False)
+    error = OSError(f"{name} does not appear to have a file named model.safetensors. See https://huggingface.co/{name}")
+
+    with pytest.raises(CheckpointError, match=r"cannot load this checkpoint \(.* does not appear"), loading(name, name):
+        raise error
+
+
+def test_what_kind_of_error_it_is_says_more_than_its_words() -> None:
+    for kind, sentence in (
+        (type("GatedRepoError", (OSError,), {}), "wants a login"),
+        (OfflineModeIsEnabled, "cannot be reached"),
+        (LocalEntryNotFoundError, "cannot be reached"),
+    ):
+        with pytest.raises(CheckpointError, match=sentence), loading("acme/bert", "acme/bert"):
+            raise OSError("There was a problem.") from kind("nothing")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_package_is_missing_only_if_it_is(there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint_errors, "is_installed", lambda package: there)
+    error = ValueError("Converting from SentencePiece and Tiktoken failed")
+    sentence = r"Converting from SentencePiece" if there else "a package to read it is missing"
+
+    with pytest.raises(CheckpointError, match=sentence), loading("some/model", "some/model"):
+        raise error
+
+
+@pytest.mark.parametrize("message", ["", "\n", "one.", "\n one: \n two"])
+def test_the_first_line_is_the_first_with_words(message: str) -> None:
+    assert first_line(ValueError(message)) == ("one" if message.strip() else "ValueError")

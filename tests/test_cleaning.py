@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from random import Random
 
 import pytest
@@ -78,6 +79,20 @@ def test_neither_side_of_a_tie_stays() -> None:
         ("t.csv line 2", "t.csv line 4"),
         ("t.csv line 4", "t.csv line 2"),
     ]
+
+
+def test_many_rows_without_a_majority_take_no_time() -> None:
+    half = 40_000
+    rows = table(*[("tea", "a")] * half, *[("tea", "b")] * half)
+    left_out = LeftOut()
+    began = time.process_time()
+
+    assert deduplicated(rows, left_out) == []
+    assert time.process_time() - began < 10
+    assert {(row.label, row.because_of) for row in left_out.rows} == {
+        ("a", f"t.csv line {half + 2}"),
+        ("b", "t.csv line 2"),
+    }
 
 
 def test_a_label_of_half_the_rows_is_no_majority() -> None:
@@ -227,3 +242,23 @@ def test_which_labels_stay_does_not_depend_on_the_order(cells: list[tuple[str, s
     mixed = list(cells)
     chance.shuffle(mixed)
     assert labels(table(*cells)) == labels(table(*mixed))
+
+
+def test_given_validation_rows_are_never_trained_on() -> None:
+    """With ``count`` all stays as it was given; only what we took from train ourselves may go back to it."""
+    train = [(f"t{at}", "ab"[at % 2], "train") for at in range(40)]
+    rows = table(
+        *train, ("tea", "a", "validation"), ("tin", "b", "validation"), ("tea", "a", "test"), ("x", "b", "test")
+    )
+    kept, _ = cleaned(rows, config("count"), LeftOut())
+
+    assert sorted(kept, key=lambda row: row.place) == sorted(rows, key=lambda row: row.place)
+
+
+def test_validation_rows_taken_from_train_go_back_to_it() -> None:
+    texts = [(f"t{at}", "ab"[at % 2]) for at in range(40)]
+    rows = table(*[(*pair, "train") for pair in texts], *[(*pair, "test") for pair in texts[:30]])
+    kept, _ = cleaned(rows, config("count"), LeftOut())
+
+    assert {row.text for row in kept if row.split == "validation"} <= {text for text, _ in texts[30:]}
+    assert len(kept) == len(rows)

@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from marwright import bounded_yaml
 from marwright.config import Config, TableSource, load_config
 from marwright.config.as_written import Plain, parse, settle
 from marwright.errors import ConfigError
@@ -31,13 +32,14 @@ def table_of(config: Config) -> TableSource:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_column_may_have_any_name(tmp_path: Path, name: str) -> None:
-    source = table_of(loaded(tmp_path, f", label: {name}, group: '{name}', text: [{name}, a], sheet: \"{name}\""))
+    source = table_of(loaded(tmp_path, f', label: {name}, text: a, sheet: "{name}"'))
+    several = table_of(loaded(tmp_path, f", group: '{name}', text: [{name}, a]"))
     single = table_of(loaded(tmp_path, f", text: {name}, splits: {{train: {name}, test: [b, c]}}"))
-    given = table_of(loaded(tmp_path, "", f"data.source.label={name}", f"data.source.text=[{name}]"))
+    given = [table_of(loaded(tmp_path, "", f"data.source.{it}")) for it in (f"label={name}", f"text=[{name}]")]
 
-    assert (source.label, source.group, source.text, source.sheet) == (name, name, (name, "a"), name)
+    assert (source.label, source.sheet, several.group, several.text) == (name, name, name, (name, "a"))
     assert (single.text, single.splits) == ((name,), {"train": (name,), "test": ("b", "c")})
-    assert (given.label, given.text) == (name, (name,))
+    assert (given[0].label, given[1].text) == (name, (name,))
 
 
 def test_null_is_a_name_only_where_there_has_to_be_one(tmp_path: Path) -> None:
@@ -92,6 +94,15 @@ def test_anchors_and_merges_are_as_before(tmp_path: Path) -> None:
     more = "teacher: &training {epochs: 2}\nstudent: {<<: *training, layers: [0]}\n"
 
     assert loaded(tmp_path, "", more=more).student.epochs == 2  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("value", ["!!bool maybe", "!!timestamp abc", "!!int ''", "!!float x", "!!int x", "!!bool {}"])
+@pytest.mark.parametrize("place", ["seed: {}\n", "data.source: {}", "teacher: {{epochs: {}}}\n"])
+def test_a_tag_that_its_value_belies_is_a_sentence(tmp_path: Path, value: str, place: str) -> None:
+    with pytest.raises(ConfigError):
+        loaded(tmp_path, "", more=place.format(value))
+    with pytest.raises(yaml.YAMLError):
+        bounded_yaml.parsed(f"a: {value}")
 
 
 PLAIN = st.text(st.sampled_from("0123456789.-+:_eExXonyfaulstrNYO~=<"), min_size=1, max_size=6)

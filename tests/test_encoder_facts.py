@@ -26,7 +26,7 @@ from marwright.encoder_facts import (
 )
 from marwright.errors import CheckpointError, CompressionError, ExportError, TrainingError
 from marwright.rehearsal.plan import check_plan
-from marwright.training.checkpoint import load_classifier, start_student
+from marwright.training.checkpoint import load_classifier, start_student, where_layers_are
 
 SHAPE = {
     "vocab_size": 60,
@@ -220,6 +220,12 @@ def test_a_plan_that_can_be_kept(tmp_path: Path) -> None:
         ({"archive": {"handler": "nowhere.py"}}, Exception, "no such handler"),
         ({"teacher": {"precision": "fp16"}}, TrainingError, "teacher.precision: fp16 is for training on GPUs"),
         ({"student": {"layers": [0], "precision": "fp16"}}, TrainingError, "student.precision: fp16"),
+        ({"pruning": {"kind": "magnitude", "precision": "fp16"}}, TrainingError, "pruning.precision: fp16"),
+        (
+            {"compression": {"quantization_aware": {"precision": "fp16"}}},
+            TrainingError,
+            "compression.quantization_aware.precision: fp16",
+        ),
     ],
 )
 def test_what_cannot_be_built_is_said_before_anything_is_read(
@@ -245,3 +251,18 @@ def test_the_facts_of_a_folder(tmp_path: Path) -> None:
     facts = read_facts(str(save_tiny_checkpoint(tmp_path)))
 
     assert (facts.family, facts.scripted, facts.layers, facts.positions) == ("bert", True, 3, 40)
+
+
+def test_layers_are_the_list_of_layers_and_no_other_of_their_number() -> None:
+    """Three layers, beside lists of three norms, adapters or projections."""
+    model = torch.nn.Module()
+    model.config = AutoConfig.for_model("bert", **SHAPE)
+    model.masks = torch.nn.ModuleList(torch.nn.Dropout() for _ in range(3))
+    model.mixed = torch.nn.ModuleList([torch.nn.Linear(2, 2), torch.nn.LayerNorm(2), torch.nn.Linear(2, 2)])
+    with pytest.raises(TrainingError, match="cannot see them"):
+        where_layers_are(model, "pruning")
+    model.norms = torch.nn.ModuleList(torch.nn.LayerNorm(2) for _ in range(3))
+    assert where_layers_are(model, "pruning") == "norms"
+    model.encoder = torch.nn.Module()
+    model.encoder.block = torch.nn.ModuleList(torch.nn.Linear(2, 2) for _ in range(3))
+    assert where_layers_are(model, "pruning") == "encoder.block"

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from marwright.config import SplitConfig, TeacherConfig
+from marwright.config import Config, SplitConfig, TeacherConfig
 from marwright.freshness import digest_if_fresh, digest_of, fingerprint, write_stamp
+from marwright.stations import STATIONS
 
 
 @pytest.fixture
@@ -190,3 +191,38 @@ def test_a_damaged_stamp_means_not_fresh(stamp: Path, result: Path, text: str) -
 
 def test_without_a_stamp_nothing_is_fresh(result: Path, tmp_path: Path) -> None:
     assert digest_if_fresh(tmp_path / "other.stamp.json", "made from this", result) is None
+
+
+@pytest.mark.parametrize("place", ["teacher", "student"])
+def test_a_checkpoint_under_the_home_folder_is_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    source = {"name": "table", "path": "~/t.csv"}
+    config = Config.model_validate(
+        {
+            "name": "x",
+            "data": {"source": source},
+            "teacher": {"checkpoint": "~/teacher"},
+            "student": {"checkpoint": "~/student"},
+        }
+    )
+    (tmp_path / place).mkdir()
+    (tmp_path / place / "model.bin").write_bytes(b"1")
+    stations = [
+        station for station in STATIONS if station.name in (("data", "teacher") if place == "teacher" else ("student",))
+    ]
+    before = [station.outside(config) for station in stations]
+    (tmp_path / place / "model.bin").write_bytes(b"2")
+
+    for station, old in zip(stations, before, strict=True):
+        assert station.outside(config)["checkpoint"] != old["checkpoint"]
+
+
+def test_a_home_that_nobody_has_is_no_traceback() -> None:
+    source = {"name": "customs", "label": "chapter"}
+    config = Config.model_validate(
+        {"name": "x", "data": {"source": source}, "teacher": {"checkpoint": "~nobody-here/x"}, "student": "none"}
+    )
+
+    assert {station.outside(config)["checkpoint"] for station in STATIONS[:2]} == {"unreadable"}

@@ -352,3 +352,34 @@ def test_whatever_is_sent_every_request_has_its_own_answer_and_good_ones_theirs(
     assert [answer.status for answer in worker.answer(*requests)] == [answer.status for answer in answers] or all(
         not request.headers for request in requests
     )
+
+
+# --- texts of several fields ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("send", [form, grpc])
+def test_fields_may_be_sent_as_fields_whatever_they_are_called(
+    worker: InProcessWorker, send: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several = {"fields": ["title", "body"], "join": " "}
+    monkeypatch.setitem(worker.handler.settings, "text", several)
+    monkeypatch.setattr(worker.handler, "text", several)
+    right = body(worker.answer(http(b'{"title": "of the", "body": "tea", "top_k": 2}'))[0])
+
+    for asked in (
+        send(title=b"of the", body=b"tea", top_k=b"2"),
+        send(body=b"of the tea", top_k=b"2"),
+        send(data=b'{"title": "of the", "body": "tea", "top_k": 2}'),
+    ):
+        (answer,) = worker.answer(asked)
+        assert answer.status == 200
+        assert list(body(answer)) == list(right)
+        assert list(body(answer).values()) == pytest.approx(list(right.values()), abs=1e-3)
+
+
+def test_a_setting_may_stand_in_the_url(worker: InProcessWorker) -> None:
+    asked = http(b'{"text": "of the tea"}')
+    (answer,) = worker.answer(Asked({**asked.parameters, "top_k": ("", b"2")}, asked.headers))
+
+    assert answer.status == 200
+    assert len(body(answer)) == 2

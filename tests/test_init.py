@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
@@ -21,7 +21,7 @@ from marwright.config import Config, TableSource, load_config
 from marwright.config.starting import Start, commented_yaml
 from marwright.data.guessing import Guess, guess
 from marwright.data.sources.preview import preview
-from marwright.errors import MarwrightError
+from marwright.errors import DataError, MarwrightError
 
 ROWS = [
     {"id": str(at), "subject": f"printer number {at} is broken", "team": "ABC"[at % 3], "customer": f"c{at % 9}"}
@@ -182,6 +182,8 @@ def test_any_names_survive_the_yaml(
     labels: dict[str, int],
     tokens: int,
 ) -> None:
+    # One column is one thing.
+    assume(len({*text, label, split, group}) == len(text) + 3 and "COLUMN" not in (*text, label, split))
     written = commented_yaml(Start("goods", table, text, label, split, group, 9, labels, tokens), "goods.yaml")
     source = Config.model_validate(yaml.safe_load(written)).data.source
 
@@ -207,6 +209,56 @@ def test_columns_are_found_in_any_dialect(delimiter: str, encoding: str, cells: 
     assert list(found) == ["title", "kind", "naïve"]
     assert found["kind"] == [row["kind"] for row in rows]
     assert found["naïve"] == ["ü"] * len(rows)
+
+
+def test_a_column_that_is_said_is_not_guessed_again() -> None:
+    assert init(write("tickets.csv", ROWS), "--text", "team", "--text", "subject").exit_code == 0
+    assert source_of("tickets.yaml").label == "customer"
+    assert "is a column of the texts too" in refusal("tickets.csv", "--text", "team", "--label", "team", "--force")
+
+
+@pytest.mark.parametrize("kind", ["le", "be"])
+def test_utf16_and_utf32_are_looked_at_as_they_are_read(kind: str) -> None:
+    lines = "title,kind\n" + "".join(f"a rather long title {at},k{at % 2}\n" for at in range(40_000))
+    for bits in ("16", "32"):
+        Path("t.csv").write_bytes(f"\ufeff{lines}".encode(f"utf-{bits}-{kind}"))
+        assert list(preview("t.csv").columns) == ["title", "kind"]
+
+
+def test_a_line_separator_ends_no_line_of_json() -> None:
+    lines = [json.dumps({"title": f"a\u2028{at}", "kind": "k"}, ensure_ascii=False) for at in range(3)]
+    Path("t.jsonl").write_text("\n".join([*lines, "no json"]), encoding="utf-8")
+
+    assert preview("t.jsonl").columns == {"title": [f"a\u2028{at}" for at in range(3)], "kind": ["k"] * 3}
+
+
+def test_the_byte_order_mark_is_no_part_of_a_name_whatever_encoding_is_said() -> None:
+    table = write("t.csv", ROWS, encoding="utf-8-sig")
+
+    assert list(preview(table, "utf-8").columns) == list(ROWS[0])
+
+
+def test_the_names_of_a_sheet_stand_in_its_first_row_that_is_not_empty() -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.save("empty.xlsx")
+    for row in ([], ["title", None, "kind"], ["a", "x", 1.0], ["b", None, 2]):
+        book.active.append(row)
+    book.active.insert_rows(1)
+    book.save("t.xlsx")
+
+    assert preview("t.xlsx").columns == {"title": ["a", "b"], "kind": ["1", "2"]}
+    with pytest.raises(DataError, match="holds no rows"):
+        preview("empty.xlsx")
+
+
+def test_types_that_a_saved_table_knows_are_looked_at_too(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow.parquet")
+    import pyarrow as arrow
+
+    pyarrow.write_table(arrow.table({"title": ["a", None], "kind": [1, 2]}), "t.parquet")
+
+    assert preview("t.parquet").columns == {"title": ["a", ""], "kind": ["1", "2"]}
 
 
 def test_columns_are_guessed_by_name_and_by_what_they_hold() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import unicodedata
 from pathlib import Path
 
@@ -16,13 +17,14 @@ from marwright.data.legibility import check_legibility, legibility, loss, remark
 from marwright.errors import DataError
 from marwright.files import read_json
 from marwright.pipeline import build
+from marwright.tokenization import token_counts
 from marwright.workspace import Run
 
 AMHARIC = ["ሁለት ሙዝ አዲስ", "ትንሽ ቀይ ጫማ"]
 
 
 def found(tokenizer: Tokenizer, *texts: str) -> dict[str, float]:
-    return legibility(tokenizer, texts, tokenizer.encode_batch(list(texts)))
+    return legibility(tokenizer, texts)
 
 
 def byte_level() -> Tokenizer:
@@ -154,3 +156,19 @@ def test_a_table_in_english_says_nothing_of_it(tmp_path: Path, capsys: pytest.Ca
 
     assert "lost" not in capsys.readouterr().err
     assert loss(read_json(Run(config.runs / "drinks").data.card)["legibility"]) == 0
+
+
+def test_of_a_long_text_its_beginning_is_looked_at() -> None:
+    text = "a small knife " * 200_000 + AMHARIC[0] * 2_000_000
+    began = time.process_time()
+
+    assert found(letters_tokenizer(), text)["lost"] == 0
+    assert time.process_time() - began < 5
+
+
+def test_tokens_are_counted_as_they_would_be_alone() -> None:
+    tokenizer = letters_tokenizer()
+    texts = [f"a small knife {at}" * (at % 3) for at in range(2100)]
+
+    assert token_counts(tokenizer, texts) == [len(tokenizer.encode(text).ids) for text in texts]
+    assert token_counts(tokenizer, []) == []

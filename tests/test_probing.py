@@ -192,3 +192,22 @@ def test_a_baseline_of_fewer_rows_is_still_one(monkeypatch: pytest.MonkeyPatch) 
 )
 def test_a_baseline_is_a_share_or_a_sentence(train: list[tuple[str, str]], test: list[tuple[str, str]]) -> None:
     assert 0 <= share_or_none(rows_of(train, test)) <= 1
+
+
+def test_a_model_that_cannot_be_probed_starts_at_random(capsys: pytest.CaptureFixture[str]) -> None:
+    for model in (nn_of_wide_inputs(), refusing(model_of(4))):
+        fit_last_layer(model, split_of([0, 1, 2, 3] * 10), Collator(0), seed=5)
+        assert "no linear probe, since with this model it fails" in capsys.readouterr().err
+
+
+def refusing(model: Any) -> Any:
+    """A model that has fewer positions than the few tokens it is asked with."""
+    model.register_forward_pre_hook(lambda *_: torch.zeros(1)[5])
+    return model
+
+
+def nn_of_wide_inputs() -> Any:
+    """A model whose last layer is given every token, and whose answer is the first one's."""
+    model = model_of(4)
+    model.classifier.register_forward_pre_hook(lambda _, given: given[0].repeat(2, 1))
+    return model

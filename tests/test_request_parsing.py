@@ -278,3 +278,44 @@ def test_nothing_of_a_request_is_logged(caplog: pytest.LogCaptureFixture, capfd:
 
     assert not caplog.records
     assert capfd.readouterr() == ("", "")
+
+
+# --- fields of their own -------------------------------------------------------------------------------------------
+
+FIELDS = ("title", "body", "data", "brand")
+
+
+@pytest.mark.parametrize(
+    ("item", "instance"),
+    [
+        ({"title": b"tea", "brand": b"Leaf"}, {"title": "tea", "brand": "Leaf"}),
+        ({"brand": b"Leaf", "top_k": b"2"}, {"brand": "Leaf", "top_k": 2}),
+        ({"title": b"tea", "body": b"green"}, {"title": "tea", "body": "green"}),
+        ({"title": b"tea", "data": b"green"}, {"title": "tea", "data": "green"}),
+        ({"body": b"green", "data": b"tea", "top_k": b"2"}, {"body": "green", "data": "tea", "top_k": 2}),
+        ({"body": b"green"}, {"text": "green"}),
+        ({"body": b"green", "top_k": b"2"}, {"text": "green", "top_k": 2}),
+        ({"body": {"title": "tea"}, "top_k": "2"}, {"title": "tea", "top_k": 2}),
+        ({"body": {"title": "tea", "top_k": 3}, "top_k": "2"}, {"title": "tea", "top_k": 3}),
+    ],
+    ids=str,
+)
+def test_a_form_may_have_the_fields_that_json_may_have(item: dict[str, Any], instance: dict[str, Any]) -> None:
+    assert parse_request(item, "", 64, FIELDS) == Request([instance], many=False)
+
+
+def test_a_form_may_have_one_field_beside_an_object_of_others() -> None:
+    item = {"data": b'{"title": "tea"}', "brand": b"Leaf"}
+
+    assert parse_request(item, "", 64, ("title", "brand")).instances == [{"title": "tea", "brand": "Leaf"}]
+
+
+def test_json_stays_a_body_whatever_stands_in_the_url() -> None:
+    item = {"body": b'{"text": "tea"}', "title": "x", "top_k": "2"}
+
+    assert parse_request(item, JSON, 64, ("name", "body")).instances == [{"text": "tea", "title": "x", "top_k": 2}]
+
+
+def test_what_is_none_of_the_fields_is_told_what_to_send() -> None:
+    with pytest.raises(BadRequest, match="a form with a field named data"):
+        parse_request({"titel": b"tea"}, "", 64, FIELDS)

@@ -179,3 +179,15 @@ def test_one_golden_request_has_them_for_every_server_to_answer(rows: int) -> No
 
     assert len(asked) == min(rows, GOLDEN_REQUESTS)
     assert [SPELLED_OUT in text for text in asked] == [False] * (len(asked) - 1) + [True]
+
+
+def test_a_saved_tokenizer_is_the_same_when_it_is_loaded_again(tmp_path: Path) -> None:
+    """Also where special tokens were declared that nothing in the saved file declares any more."""
+    tokenizer = merging()
+    tokenizer.add_special_tokens(["<|shop|>", "a|b", "<sp"])
+    once = as_ordinary_text(tokenizer, {"~own~"})
+    once.save(str(tmp_path / "tokenizer.json"))
+    again = load_tokenizer(str(tmp_path), 512)
+
+    assert json.loads(again.to_str())["pre_tokenizer"] == json.loads(once.to_str())["pre_tokenizer"]
+    assert as_ordinary_text(again, {"~own~", "<s>"}).to_str() == again.to_str()

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from marwright.config import SplitConfig
@@ -409,3 +409,31 @@ def test_unless_it_is_said_they_are_refused_with_the_setting() -> None:
     assert wrong == {}
     with pytest.raises(DataError, match=r"set data\.unseen_labels to drop or count_as_wrong"):
         check_labels(kept)
+
+
+@given(
+    st.lists(st.lists(st.sampled_from("abcxyz"), min_size=1, max_size=6), min_size=6, max_size=40),
+    st.sampled_from(["train_only", "drop"]),
+    st.integers(0, 1000),
+)
+def test_a_label_that_leads_in_no_group_is_in_train_too(groups: list[list[str]], rare: str, seed: int) -> None:
+    rows = [
+        Row(f"{at} {index}", label, "", group=str(at))
+        for at, held in enumerate(groups)
+        for index, label in enumerate(held)
+    ]
+    try:
+        found = divided(rows, seed=seed, rare_labels=rare)
+    except DataError as error:
+        event(str(error)[:20])
+        return
+
+    assert set(labels_in(found, "train")) == {row.label for row in found}
+    assert all(labels_in(found, split) for split in SPLITS)
+    assert all(len({row.split for row in found if row.group == group}) <= 1 for group in map(str, range(len(groups))))
+
+
+def test_train_may_need_every_group_and_that_is_said() -> None:
+    rows = [Row(f"{at} {label}", label, "", group=str(at)) for at in range(3) for label in ("a", "a", f"only {at}")]
+
+    assert "train needs 3 of 3 to have every label" in refusal(rows, rare_labels="train_only")

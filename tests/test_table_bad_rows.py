@@ -43,8 +43,8 @@ def test_each_bad_row_of_a_jsonl_is_left_out_with_its_reason(tmp_path: Path) -> 
     assert [(row.reason, row.text, row.label) for row in found(table, skip=True).left_out] == [
         ("invalid JSON", '{"text": "c"', ""),
         ("JSON that is no object", "[1, 2]", ""),
-        ("a label that is neither text nor a number", "d", ""),
-        ("a text that is not a string", "", "b"),
+        ("a label that is neither text nor a number", "d", "[]"),
+        ("a text that is not a string", "5", "b"),
         ("half of a surrogate pair", "\N{REPLACEMENT CHARACTER}", "b"),
         ("empty label", "e", ""),
         ("empty text; empty label", "", ""),

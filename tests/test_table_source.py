@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from reading_tables import refusal, written
+from pydantic import ValidationError
+from reading_tables import found, refusal, written
 
 from marwright.config import TableSource
 from marwright.data.rows import Row
@@ -273,3 +275,45 @@ def test_a_table_without_rows(tmp_path: Path, content: str) -> None:
 
 def test_a_column_that_occurs_twice(tmp_path: Path) -> None:
     assert refusal(written(tmp_path / "t.csv", "text,label,text\n")).startswith("column text occurs twice")
+
+
+def test_a_date_is_a_group_and_what_names_none_is_a_fault(tmp_path: Path) -> None:
+    parquet = tmp_path / "t.parquet"
+    days = [date(2024, 1, 2), datetime(2024, 1, 2, 3), None]
+    for values, groups in (
+        (days[:1] + days[2:], ["2024-01-02", None]),
+        (days[1:], ["2024-01-02T03:00:00", None]),
+        ([1.0, 2.0], ["1", "2"]),
+    ):
+        pq.write_table(pa.table({"text": ["a", "b"], "label": ["x", "y"], "g": pa.array(values)}), parquet)
+        assert [row.group for row in found(parquet, group="g").rows] == groups
+    for strange in ([["a"], ["b"]], [{"a": 1}, {"a": 2}], [b"a", b"b"]):
+        pq.write_table(pa.table({"text": ["a", "b"], "label": ["x", "y"], "g": pa.array(strange)}), parquet)
+        assert "a group that is neither text nor a number nor a date in rows 1, 2" in refusal(parquet, group="g")
+
+
+@pytest.mark.parametrize("value", [-(2**62), 2**62])
+def test_a_time_that_python_cannot_hold_names_its_column(tmp_path: Path, value: int) -> None:
+    parquet = tmp_path / "t.parquet"
+    column = pa.array([value], type=pa.timestamp("us"))
+    pq.write_table(pa.table({"text": ["a"], "label": ["x"], "when": column}), parquet)
+
+    assert "the column when holds a value that Python cannot hold" in refusal(parquet, group="when")
+    assert found(parquet).pairs == [("a", "x")]
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        ({"text": ["a", "label"]}, "the column label is label and text"),
+        ({"split": "label"}, "the column label is the split"),
+        ({"split": "text"}, "the column text is the split"),
+        ({"group": "label"}, "the column label is label and group"),
+        ({"group": "g", "split": "g"}, "the column g is the split"),
+    ],
+)
+def test_a_column_is_one_thing(columns: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        TableSource.model_validate({"name": "table", "path": "t.csv", **columns})
+    # Rows of one text, or of one brand that is a part of it, may well stand on one side.
+    TableSource.model_validate({"name": "table", "path": "t.csv", "text": ["a", "b"], "group": "b"})

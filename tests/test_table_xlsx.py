@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -11,6 +12,9 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import openpyxl
 import pytest
 from reading_tables import found, refusal
+
+from marwright.config import TableSource
+from marwright.data.sources.table import read
 
 
 def workbook(path: Path, *rows: list[Any], **others: list[list[Any]]) -> Path:
@@ -95,3 +99,18 @@ def test_a_damaged_workbook_is_told(tmp_path: Path) -> None:
 
     assert refusal(table).startswith("not a readable xlsx workbook")
     assert refusal(workbook(tmp_path / "e.xlsx")) == "holds no rows; check data.source.path."
+
+
+def test_a_workbook_is_closed_however_much_of_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = workbook(tmp_path / "t.xlsx", HEADER, ["a", "b"], ["c", "d"])
+    kept = []
+    load = openpyxl.load_workbook
+    monkeypatch.setattr(openpyxl, "load_workbook", lambda *given, **how: kept.append(load(*given, **how)) or kept[-1])
+    rows = read(TableSource(name="table", path=str(table))).rows
+    filters = list(warnings.filters)
+
+    next(iter(rows))
+    assert warnings.filters == filters  # what is warned of between two rows is not lost
+    del rows
+    assert len(kept) == 2
+    assert all(book._archive.fp is None for book in kept)

@@ -33,7 +33,7 @@ def parsed(text: str, load: Callable[[str], Any] = yaml.safe_load) -> tuple[yaml
             raise yaml.YAMLError(f"more than {MOST_VALUES:,} values, with its aliases written out")
         # Again from the text: constructing a value changes the nodes that it merges.
         return node, load(text)
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, LookupError, AttributeError) as error:
         raise yaml.YAMLError(f"a value that is none: {error}") from error
     except RecursionError:
         raise yaml.YAMLError("nested too deeply") from None

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from marwright.errors import CheckpointError
+from marwright.errors import CheckpointError, first_line
+from marwright.installed import is_installed
 
+SENTENCEPIECE_READERS = {"sentencepiece": "sentencepiece", "tiktoken": "tiktoken", "protobuf": "google.protobuf"}
 SENTENCEPIECE = "pip install 'marwright[sentencepiece]'"
 
 
@@ -30,17 +33,11 @@ def loading(checkpoint: str, folder: str) -> Iterator[None]:
         raise
     # Their errors have no common parent: SafetensorError and those of tokenizers are plain exceptions.
     except Exception as error:
-        raise CheckpointError(f"{checkpoint}: {_cause(error, Path(folder))}") from error
+        raise CheckpointError(f"{checkpoint}: {_cause(error, checkpoint, Path(folder))}") from error
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its kind if it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0].strip().rstrip(".:") if lines else type(error).__name__
-
-
-def _cause(error: Exception, folder: Path) -> str:
-    message = str(error)
+def _cause(error: Exception, checkpoint: str, folder: Path) -> str:
+    message = _without_names(str(error), checkpoint, folder)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         found = f"no space is left on the disk while it was loaded ({error.filename or 'in the cache of the hub'})"
     elif isinstance(error, PermissionError):
@@ -52,19 +49,30 @@ def _cause(error: Exception, folder: Path) -> str:
             "it comes with Python code of its own, which marwright never runs. Take an encoder whose family is part of "
             "transformers"
         )
-    elif isinstance(error, ImportError) or "tiktoken" in message or "sentencepiece" in message.lower():
-        found = _missing_package(error, message)
+    elif (missing := _missing_package(error, message)) is not None:
+        found = missing
     elif "does not recognize this architecture" in message:
         found = f"{first_line(error)}. It is newer than the transformers installed here, or misspelt in config.json"
     elif "Unrecognized configuration class" in message:
         found = "its family has no sequence classifier in transformers"
     else:
-        found = _in_files(error, folder) if folder.is_dir() else _elsewhere(error)
+        found = _in_files(error, folder) if folder.is_dir() else _elsewhere(error, message)
     return found
 
 
-def _missing_package(error: Exception, message: str) -> str:
-    if "tiktoken" in message or "sentencepiece" in message.lower() or "protobuf" in message.lower():
+def _without_names(message: str, checkpoint: str, folder: Path) -> str:
+    """What a message says itself: a path, a hub id or a file in it may have any words in its name."""
+    for name in sorted({str(folder), checkpoint, folder.name, checkpoint.rpartition("/")[2]} - {""}, key=len)[::-1]:
+        message = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "…", message)
+    return re.sub(r"\S*[/\\]\S*|\S+\.(?:model|json|txt|bin|safetensors|tiktoken)\b", "…", message)
+
+
+def _missing_package(error: Exception, message: str) -> str | None:
+    said = message.lower()
+    absent = any(name in said and not is_installed(package) for name, package in SENTENCEPIECE_READERS.items())
+    if not absent and not isinstance(error, ImportError):
+        return None
+    if absent:
         return f"its tokenizer is a SentencePiece model, and a package to read it is missing: {SENTENCEPIECE}"
     name = getattr(error, "name", None)
     return f"a package that it needs is missing: {f'pip install {name}' if name else first_line(error)}"
@@ -101,17 +109,28 @@ def _in_weights(error: Exception, folder: Path) -> str | None:
     return None
 
 
-def _elsewhere(error: Exception) -> str:
+def _elsewhere(error: Exception, message: str) -> str:
     """The cause where the name is of no folder here."""
     from marwright.checkpoints import PACKAGED_MINILM
 
     cures = f"Give a folder, a hub id that can be reached from here, or {PACKAGED_MINILM}."
-    text = str(error)
-    if "connect" in text or "offline" in text.lower() or "cached files" in text:
+    kinds = {kind.__name__ for one in _chain(error) for kind in type(one).__mro__}
+    refused = "GatedRepoError" in kinds or re.search(r"\bgated\b|\b40[13]\b", message) is not None
+    unreachable = not kinds.isdisjoint(("OfflineModeIsEnabled", "LocalEntryNotFoundError", "ConnectError"))
+    if not refused and (unreachable or re.search(r"connect\b|offline|cached files", message, re.IGNORECASE)):
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0") else ""
         why = f"no such folder here, and the model hub cannot be reached{offline}"
-    elif "gated" in text or "401" in text or "403" in text:
+    elif refused:
         why = "the model hub wants a login that may read it: run hf auth login"
     else:
         why = first_line(error)
     return f"cannot load this checkpoint ({why}). {cures}"
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those it was raised from, or while handling."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__

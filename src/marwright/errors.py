@@ -55,6 +55,7 @@ class PromiseError(MarwrightError):
     exit_code = 1
 
 
-def first_line(error: Exception) -> str:
-    """The first line of what another library says, as a sentence."""
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".") + "."
+def first_line(error: BaseException) -> str:
+    """The first line of what another library says, without its full stop, or the error's kind if it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0].strip().rstrip(".:") if lines else type(error).__name__

@@ -16,11 +16,11 @@ from marwright.archive.abstention import abstains, probabilities_in
 from marwright.archive.protocol import Body
 from marwright.archive.reading import describe
 from marwright.archive.worker import ArchiveWorker, message_in
+from marwright.delimiters import likely, said_in
 from marwright.errors import DataError
 
 BATCH = 16
 COLUMN = "text"
-_DELIMITERS = ",;\t|"
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 
 
@@ -186,9 +186,10 @@ def _cells(stream: BinaryIO, file: Path, column: str | None, fields: Sequence[st
     first = text.readline()
     skipped = 0
     tabs = file.suffix.lower() == ".tsv"
-    delimiter = "\t" if tabs else max(_DELIMITERS, key=first.count)
-    if first.startswith("sep=") and len(first.strip()) == 5:  # as spreadsheets write it
-        delimiter, first, skipped = first[4], text.readline(), 1
+    said = said_in(first)
+    if said is not None:
+        first, skipped = text.readline(), 1
+    delimiter = said or ("\t" if tabs else likely(first, ","))
     lines = chain([first], text)
     # A tsv has no quotation marks but those of its texts.
     plain = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)

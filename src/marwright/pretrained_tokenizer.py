@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from marwright.checkpoint_errors import SENTENCEPIECE, loading
 from marwright.checkpoints import quiet_transformers, resolve
 from marwright.errors import CheckpointError
+from marwright.installed import is_installed
 from marwright.special_tokens import as_ordinary_text
 
 if TYPE_CHECKING:
@@ -90,11 +90,6 @@ def _check_files(checkpoint: str, folder: Path) -> None:
             f"{checkpoint}: its tokenizer is {there[0]}, and the package sentencepiece, which reads it, is missing: "
             f"{SENTENCEPIECE}"
         )
-
-
-def is_installed(package: str) -> bool:
-    """Whether a package can be imported."""
-    return importlib.util.find_spec(package) is not None
 
 
 def _python_class(folder: Path) -> str | None:

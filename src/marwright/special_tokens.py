@@ -5,6 +5,9 @@ else, and its model may have such a token among its pieces (Unigram and BPE do).
 the list, and a split is put before the model, so that it never sees such a spelling in one piece. All of it stands in
 ``tokenizer.json``: whoever loads the file, with whichever version, reads texts alike. What is put around a text is not
 changed, since a template holds ids.
+
+One spelling stays: a special token of a single character that a Unigram or BPE model has among its pieces cannot be
+taken apart.
 """
 
 from __future__ import annotations
@@ -85,11 +88,18 @@ def _split_before_model(pre_tokenizer: dict[str, Any] | None, special: set[str])
     # Every mark is a piece of its own after this one already.
     if not special or (steps and steps[-1]["type"] == "BertPreTokenizer" and all(map(_has_marks, special))):
         return pre_tokenizer
-    pattern = "|".join(sorted(filter(None, map(_beginning, special))))
-    split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
-    if not pattern or split in steps:
+    beginnings = sorted(filter(None, map(_beginning, special)))
+    # A tokenizer that was saved is loaded again: what it had declared does not tell any more, and is split already.
+    if set(beginnings) <= {each for step in steps for each in _alternatives(step)}:
         return pre_tokenizer
+    split = {"type": "Split", "pattern": {"Regex": "|".join(beginnings)}, "behavior": "Isolated", "invert": False}
     return {"type": "Sequence", "pretokenizers": [*steps, split]}
+
+
+def _alternatives(step: dict[str, Any]) -> list[str]:
+    """What a step splits off, if it may be one of ours."""
+    pattern = step["pattern"].get("Regex", "") if step["type"] == "Split" and step["behavior"] == "Isolated" else ""
+    return re.split(r"(?<!\\)\|", pattern)
 
 
 def _has_marks(name: str) -> bool:

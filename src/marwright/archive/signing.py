@@ -5,13 +5,13 @@ Keys are PEM files and signatures are raw, so `openssl` reads both.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from marwright.errors import SigningError
 from marwright.files import replacing
+from marwright.installed import is_installed
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -133,5 +133,5 @@ def _bytes_of(file: Path) -> bytes:
 
 
 def _need_cryptography() -> None:
-    if importlib.util.find_spec("cryptography") is None:
+    if not is_installed("cryptography"):
         raise SigningError("Signatures need one more package: pip install cryptography, or marwright's extra [sign]")

@@ -7,17 +7,18 @@ import json
 import random
 import zipfile
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from marwright.archive import layout
 from marwright.archive.reading import describe
+from marwright.delimiters import BY_SUFFIX, likely
 from marwright.errors import DataError
 from marwright.workspace import Run
 
 # Every request is made before the run and kept in memory.
 MOST = 20_000
 COLUMN = "text"
-_DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _OTHERS = "Give --texts FILE or --config CONFIG."
 
 
@@ -27,12 +28,13 @@ def texts_of_file(file: Path) -> list[str]:
     Raises:
         DataError: it cannot be read, has no such column, or has no text.
     """
-    delimiter = _DELIMITERS.get(file.suffix.lower())
+    usual = BY_SUFFIX.get(file.suffix.lower())
     try:
-        if delimiter is None:
+        if usual is None:
             return _chosen(file.read_text(encoding="utf-8-sig").split("\n"), str(file))
         with file.open(encoding="utf-8-sig", newline="") as opened:
-            rows = csv.DictReader(opened, delimiter=delimiter)
+            first = opened.readline()
+            rows = csv.DictReader(chain([first], opened), delimiter=likely(first, usual))
             if COLUMN not in (rows.fieldnames or ()):
                 raise DataError(f"{file}: no column {COLUMN!r}; it has {', '.join(rows.fieldnames or ['none'])}.")
             return _chosen([row[COLUMN] or "" for row in rows], str(file))

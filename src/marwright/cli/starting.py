@@ -6,6 +6,7 @@ import re
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,10 +52,13 @@ def init(
         if not asking:
             raise ConfigError("Name a table: marwright init tickets.csv --text subject --label team")
         table = _ask("Table (a file, a folder saved by datasets, or a hub id)", None)
-    columns, guessed = _columns(table, encoding)
+    from marwright.data.guessing import guess
+
+    columns = _columns(table, encoding, text or (), label)
     choose = _ask_for if asking else _guessed
-    text = text or [choose("text", guessed.text, columns)]
-    label = label or choose("label", guessed.label, columns)
+    text = text or [choose("text", guess(columns, label=label).text, list(columns))]
+    label = label or choose("label", guess(columns, text=text).label, list(columns))
+    guessed = guess(columns, text=text, label=label)
     name = name or (_ask("Name of the model", _name_of(table)) if asking else _name_of(table))
     output = output or Path(f"{name}.yaml")
     _refuse_if_there(output, force)
@@ -66,18 +70,19 @@ def init(
     say(f"{output} is written: look at it, then marwright build {output}")
 
 
-def _columns(table: str, encoding: str | None) -> tuple[list[str], Guess]:
+def _columns(table: str, encoding: str | None, text: Sequence[str], label: str | None) -> dict[str, list[str]]:
+    """The columns with some of their values, and what they look like in words."""
     from marwright.data.guessing import guess
     from marwright.data.sources.preview import preview
 
     found = preview(table, encoding).columns
-    guessed = guess(found)
+    guessed = guess(found, text=text, label=label)
     say(f"columns: {visible(', '.join(found))}")
     for what, column in (("texts", guessed.text), ("labels", guessed.label), ("split", guessed.split)):
-        if column is not None:
+        if column in found:
             examples = ", ".join(repr(value[:40]) for value in dict.fromkeys(found[column]) if value)
             say(f"  {what}: {visible(column)}? ({visible(examples[:100])} …)")
-    return list(found), guessed
+    return found
 
 
 def _start(name: str, table: str, text: list[str], label: str, guessed: Guess, encoding: str | None) -> Start:
@@ -86,8 +91,9 @@ def _start(name: str, table: str, text: list[str], label: str, guessed: Guess, e
 
     from marwright.data.sources.table import read
 
-    split = guessed.split if guessed.split not in (*text, label) else None
-    group = guessed.group if guessed.group not in (*text, label) else None
+    split, group = guessed.split, guessed.group
+    if label in text:
+        raise ConfigError(f"--label {visible(label)}: is a column of the texts too, in which a model would read it.")
     try:
         source = TableSource(name="table", path=table, text=tuple(text), label=label, split=split, encoding=encoding)
     except ValidationError:

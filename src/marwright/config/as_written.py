@@ -41,10 +41,20 @@ def _plain(kind: str) -> Callable[[_Loader, yaml.ScalarNode], object]:
     def construct(loader: _Loader, node: yaml.ScalarNode) -> object:
         try:
             return Plain(read(loader, node), node.value)
-        except ValueError:  # 2024-13-01 looks like a date and is none
-            return node.value
+        except (ValueError, LookupError, AttributeError):
+            if not _is_tagged(loader, node):
+                return node.value  # 2024-13-01 looks like a date and is none
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{node.value!r} is tagged as {kind} and is none", node.start_mark
+            ) from None
 
     return construct
+
+
+def _is_tagged(loader: _Loader, node: yaml.ScalarNode) -> bool:
+    """Whether the author wrote the type, as in ``!!bool``; else the characters have it."""
+    plain: str = loader.resolve(yaml.ScalarNode, node.value, (True, False))  # type: ignore[no-untyped-call]
+    return bool(node.style) or plain != node.tag
 
 
 for _kind in ("bool", "int", "float", "null", "timestamp"):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import codecs
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from marwright.config.section import Section, each_or_one_text, or_one_text
 
@@ -109,6 +109,18 @@ class TableSource(Section):
             raise ValueError(f"{', '.join(twice)} is named twice; each row has one split")
         return value
 
+    @model_validator(mode="after")
+    def _a_column_is_one_thing(self) -> Self:
+        if self.label in self.text:
+            raise ValueError(
+                f"the column {self.label} is label and text: a model would read the answer in the question"
+            )
+        if self.split is not None and self.split in (*self.text, self.label, self.group):
+            raise ValueError(f"the column {self.split} is the split, and cannot be text, label or group too")
+        if self.group is not None and self.group == self.label:
+            raise ValueError(f"the column {self.group} is label and group: each label would stand on one side only")
+        return self
+
     @field_validator("delimiter")
     @classmethod
     def _a_delimiter_is_one_character(cls, value: str | None) -> str | None:
@@ -149,8 +161,8 @@ class DataConfig(Section):
     source: Source = Field(description="where the rows come from")
     on_bad_rows: Literal["refuse", "skip"] = Field(
         default="refuse",
-        description="what to do when rows of a table cannot be used: name them all and stop, or leave them out and "
-        "write them to data/left_out.csv",
+        description="what to do when rows of a table (of no other source) cannot be used: name them all and stop, or "
+        "leave them out and write them to data/left_out.csv",
     )
     split: SplitConfig = SplitConfig()
     overlap: Literal["remove", "count"] = Field(

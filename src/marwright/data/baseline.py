@@ -13,8 +13,8 @@ from marwright.errors import DataError
 # Words of all train texts, times labels: a machine for each label reads them again and again. Counted and not timed, so
 # that the same rows give the same figure everywhere; a minute or so on one core.
 MOST_WORK = 1.0e9
-# Fewer than these of each label say nothing.
-LEAST_ROWS_PER_LABEL = 2
+# On average: what has fewer rows for its labels says nothing.
+MEAN_ROWS_PER_LABEL = 2
 
 NONE: Mapping[str, int] = MappingProxyType({})
 
@@ -49,7 +49,7 @@ def baseline_accuracy(rows: Sequence[Row], counted_as_wrong: Mapping[str, int] =
         if share < 1:
             kept = np.sort(np.random.default_rng(0).permutation(len(train))[: int(share * len(train))])
         names = [train[index].label for index in kept]
-        if len(names) < LEAST_ROWS_PER_LABEL * labels and share < 1:
+        if len(names) < MEAN_ROWS_PER_LABEL * labels and share < 1:
             raise DataError(f"{labels:,} labels of {len(train):,} rows would take too long")
         model = LinearSVC(random_state=0).fit(counts[kept], names)
         answerable = len(test) / (len(test) + sum(counted_as_wrong.values()))

@@ -38,9 +38,10 @@ def remove_duplicates(rows: Sequence[Row], same: Mapping[str, bytes], left_out: 
             reasons = ((at, DUPLICATE if rows[at].label == label else CONTRADICTION) for at in places if at != first)
             goes |= {at: (reason, rows[first]) for at, reason in reasons}
         else:
+            one = rows[places[0]]
+            another = next(rows[at] for at in places if rows[at].label != one.label)
             for at in places:
-                other = next(rows[one] for one in places if rows[one].label != rows[at].label)
-                goes[at] = CONTRADICTION, other
+                goes[at] = CONTRADICTION, another if rows[at].label == one.label else one
     for at, (reason, other) in sorted(goes.items()):
         left_out.add(reason, rows[at], other)
     return [rows[at] for at in sorted(kept)]
@@ -66,7 +67,7 @@ def treat_overlap(
 def keep_out_of_validation(
     rows: Sequence[Row], same: Mapping[str, bytes], overlap: Literal["remove", "count"], left_out: LeftOut
 ) -> list[Row]:
-    """Texts of test do not stand in validation, which picks the best epoch.
+    """Texts of test do not stand in the validation rows that were taken from train, which pick the best epoch.
 
     With ``remove`` they leave validation; with ``count`` test keeps what train has too, so they go back to train.
     """
@@ -83,4 +84,5 @@ def keep_out_of_validation(
 
 
 def _first_of_each_text(rows: Sequence[Row], same: Mapping[str, bytes], split: str) -> dict[bytes, Row]:
+    # Backwards, so that the first one is what stays.
     return {same[row.text]: row for row in reversed(rows) if row.split == split}

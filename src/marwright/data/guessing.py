@@ -25,13 +25,15 @@ class Guess:
     group: str | None
 
 
-def guess(columns: Mapping[str, Sequence[str]]) -> Guess:
+def guess(columns: Mapping[str, Sequence[str]], *, text: Sequence[str] = (), label: str | None = None) -> Guess:
     """Guess by names first, then by values.
 
     Args:
         columns: by name, the values of some rows as text.
+        text: columns that are said to hold the texts; the first stands in the answer.
+        label: the one that is said to hold the labels.
     """
-    left = dict(columns)
+    left = {name: values for name, values in columns.items() if name not in (*text, label)}
 
     def take(name: str | None) -> str | None:
         if name is not None:
@@ -39,10 +41,10 @@ def guess(columns: Mapping[str, Sequence[str]]) -> Guess:
         return name
 
     split = take(next((name for name, values in left.items() if _is_split(values)), None))
-    label = take(_named(left, _LABELS, _could_be_label) or _fewest_values(left))
-    text = take(_named(left, (*_TEXTS, *_MORE_TEXTS), _could_be_text) or _longest(left))
+    label = label or take(_named(left, _LABELS, _could_be_label) or _fewest_values(left))
+    found = text[0] if text else take(_named(left, (*_TEXTS, *_MORE_TEXTS), _could_be_text) or _longest(left))
     group = take(_named(left, _GROUPS, _repeats))
-    return Guess(text, label, split, group)
+    return Guess(found, label, split, group)
 
 
 def _named(

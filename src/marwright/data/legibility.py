@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from marwright.errors import DataError
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 # Enough texts for a share; a table of millions would take minutes.
 MOST_TEXTS = 20_000
+# Of each text; a share of a long one is as good, and each character takes its time.
+MOST_CHARACTERS = 2_000
+_BATCH = 1024
 # Above this share of what is lost the user is warned, and above the second one the data are refused.
 WORTH_A_WARNING = 0.03
 # English texts have a hundredth of their characters in such pieces with the default encoder.
@@ -24,13 +27,12 @@ _INVISIBLE = {"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"}
 MULTILINGUAL = "intfloat/multilingual-e5-small"
 
 
-def legibility(tokenizer: Tokenizer, texts: Sequence[str], encodings: Sequence[Encoding]) -> dict[str, float]:
+def legibility(tokenizer: Tokenizer, texts: Sequence[str]) -> dict[str, float]:
     """What a tokenizer makes of texts.
 
     Args:
-        tokenizer: of the encoder.
-        texts: as they are; at most :data:`MOST_TEXTS`, from all over the table, are looked at.
-        encodings: of all texts, in the same order and not cut.
+        tokenizer: of the encoder; it does not cut.
+        texts: as they are; the beginnings of at most :data:`MOST_TEXTS`, from all over the table, are looked at.
 
     Returns:
         four shares between 0 and 1: ``unknown`` of the tokens stand for what has no token; ``lost`` of the visible
@@ -40,7 +42,7 @@ def legibility(tokenizer: Tokenizer, texts: Sequence[str], encodings: Sequence[E
     unknown = unknown_id(tokenizer)
     step = -(-len(texts) // MOST_TEXTS) or 1
     tokens = unknown_tokens = characters = lost = in_pieces = unread = 0
-    for text, encoding in zip(texts[::step], encodings[::step], strict=True):
+    for text, encoding in _encoded(tokenizer, texts[::step]):
         kept: dict[int, int] = {}
         nameless: set[int] = set()
         alone: set[int] = set()
@@ -76,6 +78,12 @@ def legibility(tokenizer: Tokenizer, texts: Sequence[str], encodings: Sequence[E
         "in_pieces": _share(in_pieces, characters),
         "unread": _share(unread, looked_at),
     }
+
+
+def _encoded(tokenizer: Tokenizer, texts: Sequence[str]) -> Iterator[tuple[str, Encoding]]:
+    for start in range(0, len(texts), _BATCH):
+        batch = [text[:MOST_CHARACTERS] for text in texts[start : start + _BATCH]]
+        yield from zip(batch, tokenizer.encode_batch(batch), strict=True)
 
 
 def _is_spelt_out(text: str, at: int) -> bool:

@@ -86,7 +86,7 @@ def _assign(
     """
     grouped = config.by_group and any(row.group is not None for row in rows)
     unit_of = [f"group {r.group}" if grouped and r.group is not None else f"text {folded(r.text)}" for r in rows]
-    votes: dict[str, Counter[str]] = defaultdict(Counter)
+    votes: Mapping[str, Counter[str]] = defaultdict(Counter)
     for row, unit in zip(rows, unit_of, strict=True):
         votes[unit][row.label] += 1
     # Of equally frequent labels the first by name, whatever the order of rows.
@@ -99,6 +99,7 @@ def _assign(
     if len(rare) == len(per_label):
         raise DataError(f"No label has {len(shares) + 1} {what}, one for each split; add rows.")
     if config.rare_labels == "drop":
+        votes = {unit: labels for unit, labels in votes.items() if label_of[unit] not in rare}
         gone = [label_of[unit] in rare for unit in unit_of]
         unit_of = [unit for unit, goes in zip(unit_of, gone, strict=True) if not goes]
         rows = left_out.sift(RARE, rows, gone)
@@ -109,12 +110,25 @@ def _assign(
     highest: dict[str, str] = {}
     for unit in sorted(at, key=at.__getitem__):
         highest[label_of[unit]] = unit
-    kept = tuple(sorted(label for label, unit in highest.items() if side[unit] != "train"))
+    kept = tuple(label for label, unit in highest.items() if side[unit] != "train")
     side.update(dict.fromkeys(highest.values(), "train"))
-    free = sorted(at.keys() - highest.values(), key=at.__getitem__)
+    needed = set(highest.values())
+    for label, units in _in_minority(votes, label_of).items():
+        # One of a label that stays in train alone will do.
+        if all(unit in at for unit in units):
+            unit = max(units, key=lambda each: (each in needed, at[each]))
+            kept += (label,) if all(side[each] != "train" for each in units) else ()
+            needed.add(unit)
+            side[unit] = "train"
+    kept = tuple(sorted(kept))
+    free = sorted(at.keys() - needed, key=at.__getitem__)
+    if len(free) < len(shares):
+        raise DataError(
+            f"There are too few {what} for {len(shares) + 1} splits: train needs {len(needed)} of {len(at)} to have "
+            "every label. Add rows, or set data.split.by_group: false if their groups may be torn apart."
+        )
     filled = tuple(part for part in shares if part not in side.values())
     for part in filled:
-        # A label has a unit for each part at least, so there are enough that train can do without.
         side[next((unit for unit in free if side[unit] == "train"), free[0])] = part
     return Division(
         [replace(row, split=side.get(unit, "train")) for row, unit in zip(rows, unit_of, strict=True)],
@@ -122,6 +136,16 @@ def _assign(
         kept,
         filled,
     )
+
+
+def _in_minority(votes: Mapping[str, Counter[str]], label_of: Mapping[str, str]) -> dict[str, list[str]]:
+    """The units of each label that most rows of no unit have; of those that are divided or stay in train."""
+    leading = {label_of[unit] for unit in votes}
+    found: dict[str, list[str]] = {}
+    for unit, labels in votes.items():
+        for label in labels.keys() - leading:
+            found.setdefault(label, []).append(unit)
+    return dict(sorted(found.items()))
 
 
 def _position(seed: int, unit: str) -> float:

@@ -24,6 +24,7 @@ from marwright.identity import identities
 from marwright.pretrained_tokenizer import load_tokenizer
 from marwright.progress import say, track
 from marwright.text_fields import RESERVED
+from marwright.tokenization import token_counts
 from marwright.workspace import SPLITS, DataFolder
 
 # Longer than any model reads: only the length before cutting is wanted.
@@ -61,8 +62,7 @@ def prepare_data(
 
     tokenizer.enable_truncation(UNCUT)
     texts = [row.text for row in rows]
-    encodings = tokenizer.encode_batch(texts)
-    lengths = [len(encoding.ids) for encoding in encodings]
+    lengths = token_counts(tokenizer, texts)
     card = describe(
         rows,
         lengths,
@@ -74,10 +74,9 @@ def prepare_data(
         split_exceptions=division.exceptions(),
     )
     card["text"] = fields
-    card["legibility"] = legibility(tokenizer, texts, encodings)
+    card["legibility"] = legibility(tokenizer, texts)
     for remark in remarks(card["legibility"], checkpoint):
         say(f"  {remark}")
-    del encodings
     card["baseline"] = {"model": "linear SVM on TF-IDF of words and word pairs"}
     try:
         card["baseline"]["accuracy"] = baseline_accuracy(rows, wrong)
@@ -153,6 +152,8 @@ def clean_and_divide(
     # Before validation rows are taken from train: a text that test has too must not pick the best epoch.
     treated, seen = cleaning.treat_overlap(cleaned, same, config.overlap, left_out)
     division = divide(treated, config.split, seed, left_out)
+    if config.overlap == "count" and any(row.split == "validation" for row in treated):
+        return division, seen
     return replace(division, rows=cleaning.keep_out_of_validation(division.rows, same, config.overlap, left_out)), seen
 
 

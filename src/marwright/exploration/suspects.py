@@ -124,7 +124,7 @@ def features_of(checkpoint: str, tokenizer: Tokenizer, texts: Sequence[str]) -> 
         with torch.inference_mode():
             for batch in batches_by_length(ids, BATCH):
                 rows, mask = padded([ids[at] for at in batch], pad_id(tokenizer))
-                states = model(input_ids=rows, attention_mask=mask).last_hidden_state.float()
+                states = model(input_ids=rows, attention_mask=mask, return_dict=True).last_hidden_state.float()
                 weights = mask[..., None].float()
                 part[batch] = ((states * weights).sum(1) / weights.sum(1).clamp(min=1)).numpy()
         parts.append(part)

@@ -12,10 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from marwright.checkpoint_errors import first_line
 from marwright.config import Config, StudentConfig
 from marwright.encoder_facts import read_facts
-from marwright.errors import MarwrightError, TrainingError
+from marwright.errors import MarwrightError, TrainingError, first_line
 from marwright.files import read_json
 from marwright.pretrained_tokenizer import load_tokenizer
 from marwright.progress import say
@@ -89,7 +88,7 @@ def _check_reading(config: Config, checkpoint: str, data: DataFolder) -> None:
     train = load_from_disk(str(data.splits))["train"]
     texts = list(train.select(range(0, len(train), -(-len(train) // MOST_TEXTS)))["text"])
     tokenizer = load_tokenizer(checkpoint, config.archive.max_characters)
-    found = legibility(tokenizer, texts, tokenizer.encode_batch(texts))
+    found = legibility(tokenizer, texts)
     for remark in remarks(found, checkpoint):
         say(f"  {remark}")
     if config.data.unknown_tokens == "refuse":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 
 from marwright.config import Config, StructuredPruning, StudentConfig
@@ -16,6 +15,7 @@ from marwright.encoder_facts import (
     read_facts,
 )
 from marwright.errors import CompressionError, ExportError, TrainingError
+from marwright.installed import is_installed
 from marwright.pretrained_tokenizer import load_tokenizer
 from marwright.training.precision import check_precision
 
@@ -30,6 +30,10 @@ def check_plan(config: Config) -> None:
     teacher = _checked(config.teacher.checkpoint, length)
     student = config.student if isinstance(config.student, StudentConfig) else None
     check_precision(config.teacher.precision, "teacher.precision")
+    if config.pruning is not None:
+        check_precision(config.pruning.precision, "pruning.precision")
+    if config.compression.quantization_aware is not None:
+        check_precision(config.compression.quantization_aware.precision, "compression.quantization_aware.precision")
     if student is not None:
         check_precision(student.precision, "student.precision")
         if student.layers is not None:
@@ -79,7 +83,7 @@ def _check_tools(config: Config) -> None:
 
     if config.export.runtime == "onnxruntime":
         for package in ("onnx", "onnxruntime"):
-            if importlib.util.find_spec(package) is None:
+            if not is_installed(package):
                 raise ExportError(
                     f"export.runtime: onnxruntime needs the package {package}: pip install 'marwright[onnx]'"
                 )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
+from transformers import AutoConfig, AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 
 from marwright.checkpoint_errors import loading
 from marwright.checkpoints import quiet_transformers, resolve
@@ -19,6 +19,20 @@ from marwright.training.projection import at_width
 
 # Turc et al. 2019: layers and hidden size; heads are hidden / 64 and the feed-forward layer is 4 × hidden.
 SHAPES = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512), "medium": (8, 512)}
+# What checkpoints keep of how they were made and used before, with the values under which a model answers with logits
+# from the weights it has: scores or several labels at once, more outputs or tuples, the masks of a decoder, a
+# feed-forward layer in parts, recomputed activations, a traced model.
+NOT_LEFT_OVER = {
+    "problem_type": "single_label_classification",
+    "output_hidden_states": False,
+    "output_attentions": False,
+    "return_dict": True,
+    "is_decoder": False,
+    "add_cross_attention": False,
+    "chunk_size_feed_forward": 0,
+    "gradient_checkpointing": False,
+    "torchscript": False,
+}
 
 
 def load_classifier(checkpoint: str | Path, labels: Sequence[str]) -> Any:
@@ -31,13 +45,15 @@ def load_classifier(checkpoint: str | Path, labels: Sequence[str]) -> Any:
     register()
     where = resolve(str(checkpoint))
     with loading(str(checkpoint), where):
+        config = AutoConfig.from_pretrained(where, trust_remote_code=False)
+        config.id2label = dict(enumerate(labels))
+        config.label2id = {label: index for index, label in enumerate(labels)}
+        for name, value in NOT_LEFT_OVER.items():
+            if hasattr(config, name):
+                setattr(config, name, value)
         model, found = AutoModelForSequenceClassification.from_pretrained(
             where,
-            num_labels=len(labels),
-            id2label=dict(enumerate(labels)),
-            label2id={label: index for index, label in enumerate(labels)},
-            # Left over in checkpoints that gave a score, or several labels at once.
-            problem_type="single_label_classification",
+            config=config,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
             trust_remote_code=False,
@@ -143,9 +159,18 @@ def where_layers_are(model: Any, setting: str) -> str:
     Raises:
         TrainingError: there is none; the message begins with the setting that needs it.
     """
-    for name, child in model.named_modules():
-        if isinstance(child, torch.nn.ModuleList) and len(child) == model.config.num_hidden_layers:
-            return str(name)
+    # Norms, adapters or experts may be lists of the same length.
+    found = [
+        str(name)
+        for name, child in model.named_modules()
+        if isinstance(child, torch.nn.ModuleList)
+        and len(child) == model.config.num_hidden_layers
+        and len(set(map(type, child))) == 1
+        and all(any(True for _ in layer.parameters()) for layer in child)
+    ]
+    usual = [name for name in found if name.rpartition(".")[2] in ("layer", "layers", "block", "blocks")]
+    if found:
+        return (usual or found)[0]
     raise TrainingError(
         f"{setting}: {model.config.model_type} keeps its layers where marwright cannot see them. "
         "Start the student from a shape or from a checkpoint of its own, or write `student: none`."

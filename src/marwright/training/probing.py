@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from marwright.encoder.layer_parts import last_layer
+from marwright.errors import first_line
 from marwright.progress import say, track
 from marwright.tokenization import batches_by_length
 from marwright.training.dataset import Collator, TokenizedSplit
@@ -48,20 +49,31 @@ def fit_last_layer(
         seed: of the choice.
         dtype: in which matrices are multiplied.
     """
-    labels = int(model.config.num_labels)
     if len(np.unique(train.labels)) < 3:
         return  # two labels share one row of weights in scikit-learn, and are learnt quickly anyway
+    try:
+        hindrance = _fit(model, train, collator, seed, dtype)
+    # Of a model whose layers do not give what those of others do.
+    except (RuntimeError, ValueError, LookupError) as error:
+        hindrance = f"with this model it fails ({first_line(error)[:100]})"
+    if hindrance is not None:
+        say(f"  teacher: its last layer starts at random; no linear probe, since {hindrance}")
+
+
+def _fit(model: Any, train: TokenizedSplit, collator: Collator, seed: int, dtype: torch.dtype) -> str | None:
+    """Fit the last layer, or say why it stays as it is."""
+    labels = int(model.config.num_labels)
     last = last_layer(model)
     if last is None:
-        return _skip("the model's answers do not come from one linear layer")
+        return "the model's answers do not come from one linear layer"
     rows, steps = affordable(len(train), labels, last.in_features)
     if not rows:
-        return _skip(f"{labels:,} labels are too many for it")
+        return f"{labels:,} labels are too many for it"
     chosen = choose_rows(train.labels, rows, seed)
     part = TokenizedSplit([train.rows[index] for index in chosen], train.labels[chosen])
     found = regression(_inputs_of(last, model, part, collator, dtype), part.labels, steps)
     if found is None:
-        return _skip("a logistic regression finds nothing in what the encoder makes of the texts")
+        return "a logistic regression finds nothing in what the encoder makes of the texts"
     classes, weights, biases = found
     with torch.no_grad():
         # Labels that the choice missed start as improbable, not as random.
@@ -71,10 +83,6 @@ def fit_last_layer(
             last.bias.fill_(float(biases.min()))
             last.bias[classes] = torch.from_numpy(biases).to(last.bias)
     return None
-
-
-def _skip(why: str) -> None:
-    say(f"  teacher: its last layer starts at random; no linear probe, since {why}")
 
 
 def affordable(rows: int, labels: int, features: int) -> tuple[int, int]:

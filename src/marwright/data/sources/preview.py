@@ -1,22 +1,29 @@
-"""The columns of a table and its first rows, before anybody has said which column is what."""
+"""The columns of a table and its first rows, before anybody has said which column is what.
+
+They are read as a build reads them (:mod:`marwright.data.sources.tables`), but that faulty rows are passed over, and
+that a text file which is no UTF-8 is taken for cp1252 until somebody says better.
+"""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import itertools
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from marwright.errors import DataError
+from marwright.config import TableSource
+from marwright.data.sources.table import file_records
+from marwright.data.sources.tables import json_lines, parquet, saved, separated, spreadsheet
+from marwright.data.sources.tables.batches import class_names, records
+from marwright.data.sources.tables.faults import Faults
+from marwright.data.sources.tables.kinds import check_kind, suffix_of
+from marwright.data.sources.tables.records import Record
+from marwright.data.sources.tables.text_files import TextFile
+from marwright.delimiters import BY_SUFFIX
+from marwright.errors import DataError, first_line
 
 MOST_ROWS = 2000
-_HEAD = 1 << 20
-_DELIMITERS = ",;\t|"
 _TABLES = "a csv, tsv, jsonl, parquet or xlsx file, a folder saved by datasets, or a hub id"
 
 
@@ -37,105 +44,56 @@ def preview(table: str, encoding: str | None = None) -> Preview:
     Raises:
         DataError: there is none, or no columns can be made out.
     """
-    path = Path(table).expanduser()
     try:
-        rows = list(itertools.islice(_rows(table, path, encoding), MOST_ROWS))
+        names, rows = _head(table, Path(table).expanduser(), encoding)
+        good = [row.values for row in islice(rows, MOST_ROWS) if row.problem is None and not row.aside]
     except DataError:
         raise
     # Readers of six kinds, each with errors of its own.
     except Exception as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise DataError(f"{table}: cannot be read as {_TABLES}: {reason}.") from error
-    columns: dict[str, list[str]] = {}
-    for row in rows:
-        for name, value in row.items():
-            columns.setdefault(str(name), []).append("" if value is None else str(value))
-    if not columns:
-        raise DataError(f"{table}: holds no rows.")
-    return Preview(columns)
+        raise DataError(f"{table}: cannot be read as {_TABLES}: {first_line(error)}.") from error
+    if not good:
+        raise DataError(f"{table}: holds no rows{'' if not names else ' that can be read'}.")
+    return Preview({name: ["" if row.get(name) is None else str(row[name]) for row in good] for name in names})
 
 
-def _rows(table: str, path: Path, encoding: str | None) -> Iterator[Mapping[Any, Any]]:
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
-    kind = suffixes[-1] if suffixes else ""
+def _head(table: str, path: Path, encoding: str | None) -> tuple[list[str], Iterator[Record]]:
+    """The names of the columns that can be named, and the rows."""
+    kind = suffix_of(path)
+    faults = Faults(table, "row", skip=True)
+    source = TableSource(name="table", path=table, quoting=kind == ".csv" or None)
     if path.is_file():
-        if kind in (".csv", ".tsv"):
-            return _separated(_head(path, encoding), kind)
-        if kind == ".jsonl":
-            return (value for line in _head(path, encoding).splitlines() if isinstance(value := _object(line), dict))
-        if kind == ".parquet":
-            return _parquet(path)
-        if kind in (".xlsx", ".xlsm"):
-            return _workbook(path)
-        raise DataError(f"{table}: cannot read this type of file; give {_TABLES}.")
+        check_kind(path, kind, table)
+        source = source.model_copy(update={"encoding": encoding or _encoding(path, kind, faults)})
+        counts = Counter(_names(path, kind, source, faults))
+        names = [name for name, count in counts.items() if name.strip() and count == 1]
+        # Which of them is the label does not matter here.
+        source = source.model_copy(update={"label": (*names, "")[0]})
+        return names, file_records(path, kind, source, names, faults) if names else iter(())
     if not path.is_dir() and (kind or path.is_absolute()):
         raise DataError(f"{table}: no such file; relative paths start at {Path.cwd()}.")
-    return _dataset(table, path)
+    parts = saved.load_folder(path, source, f"give {_TABLES}.") if path.is_dir() else saved.load_from_hub(source)
+    part = next(iter(parts.values()))
+    rows = part.with_format(None).select(range(min(MOST_ROWS, len(part))))
+    return list(rows.column_names), records([rows[:]], class_names(rows.features), None)
 
 
-def _head(path: Path, said: str | None) -> str:
-    """The first megabyte as text, without the line in which it ends."""
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
-    with opened(path, "rb") as file:
-        data = file.read(_HEAD)
-    guessed = ("utf-16",) if data.startswith((b"\xff\xfe", b"\xfe\xff")) else ("utf-8-sig", "cp1252")
-    for encoding in (said,) if said else guessed:
-        # A character of the last line may be cut in two.
-        whole = data if len(data) < _HEAD else data[: data.rfind(b"\n")]
-        try:
-            return whole.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return data.decode("utf-8", errors="replace")
-
-
-def _separated(text: str, kind: str) -> Iterator[Mapping[Any, Any]]:
-    first, _, rest = text.partition("\n")
-    if first.lower().startswith("sep="):
-        text, first = rest, rest.partition("\n")[0]
-    usual = "\t" if kind == ".tsv" else ","
-    delimiter = max(_DELIMITERS, key=lambda each: (first.count(each), each == usual))
-    csv.field_size_limit(1 << 30)
-    lines = io.StringIO(text, newline="")
-    if kind == ".tsv":
-        rows = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+def _names(path: Path, kind: str, source: TableSource, faults: Faults) -> list[str]:
+    if kind in BY_SUFFIX:
+        names = separated.column_names(TextFile(path, source.encoding, faults), BY_SUFFIX[kind])
+    elif kind == ".jsonl":
+        names = json_lines.column_names(TextFile(path, source.encoding, faults), MOST_ROWS)
+    elif kind == ".parquet":
+        names = parquet.column_names(path, faults)
     else:
-        rows = csv.reader(lines, delimiter=delimiter)
-    header = [name.strip() for name in next(rows, [])]
-    yield from (dict(zip(header, row, strict=False)) for row in rows if row)
+        names = spreadsheet.column_names(path, source, faults)
+    return names if kind == ".jsonl" else [name.strip() for name in names]
 
 
-def _object(line: str) -> Any:
-    try:
-        return json.loads(line)
-    except ValueError:
+def _encoding(path: Path, kind: str, faults: Faults) -> str | None:
+    """None where a build needs to be told nothing."""
+    if kind not in (*BY_SUFFIX, ".jsonl"):
         return None
-
-
-def _parquet(path: Path) -> Iterator[Mapping[Any, Any]]:
-    import pyarrow.parquet
-
-    with pyarrow.parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=MOST_ROWS):
-            yield from batch.to_pylist()
-
-
-def _workbook(path: Path) -> Iterator[Mapping[Any, Any]]:
-    try:
-        import openpyxl
-    except ImportError:
-        raise DataError(f"{path}: xlsx needs the package openpyxl: pip install 'marwright[xlsx]'.") from None
-    sheet = openpyxl.load_workbook(path, read_only=True, data_only=True).worksheets[0]
-    lines: Iterable[tuple[Any, ...]] = sheet.iter_rows(values_only=True)
-    header, *rows = itertools.islice(lines, MOST_ROWS + 1)
-    for row in rows:
-        yield {name: value for name, value in zip(header, row, strict=False) if name is not None}
-
-
-def _dataset(table: str, path: Path) -> Iterator[Mapping[Any, Any]]:
-    import datasets
-
-    datasets.disable_progress_bars()
-    loaded = datasets.load_from_disk(str(path)) if path.is_dir() else datasets.load_dataset(table)
-    part = next(iter(loaded.values())) if isinstance(loaded, dict) else loaded
-    yield from part.with_format(None).select(range(min(MOST_ROWS, len(part))))
+    text = TextFile(path, None, faults)
+    foreign = text.encoding == "utf-8" and any(map(text.undecoded, islice(text.lines(), MOST_ROWS)))
+    return "cp1252" if foreign else None

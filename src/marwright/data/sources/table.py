@@ -7,7 +7,7 @@ there is to repair. How each kind is read stands in :mod:`marwright.data.sources
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, time
 from pathlib import Path
 
@@ -16,11 +16,12 @@ from marwright.data.rows import Reading, Row
 from marwright.data.sources.tables import json_lines, parquet, saved, separated, spreadsheet
 from marwright.data.sources.tables.columns import listed
 from marwright.data.sources.tables.faults import Faults
-from marwright.data.sources.tables.kinds import DELIMITERS, SUFFIXES, check_kind, refuse_idle_settings, suffix_of
+from marwright.data.sources.tables.kinds import SUFFIXES, check_kind, refuse_idle_settings, suffix_of
 from marwright.data.sources.tables.labels import Spellings, name_of
 from marwright.data.sources.tables.records import Problem, Record
 from marwright.data.sources.tables.splits import SplitNames
 from marwright.data.sources.tables.text_files import TextFile
+from marwright.delimiters import BY_SUFFIX
 from marwright.errors import DataError
 from marwright.text_fields import join_fields
 
@@ -51,7 +52,9 @@ def read(source: TableSource, *, skip: bool = False) -> Reading:
             saved.load_folder(path, source, f"name a {listed(SUFFIXES)} file."), source, splits, faults
         )
     elif there:
-        records = _file(path, kind, source, faults)
+        check_kind(path, kind, faults.table)
+        wanted = [*source.text, source.label, *(name for name in (source.split, source.group) if name)]
+        records = file_records(path, kind, source, wanted, faults)
     elif kind in SUFFIXES or not _HUB_ID.fullmatch(source.path):
         raise DataError(f"{source.path}: no such file; relative paths start at {Path.cwd()}.")
     else:
@@ -60,11 +63,10 @@ def read(source: TableSource, *, skip: bool = False) -> Reading:
     return Reading(_rows(records, source, splits, faults), source.path, faults.left_out, faults.notes)
 
 
-def _file(path: Path, kind: str, source: TableSource, faults: Faults) -> Iterator[Record]:
-    wanted = [*source.text, source.label, *(name for name in (source.split, source.group) if name)]
-    check_kind(path, kind, faults.table)
-    if kind in DELIMITERS:
-        return separated.read(TextFile(path, source.encoding, faults), source, wanted, faults, DELIMITERS[kind])
+def file_records(path: Path, kind: str, source: TableSource, wanted: Sequence[str], faults: Faults) -> Iterator[Record]:
+    """The records of a file, by its kind: the suffix that its contents do not contradict."""
+    if kind in BY_SUFFIX:
+        return separated.read(TextFile(path, source.encoding, faults), source, wanted, faults, BY_SUFFIX[kind])
     if kind == ".jsonl":
         return json_lines.read(TextFile(path, source.encoding, faults), wanted, faults)
     if kind == ".parquet":
@@ -100,7 +102,12 @@ def _row(record: Record, source: TableSource, splits: SplitNames, faults: Faults
     text = join_fields((text if isinstance(text, str) else None for text in texts), source.join)
     value = record.values.get(source.label)
     label = name_of(value)
-    problems = [record.problem] if record.problem else [*_wrong_texts(texts, text), *_wrong_label(value, label)]
+    group = _group(record.values.get(source.group)) if source.group is not None else ""
+    problems = [*_wrong_texts(texts, text), *_wrong_label(value, label)]
+    if group is None:
+        problems.append(Problem("a group that is neither text nor a number nor a date", "write its name as text"))
+    if record.problem:
+        problems = [record.problem]
 
     named = (name_of(record.values.get(source.split)) or "") if source.split is not None else record.split
     split = None if named is None else splits.ours(named)
@@ -112,14 +119,21 @@ def _row(record: Record, source: TableSource, splits: SplitNames, faults: Faults
             problems.append(_unknown_split(named, record.place))
     if named and (aside or split is not None):
         splits.count(named, used=not aside)
-    if aside:
-        faults.leave(aside, record.place, text, label or "")
+    if aside or problems:
+        # As they stand in the table, for whoever looks for them there.
+        shown = join_fields((None if part is None else str(part) for part in texts), source.join)
+        shown_label = str(value) if label is None else label
+        if aside:
+            faults.leave(aside, record.place, shown, shown_label)
+        else:
+            faults.add(record.place, problems, shown, shown_label)
         return None
-    if problems:
-        faults.add(record.place, problems, text, label or "")
-        return None
-    group = name_of(record.values.get(source.group)) if source.group is not None else None
     return Row(text, label or "", faults.named(record.place), group=group or None, split=split)
+
+
+def _group(value: object) -> str | None:
+    """A group as text: "" for a missing one, None for what names none."""
+    return value.isoformat() if isinstance(value, date | time) else name_of(value)
 
 
 def _wrong_texts(texts: list[object], text: str) -> Iterator[Problem]:

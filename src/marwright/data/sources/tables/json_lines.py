@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 
 from marwright.data.sources.tables import columns
 from marwright.data.sources.tables.faults import UNDECODED, Faults
@@ -43,6 +43,14 @@ def read(text: TextFile, wanted: Sequence[str], faults: Faults) -> Iterator[Reco
         yield Record(str(number), values if values or problem is None else {wanted[0]: line.strip()}, problem=problem)
     if there:  # an object may leave a column out, so only the whole file tells which columns it has
         columns.require(wanted, list(there), faults.table)
+
+
+def column_names(text: TextFile, most: int) -> list[str]:
+    """The keys of the first objects, so many lines at most."""
+    names: dict[str, None] = {}
+    for _, line in islice(_numbered(text.lines()), most):
+        names |= dict.fromkeys(_parse(line, ())[0])
+    return list(names)
 
 
 def _numbered(lines: Iterator[str], before: int = 0) -> Iterator[tuple[int, str]]:

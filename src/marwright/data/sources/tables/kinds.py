@@ -6,13 +6,13 @@ from pathlib import Path
 
 from marwright.config import TableSource
 from marwright.data.sources.tables.text_files import GZIP
+from marwright.delimiters import BY_SUFFIX
 from marwright.errors import DataError
 
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
-_TEXT = (*DELIMITERS, ".jsonl")
+_TEXT = (*BY_SUFFIX, ".jsonl")
 SUFFIXES = (*_TEXT, ".parquet", ".xlsx")
 # The kinds of table that each of these settings is about.
-_ABOUT = {"delimiter": tuple(DELIMITERS), "quoting": tuple(DELIMITERS), "encoding": _TEXT, "sheet": (".xlsx",)}
+_ABOUT = {"delimiter": tuple(BY_SUFFIX), "quoting": tuple(BY_SUFFIX), "encoding": _TEXT, "sheet": (".xlsx",)}
 _CONTENTS = {
     b"PK\x03\x04": "a zip archive or an xlsx workbook: unpack it, or name it .xlsx",
     b"\xd0\xcf\x11\xe0": "an old or password-protected Office file: save it as xlsx or csv (UTF-8), without a password",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from marwright.data.sources.tables import columns
 from marwright.data.sources.tables.batches import BATCH, class_names, records
@@ -32,9 +33,39 @@ def read(path: Path, wanted: Sequence[str], faults: Faults) -> Iterator[Record]:
                 names = class_names(Features.from_arrow_schema(schema))
             there = {name: schema.names[at] for name, at in positions.items()}
             batches = file.iter_batches(batch_size=BATCH, columns=list(there.values()))
-            by_wish = ({name: batch.column(column).to_pylist() for name, column in there.items()} for batch in batches)
+            by_wish = (
+                {name: _values(batch, column, faults.table) for name, column in there.items()} for batch in batches
+            )
             yield from records(by_wish, {name: names[it] for name, it in there.items() if it in names}, None)
     except pyarrow.ArrowException as error:
-        raise DataError(f"{faults.table}: not a readable parquet file: {first_line(error)}") from error
+        raise DataError(f"{faults.table}: not a readable parquet file: {first_line(error)}.") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{faults.table}: a text column holds bytes that are not UTF-8; write it as UTF-8.") from error
+
+
+def column_names(path: Path, faults: Faults) -> list[str]:
+    """The names in the schema.
+
+    Raises:
+        DataError: it is no parquet file.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        return list(pyarrow.parquet.read_schema(path).names)
+    except pyarrow.ArrowException as error:
+        raise DataError(f"{faults.table}: not a readable parquet file: {first_line(error)}.") from error
+
+
+def _values(batch: Any, column: str, table: str) -> list[Any]:
+    try:
+        return list(batch.column(column).to_pylist())
+    # A time before the year 1, after 9999 or finer than Python's; a zone that this machine does not know.
+    except (OverflowError, ValueError) as error:
+        if isinstance(error, UnicodeDecodeError):
+            raise
+        raise DataError(
+            f"{table}: the column {columns.listed([column])} holds a value that Python cannot hold "
+            f"({first_line(error)}); write it as text."
+        ) from error

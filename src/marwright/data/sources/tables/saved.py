@@ -45,7 +45,7 @@ def load_from_hub(source: TableSource) -> Parts:
     except Exception as error:  # the library runs many others, each with errors of its own
         raise DataError(
             f"{source.path}: no such file or folder here, and the Hugging Face hub could not give it: "
-            f"{first_line(error)}"
+            f"{first_line(error)}."
         ) from error
 
 

@@ -12,10 +12,9 @@ from marwright.data.sources.tables.faults import Faults
 from marwright.data.sources.tables.parsing import Lines, Parsed, Parser
 from marwright.data.sources.tables.records import Problem, Record
 from marwright.data.sources.tables.text_files import TextFile
+from marwright.delimiters import NAMES, said_in
 from marwright.errors import DataError
 
-_DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a |"}
-_SEP = re.compile(r'"?sep=(.)"?[,;|\t ]*', re.IGNORECASE)
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
@@ -35,13 +34,36 @@ def read(text: TextFile, source: TableSource, wanted: Sequence[str], faults: Fau
     lines = Lines(text.lines())
     quoting = source.quoting if source.quoting is not None else usual != "\t"
     said = source.delimiter
-    if (first := lines.peek()) is not None and (sep := _SEP.fullmatch(first.rstrip("\r\n"))):
-        said = said or sep[1]
-        next(lines)
+    first = _said(lines)
+    said = said or first
     parser = Parser(lines, said or usual, quoting)
     header = _header(parser, said, wanted, faults, text)
     if header:
         yield from _Rows(parser, header, source, faults, text).read(wanted)
+
+
+def column_names(text: TextFile, usual: str) -> list[str]:
+    """The names in the first row, at the delimiter that gives most of them; none of an empty table."""
+    lines = Lines(text.lines())
+    said = _said(lines)
+    parser = Parser(lines, usual, usual != "\t")
+    names: list[str] = []
+    for delimiter in [said] if said else dict.fromkeys([usual, *NAMES]):
+        parser.delimiter = delimiter
+        row = next(parser, None)
+        if row is None:
+            break
+        names = max(names, row.fields, key=len)
+        parser.give_back(row)
+    return names
+
+
+def _said(lines: Lines) -> str | None:
+    """Take a first line that says the delimiter."""
+    said = said_in(lines.peek() or "")
+    if said is not None:
+        next(lines)
+    return said
 
 
 def _header(
@@ -50,7 +72,7 @@ def _header(
     """Read the columns' names; without a delimiter that was said, the parser gets the one at which they are right."""
     usual = parser.delimiter
     tried: dict[str, Parsed] = {}
-    for delimiter in dict.fromkeys([usual, *_DELIMITERS]):
+    for delimiter in dict.fromkeys([usual, *NAMES]):
         parser.delimiter = delimiter
         row = next(parser, None)
         if row is None:
@@ -193,7 +215,7 @@ class _Rows:
 
     def _cure_for_fields(self) -> str:
         delimiter = self.parser.delimiter
-        name = _DELIMITERS.get(delimiter, f"a {delimiter!r}")
+        name = NAMES.get(delimiter, f"a {delimiter!r}")
         if self.parser.quoting:
             return f"put texts that hold {name} in quotation marks"
         return (

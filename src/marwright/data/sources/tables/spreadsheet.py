@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +31,35 @@ def read(path: Path, source: TableSource, wanted: Sequence[str], faults: Faults)
     """
     positions: dict[str, int] = {}
     for number, (values, formulas) in enumerate(_rows(path, source, faults), 1):
-        if all(value is None or value == "" for value in (*values, *formulas)):
+        if _is_empty(values, formulas):
             continue
         if not positions:
-            names = [value if isinstance(value, str) else name_of(value) or "" for value in values]
+            names = _names(values)
             where = f"They stand in row {number} of the sheet, the first that is not empty."
             positions = columns.require(wanted, names, faults.table, otherwise=where)
             continue
         record = {name: _plain(values[at]) if at < len(values) else None for name, at in positions.items()}
         again = "the header again" if all(record[name] == name for name in positions) else ""
         yield Record(str(number), record, problem=_problem(record, formulas, positions), aside=again)
+
+
+def column_names(path: Path, source: TableSource, faults: Faults) -> list[str]:
+    """The names in the first row that is not empty; none of an empty sheet.
+
+    Raises:
+        DataError: as :func:`read`.
+    """
+    return next(
+        (_names(values) for values, formulas in _rows(path, source, faults) if not _is_empty(values, formulas)), []
+    )
+
+
+def _names(values: tuple[Any, ...]) -> list[str]:
+    return [value if isinstance(value, str) else name_of(value) or "" for value in values]
+
+
+def _is_empty(values: tuple[Any, ...], formulas: tuple[Any, ...]) -> bool:
+    return all(value is None or value == "" for value in (*values, *formulas))
 
 
 def _rows(path: Path, source: TableSource, faults: Faults) -> Iterator[_Row]:
@@ -50,24 +70,34 @@ def _rows(path: Path, source: TableSource, faults: Faults) -> Iterator[_Row]:
             f"{faults.table}: reading xlsx needs the package openpyxl: pip install 'marwright[xlsx]', or save the "
             "sheet as csv (UTF-8)."
         ) from None
+    books: list[Any] = []
     try:
-        with warnings.catch_warnings(action="ignore"):  # about styles and the like, which are not read
-            books = [openpyxl.load_workbook(path, read_only=True, data_only=only) for only in (True, False)]
-            sheets = [book.worksheets for book in books]
-            index = _index([sheet.title for sheet in sheets[0]], source.sheet, faults)
-            for sheet, *_ in (chosen := [each[index : index + 1] for each in sheets]):
-                sheet.reset_dimensions()  # some programs write a wrong size, which would cut the sheet
-            pairs = (each[0].iter_rows(values_only=True) for each in chosen)
-            yield from zip(*pairs, strict=True)
-            for book in books:
-                book.close()
+        for only in (True, False):
+            books.append(_quietly(partial(openpyxl.load_workbook, path, read_only=True, data_only=only)))
+        sheets = [book.worksheets for book in books]
+        index = _index([sheet.title for sheet in sheets[0]], source.sheet, faults)
+        chosen = [each[index] for each in sheets]
+        for sheet in chosen:
+            sheet.reset_dimensions()  # some programs write a wrong size, which would cut the sheet
+        pairs = zip(*(sheet.iter_rows(values_only=True) for sheet in chosen), strict=True)
+        while (pair := _quietly(partial(next, pairs, None))) is not None:
+            yield pair
     except DataError:
         raise
     except Exception as error:  # a damaged workbook makes the library raise almost anything
         raise DataError(
-            f"{faults.table}: not a readable xlsx workbook ({first_line(error).rstrip('.')}); open it and save it as "
+            f"{faults.table}: not a readable xlsx workbook ({first_line(error)}); open it and save it as "
             "xlsx again, without a password, or save the sheet as csv (UTF-8)."
         ) from error
+    finally:
+        for book in books:
+            book.close()
+
+
+def _quietly(work: Callable[[], Any]) -> Any:
+    """Without warnings about styles and the like, which are not read; whoever takes the rows keeps theirs."""
+    with warnings.catch_warnings(action="ignore"):
+        return work()
 
 
 def _index(titles: list[str], wanted: str | None, faults: Faults) -> int:
