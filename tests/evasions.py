@@ -266,6 +266,13 @@ def _behind_array(data: bytes) -> bytes:
     return stream.getvalue() + data
 
 
+def _polyglot_tar(data: bytes) -> bytes:
+    """To an unpickler a string as long as the header of an empty file, and then something else."""
+    info = tarfile.TarInfo("B" + (tarfile.BLOCKSIZE - 5).to_bytes(4, "little").decode("latin-1") + "a")
+    header = bytearray(info.tobuf(tarfile.USTAR_FORMAT, "latin-1"))
+    return bytes(header) + b"0" + data
+
+
 PICKLE_CONTAINERS: dict[str, Callable[[bytes], tuple[str, bytes]]] = {
     "pickle": lambda data: ("model.pkl", data),
     "capitals": lambda data: ("MODEL.PKL", data),
@@ -278,6 +285,9 @@ PICKLE_CONTAINERS: dict[str, Callable[[bytes], tuple[str, bytes]]] = {
     "xz": lambda data: ("data.xz", lzma.compress(data)),
     "zlib": lambda data: ("model.joblib", zlib.compress(data)),
     "tar": lambda data: ("old.pt", tarred("pickle", data)),
+    "tar too": lambda data: ("model.pkl", _polyglot_tar(data)),
+    "tar and zip": lambda data: ("model.pt", tarred("pickle", data) + zipped({"a": b"a"})),
+    "tar without its end": lambda data: ("old.pt", tarred("a", b"")[: tarfile.BLOCKSIZE] + b"x" * 512 + data),
     "torch": lambda data: ("model.pth", zipped({"archive/data.pkl": data, "archive/version": b"3"})),
     "torch, capitals": lambda data: ("model.pth", zipped({"archive/DATA.PKL": data})),
     "torch, two roots": lambda data: ("model.pth", zipped({"a/data.pkl": data, "b/constants.pkl": EMPTY})),

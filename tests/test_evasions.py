@@ -6,6 +6,8 @@ import gzip
 import io
 import json
 import pickle
+import re
+import time
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -256,6 +258,93 @@ def test_a_program_of_torch_export_is_judged(tmp_path: Path) -> None:
     for old, new in ((b"aten.relu.default", b"evil.run.default"), (b"aten.relu.default", b"aten.from_file.default")):
         changed = {name: one.replace(old, new) for name, one in members.items()}
         assert not harmless(looked_into(evasions.zipped(changed), "program.pt2"))
+
+
+class Reshapes(torch.nn.Module):
+    """Computes with sizes."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.reshape(x.shape[0] * 2, -1)[: x.shape[0] + 3]
+
+
+@pytest.fixture(scope="module")
+def of_any_size(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The members of a program whose inputs may have any length."""
+    rows = torch.export.Dim("rows", min=4, max=100)
+    program = torch.export.export(Reshapes(), (torch.ones(5, 4),), dynamic_shapes={"x": {0: rows}})
+    file = tmp_path_factory.mktemp("program") / "sized.pt2"
+    torch.export.save(program, file)
+    with zipfile.ZipFile(file) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def with_program(members: dict[str, bytes], change: Callable[[str], str]) -> Contents:
+    (name,) = [name for name in members if name.endswith("models/model.json")]
+    changed = members | {name: change(members[name].decode()).encode()}
+    return looked_into(evasions.zipped(changed), "sized.pt2")
+
+
+def test_a_program_for_inputs_of_any_length_raises_no_alarm(of_any_size: dict[str, bytes]) -> None:
+    found = with_program(of_any_size, lambda program: program)
+
+    assert b"Symbol(" in b"".join(of_any_size.values())
+    assert harmless(found), found
+    assert found.operators is not None
+
+
+EVIL = "__import__('os').system('id')"
+EXPRESSIONS = re.compile(r'"expr_str": ?"[^"]*"')
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        *(EVIL, "().__class__", "Symbol(__import__('os'))", "Symbol('s0').func('os')", "S('id')", "Symbol('id()')"),
+        *("Integer(f'{s0}')", "[s0]", "s0 if s1 else s2", "lambda: s0", "s0 #", "Symbol('s1\\\\\\n')", "eval(s0)"),
+        *("Symbol(*s0.a)", "Symbol('s0', **s1.a)", "ｅval(s0)", "s0!", "S\\u0079mbol.a"),
+    ],
+)
+def test_an_expression_that_does_more_than_compute_is_found(of_any_size: dict[str, bytes], expression: str) -> None:
+    found = with_program(of_any_size, lambda program: EXPRESSIONS.sub(lambda _: f'"expr_str": "{expression}"', program))
+
+    assert not harmless(found)
+
+
+@pytest.mark.parametrize(
+    "hide",
+    [
+        lambda program: program.replace('"graph_module"', '"graph_modul\\u0065"'),
+        lambda program: program.replace('"expr_str"', '"\\u0065xpr_str"'),
+        lambda program: program.replace('"expr_str"', f'"expr_str": "{EVIL}", "expr_str"'),
+        lambda program: program[:-1],
+        lambda program: " " * (9 << 20) + program,
+    ],
+    ids=["escaped program", "escaped expression", "twice", "broken", "long"],
+)
+def test_no_spelling_of_its_json_hides_a_program(of_any_size: dict[str, bytes], hide: Callable[[str], str]) -> None:
+    def evil(program: str) -> str:
+        return hide(EXPRESSIONS.sub(lambda _: f'"expr_str": "{EVIL}"', program))
+
+    assert not harmless(with_program(of_any_size, evil))
+
+
+@pytest.mark.parametrize("shape", ["(1e400,)", "(1e400j,)", "(-1,)", "(True,)", "('1',)", "(1.0,)", "1e400", "None"])
+def test_an_array_without_a_shape_is_unreadable(shape: str) -> None:
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    found = looked_into(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header, "a.npy")
+
+    assert found.unreadable
+
+
+def test_code_that_is_too_long_is_not_read() -> None:
+    members = {"m/code/a.py": b"a " * (40 << 20), "m/version": b"3"}
+    budget = Budget(1 << 20)
+    data = evasions.zipped(members, zipfile.ZIP_DEFLATED)
+    begun = time.thread_time()
+    found = look_into(io.BytesIO(data), "big.pt", budget)
+
+    assert not harmless(found)
+    assert time.thread_time() - begun < 2
 
 
 class Adds(torch.nn.Module):

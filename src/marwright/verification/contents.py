@@ -19,7 +19,7 @@ from marwright.budget import Budget, OverBudget
 from marwright.verification import arrays, exported_programs, zip_files
 from marwright.verification.operators import KNOWN_CLASSES, Operators
 from marwright.verification.pickles import Pickles, pickles_in
-from marwright.verification.torchscript import operators_in
+from marwright.verification.torchscript import LONGEST_CODE, operators_in
 
 # A file in a file in a file, and so on; no format goes deeper.
 DEEPEST = 4
@@ -43,6 +43,8 @@ _PACKED: dict[bytes, Callable[[BinaryIO], Any]] = {
     b"]\x00\x00": lzma.LZMAFile,
 }
 _PACKED_OTHERWISE = (b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18", b"Rar!\x1a\x07", b"7z\xbc\xaf\x27\x1c")
+# Whose first bytes no unpickler goes beyond, by an opcode that there is not, or that takes from an empty stack.
+_NO_PICKLE = (zip_files.BEGINNING, arrays.MAGIC, b"\x1f\x8b", b"\xfd7zXZ", b"]\x00\x00", *_PACKED_OTHERWISE)
 _FAILURES = (
     zip_files.UnlikeZip,
     zipfile.BadZipFile,
@@ -52,10 +54,12 @@ _FAILURES = (
     OSError,
     EOFError,
     ValueError,
+    ArithmeticError,
     RuntimeError,
 )
 # Looking at one takes as long as so many opcodes; checkpoints have up to ten thousand.
 _PER_FILE = 25
+_END_OF_TAR = bytes(2 * tarfile.BLOCKSIZE)
 _FLATBUFFER = b"PTMF"
 _CHUNK, _IN_MEMORY = 1 << 16, 1 << 20
 _STATES = ("/constants.pkl", "/bytecode.pkl")
@@ -68,6 +72,9 @@ _OF_TORCHSCRIPT = frozenset(
         "restore_type_tag",
     )
 )
+
+
+_Look = Callable[[BinaryIO, str, "Contents", Budget, int], None]
 
 
 @dataclass
@@ -110,18 +117,19 @@ def _look(stream: BinaryIO, name: str, inside: str, found: Contents, budget: Bud
         budget.spend(items=_PER_FILE)
         stream.seek(0)
         start = stream.read(tarfile.BLOCKSIZE)
-        is_zip = zipfile.is_zipfile(stream) or start.startswith(zip_files.BEGINNING)
-        looks = _look_into_zip if is_zip else _how_to_look(start)
+        # A file may be several things, to readers that look at its start and to those that look at its end.
+        looks = list(_how_to_look(start))
+        if zipfile.is_zipfile(stream) or start.startswith(zip_files.BEGINNING):
+            looks.append(_look_into_zip)
         if start.startswith(_MACHINE_CODE):
             found.code.add(LIBRARY)
         if start[4:8] == _FLATBUFFER:
             found.calls(Operators(unknown={"a module for phones, which is not looked into"}))
-        if looks is not None:
+        for look in looks:
             with _noting_what_fails(inside, found):
-                looks(stream, inside, found, budget, depth)
-        # Nothing that begins as one of these reaches an unpickler; but a zip file may begin with a pickle.
-        if looks is None or _begins_as_zlib(start) or (is_zip and not start.startswith(zip_files.BEGINNING)):
-            named = PurePosixPath(name.lower()).suffix in _PICKLES and looks is None
+                look(stream, inside, found, budget, depth)
+        if not start.startswith(_NO_PICKLE):
+            named = PurePosixPath(name.lower()).suffix in _PICKLES and not looks
             marked = _begins_as_pickle(start) and not _is_storage(inside)
             _note(pickles_in(stream, budget, named=named, marked=marked), inside, found)
 
@@ -138,17 +146,18 @@ def _said(inside: str, reason: str) -> str:
     return " ".join((f"{inside}: {reason}" if inside else reason).split())
 
 
-def _how_to_look(start: bytes) -> Callable[[BinaryIO, str, Contents, Budget, int], None] | None:
-    """How to look into what begins so, if it is a container."""
-    if _begins_as_tar(start):
-        return _look_into_tar
+def _how_to_look(start: bytes) -> Iterator[_Look]:
+    """How to look into what begins so, in each way in which it is a container."""
+    if _begins_as_tar(start):  # its first bytes are a name, which may begin as anything
+        yield _look_into_tar
     if start.startswith(arrays.MAGIC):
-        return _look_behind_array
+        yield _look_behind_array
     if start.startswith(_PACKED_OTHERWISE):
-        return _look_in_vain
+        yield _look_in_vain
     if _begins_as_zlib(start):
-        return _look_inflated
-    return _look_unpacked if start.startswith(tuple(_PACKED)) else None
+        yield _look_inflated
+    if start.startswith(tuple(_PACKED)):
+        yield _look_unpacked
 
 
 def _note(pickles: Pickles, inside: str, found: Contents) -> None:
@@ -229,6 +238,11 @@ def _look_into_tar(stream: BinaryIO, inside: str, found: Contents, budget: Budge
             if info.isfile() and (data := archive.extractfile(info)) is not None:
                 _suspect(info.name, found)
                 _look(data, info.name, f"{inside}!{info.name}".lstrip("!"), found, budget, depth - 1)  # type: ignore[arg-type]
+        end = archive.offset
+    stream.seek(end)
+    # Other readers go on where this one meets a header that it cannot read.
+    if stream.read(len(_END_OF_TAR)) != _END_OF_TAR:
+        raise tarfile.ReadError("its files end without the blocks that end a tar file")
 
 
 def _suspect(name: str, found: Contents) -> None:
@@ -244,6 +258,7 @@ def _look_into_zip(stream: BinaryIO, inside: str, found: Contents, budget: Budge
         names = {info.orig_filename for info in infos}
         to_torch = f"{root}/constants.pkl" in names
         is_torchscript = any(_is_code(name) or name.lower().endswith(_STATES) for name in names)
+        is_program = any(_is_of_program(name) for name in names)
         code: list[tuple[str, bytes]] = []
         for info in infos:
             budget.spend(items=_PER_FILE)
@@ -255,10 +270,14 @@ def _look_into_zip(stream: BinaryIO, inside: str, found: Contents, budget: Budge
                 found.calls(Operators(unknown={"a module of PyTorch before 1.2, which is not looked into"}))
             with _noting_what_fails(here, found), zip_files.member(archive, info, budget) as data:
                 if is_torchscript and (_is_code(name) or name.lower().endswith(".py")):
+                    if info.file_size > LONGEST_CODE:
+                        found.calls(Operators(unknown={f"{here}, too long to be judged"}))
+                        continue
                     budget.spend(size=info.file_size)
                     code.append((here, data.read(info.file_size)))
                 elif PurePosixPath(name.lower()).suffix == ".json":
-                    if (operators := exported_programs.operators_in(data, budget)) is not None:
+                    operators = exported_programs.operators_in(data, budget, beside_program=is_program)
+                    if operators is not None:
                         found.calls(operators)
                 else:
                     _suspect(name, found)
@@ -272,6 +291,11 @@ def _look_into_zip(stream: BinaryIO, inside: str, found: Contents, budget: Budge
 
 def _is_code(name: str) -> bool:
     return "/code/" in f"/{name.lower()}" and name.lower().endswith(".py")
+
+
+def _is_of_program(name: str) -> bool:
+    path = f"/{name.lower()}"
+    return path.endswith(("/archive_format", "/serialized_exported_program.json")) or "/models/" in path
 
 
 def _look_at_state(data: BinaryIO, here: str, to_torch: bool, found: Contents, budget: Budget) -> None:

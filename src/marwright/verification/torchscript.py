@@ -16,6 +16,8 @@ from marwright.verification.operators import FORBIDDEN, KNOWN_CLASSES, Operators
 
 # Of one file: each takes up to a kilobyte of the syntax tree.
 MOST_WORDS = 150_000
+# In bytes; so many words are never longer.
+LONGEST_CODE = 4 << 20
 _WORD = re.compile(rb"\w+|[^\w\s]")
 _ROOTS = frozenset({"torch", "ops", "__torch__", "CONSTANTS"})
 # Statements of the language, and what they are made of; a lambda or an import is none.
