@@ -21,6 +21,7 @@ import pytest
 from marwright.archive import layout
 from marwright.archive.packing import Contents, manifest, pack
 from marwright.archive.reading import describe, unpacked
+from marwright.cli.archives import inspect
 from marwright.errors import ArchiveError
 
 HANDLER = "echo_handler.py"
@@ -396,6 +397,19 @@ def test_a_model_configuration_that_is_missing_is_named(tmp_path: Path) -> None:
     about = {"model": MANIFEST["model"] | {"configFile": "config.yaml"}}
 
     assert "config.yaml" in refusal(describe, archive_of(tmp_path / "goods.mar", manifest=about))
+
+
+@pytest.mark.parametrize(
+    "card",
+    [{}, {"data": 3}, *({"data": {"origin": 3}, "teacher": one} for one in ([], {"accuracy": "x"}, {"accuracy": []}))],
+)
+def test_a_card_that_marwright_never_wrote_is_shown_for_what_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], card: dict[str, Any]
+) -> None:
+    text = json.dumps(card | {"made_by": "marwright 9"}).encode()
+    inspect(archive_of(tmp_path / "goods.mar", (entry("card.json"), text)))
+
+    assert "has not what marwright writes there" in capsys.readouterr().out
 
 
 def test_an_archive_made_by_anybody_else_can_be_described(tmp_path: Path) -> None:

@@ -231,6 +231,15 @@ def test_an_archive_that_the_store_keeps_is_never_removed_by_trying_it_again(sto
     assert kept.is_file()
 
 
+def test_the_signature_of_another_archive_does_not_stay_beside_one_without(store: Store, tmp_path: Path) -> None:
+    archive(store.archive("2.0"), "2.0")
+    signature_of(store.archive("2.0")).write_bytes(b"of an earlier one")
+    new = archive(tmp_path / "goods.mar", "2.0")
+    store.keep(new, "2.0", sha256_of(new))
+
+    assert not signature_of(store.archive("2.0")).exists()
+
+
 def test_an_archive_that_changes_while_it_is_checked_is_not_taken(store: Store, tmp_path: Path) -> None:
     new = archive(tmp_path / "goods.mar", "2.0")
     before = names(store)

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from marwright.archive.signing import signature_of
 from marwright.errors import ArchiveError, ServerError
 from marwright.rollout import Outcome, Plan, Served, release, retire, roll_back
-from marwright.rollout.labels import change_of
+from marwright.rollout.golden import golden_of
+from marwright.rollout.labels import change_of, labels_of
 from marwright.rollout.private_copy import private_copy
 from marwright.rollout.store import Store
 from marwright.rollout.versions import Version
@@ -145,6 +146,49 @@ def test_a_failed_check_names_the_archive_that_was_given(shop: Shop, monkeypatch
     outcome = shop.release()
     assert not outcome.accepted
     assert outcome.reasons == [f"hashes: {shop.new}: damaged"]
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_nothing_of_an_archive_is_learnt_before_it_is_verified(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, holds: bool
+) -> None:
+    opened: list[Path] = []
+    verified: list[Path] = []
+
+    def verify(file: Path, **_: Any) -> Report:
+        verified.append(file)
+        return Report(file, [passed("signature", "") if holds else failed("signature", "somebody else's", "")])
+
+    def in_archive(file: Path) -> None:
+        opened.append(file)
+        assert verified
+
+    monkeypatch.setattr("marwright.verification.verify", verify)
+    monkeypatch.setattr(release_module.TrainingDigests, "in_archive", in_archive)
+    assert shop.release().accepted == holds
+    assert bool(opened) == holds
+
+
+def test_an_old_archive_that_is_damaged_is_named(shop: Shop) -> None:
+    old = archive(shop.served.model_store / ".goods-1.0.mar", "1.0")
+    (shop.served.model_store / "goods.mar").unlink()
+    old.write_bytes(old.read_bytes()[:100])
+
+    with pytest.raises(ArchiveError, match=r"\.goods-1\.0\.mar"):
+        shop.release()
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{" * 9, "3", '{"a": ' * 50_000])
+def test_labels_and_golden_requests_that_cannot_be_read_are_none(tmp_path: Path, text: str) -> None:
+    file = archive(tmp_path / "a.mar", "1.0")
+    with zipfile.ZipFile(file) as opened:
+        members = {name: opened.read(name) for name in opened.namelist()}
+    with zipfile.ZipFile(file, "w") as opened:
+        for name, data in members.items():
+            opened.writestr(name, text if name in ("index_to_name.json", "golden_requests.json") else data)
+
+    assert labels_of(file) is None
+    assert golden_of(file) == []
 
 
 def test_errors_about_the_copy_name_the_archive_and_the_copy_goes(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ TEXTS = st.lists(st.text(alphabet="the of and ሻይቡና\n", min_size=1, max_s
 
 def archive_with(file: Path, digests: str | None) -> Path:
     with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(layout.MANIFEST, "{}")
         archive.writestr(layout.TOKENIZER, tiny_tokenizer().to_str())
         if digests is not None:
             archive.writestr(layout.TRAINING_DIGESTS, digests)

@@ -128,6 +128,25 @@ def describe(file: Path) -> dict[str, Any]:
         }
 
 
+def member_of(file: Path, name: str, largest: int = LARGEST_DESCRIPTION) -> bytes | None:
+    """One file of an archive; None if it has none of that name.
+
+    Args:
+        file: the archive.
+        name: of the file in it.
+        largest: bytes that it may have.
+
+    Raises:
+        ArchiveError: the archive cannot be read, or the file is larger.
+    """
+    with _opened(file) as archive, _description_of(file):
+        if name not in archive.namelist():
+            return None
+        if archive.getinfo(name).file_size > largest:
+            raise ValueError(f"{name} is larger than {largest >> 20} MB")
+        return archive.read(name)
+
+
 @contextmanager
 def _description_of(file: Path) -> Iterator[None]:
     try:

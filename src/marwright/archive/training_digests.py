@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from marwright.archive import layout
+from marwright.archive.reading import member_of
 from marwright.errors import ArchiveError
 from marwright.files import stable_json
 from marwright.identity import identities
@@ -23,6 +23,8 @@ from marwright.identity import identities
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+# Of the digests, eleven bytes for each text, and of a tokenizer.
+_LARGEST = 64 << 20
 _SALT_BYTES = 16
 # Of a million training texts and a million others, one pair is alike by chance once in ten million archives.
 _DIGEST_BYTES = 8
@@ -52,15 +54,15 @@ class TrainingDigests:
         """
         from tokenizers import Tokenizer
 
+        written = member_of(file, layout.TRAINING_DIGESTS, _LARGEST)
+        if written is None:
+            return None
         try:
-            with zipfile.ZipFile(file) as archive:
-                if layout.TRAINING_DIGESTS not in archive.namelist():
-                    return None
-                found = json.loads(archive.read(layout.TRAINING_DIGESTS))
-                tokenizer = Tokenizer.from_str(archive.read(layout.TOKENIZER).decode("utf-8"))
+            found = json.loads(written)
+            tokenizer = Tokenizer.from_str((member_of(file, layout.TOKENIZER, _LARGEST) or b"").decode("utf-8"))
             return cls(tokenizer, _decoded(found["salt"], _SALT_BYTES)[0], frozenset(_decoded(found["digests"])))
-        except (OSError, zipfile.BadZipFile) as error:
-            raise ArchiveError(f"{file}: cannot be read: {error}") from error
+        except ArchiveError:
+            raise
         except Exception as error:  # a tokenizer that cannot be read raises a bare Exception
             raise ArchiveError(f"{file}: its {layout.TRAINING_DIGESTS} cannot be read: {error!r}") from error
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,21 +11,25 @@ from typing import Any
 from marwright.archive import layout
 from marwright.archive.abstention import probabilities_in
 from marwright.archive.golden import TOLERANCE, difference
+from marwright.archive.reading import member_of
 from marwright.rollout.asking import Answer, Caller
 
 _CURE = "The workers on the server answer otherwise than those that verified the archive"
 
 
 def golden_of(archive: Path) -> list[dict[str, Any]]:
-    """The texts an archive carries with their recorded answers; none if it is not marwright's or has another task."""
-    with zipfile.ZipFile(archive) as opened:
-        if layout.GOLDEN not in opened.namelist():
-            return []
-        try:
-            golden = json.loads(opened.read(layout.GOLDEN))
-            return [request for request in golden if isinstance(request["text"], str)]
-        except (ValueError, TypeError, KeyError):
-            return []  # verifying says what is wrong with it
+    """The texts an archive carries with their recorded answers; none if it is not marwright's or has another task.
+
+    Raises:
+        ArchiveError: it cannot be read.
+    """
+    written = member_of(archive, layout.GOLDEN)
+    if written is None:
+        return []
+    try:
+        return [request for request in json.loads(written) if isinstance(request["text"], str)]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return []  # verifying says what is wrong with it
 
 
 def wrong_answers(caller: Caller, version: str, golden: Sequence[dict[str, Any]]) -> list[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import json
-import zipfile
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from marwright.archive import layout
+from marwright.archive.reading import member_of
 
 _SHOWN = 5
 # How much of two names must be the same for one to be the other under a new name.
@@ -16,14 +16,18 @@ _ALIKE = 0.75
 
 
 def labels_of(archive: Path) -> frozenset[str] | None:
-    """The labels of an archive; ``None`` if it names none, as one with another task."""
-    with zipfile.ZipFile(archive) as opened:
-        if layout.LABELS not in opened.namelist():
-            return None
-        try:
-            return frozenset(map(str, json.loads(opened.read(layout.LABELS)).values()))
-        except (ValueError, AttributeError):
-            return None  # verifying says what is wrong with it
+    """The labels of an archive; ``None`` if it names none, as one with another task.
+
+    Raises:
+        ArchiveError: it cannot be read.
+    """
+    written = member_of(archive, layout.LABELS)
+    if written is None:
+        return None
+    try:
+        return frozenset(map(str, json.loads(written).values()))
+    except (ValueError, AttributeError, RecursionError):
+        return None  # verifying says what is wrong with it
 
 
 def change_of(old: Collection[str] | None, new: Collection[str] | None) -> str | None:

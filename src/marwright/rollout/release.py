@@ -87,8 +87,7 @@ class _Release:
         self.texts = texts or [request["text"] for request in self.golden]
         if not self.texts:
             raise ArchiveError(f"{archive} has no golden requests to take texts from: give --texts FILE.")
-        digests = TrainingDigests.in_archive(copy.file)
-        self.trained_on = None if digests is None else digests.recognise(self.texts)
+        self.trained_on: list[bool] | None = None
 
     def run(self) -> Outcome:
         with self.store.alone():
@@ -96,13 +95,7 @@ class _Release:
 
     def _run(self) -> Outcome:
         old = self.versions.default()
-        self.outcome = Outcome(
-            self.name,
-            self.new,
-            old.name,
-            texts=len(self.texts),
-            texts_trained_on=None if self.trained_on is None else sum(self.trained_on),
-        )
+        self.outcome = Outcome(self.name, self.new, old.name, texts=len(self.texts))
         if old.name == self.new:
             return self._go_on()
         self.versions.require_registering()
@@ -111,6 +104,8 @@ class _Release:
         require_memory(old, workers)
         self._step("labels", lambda: self._other_labels(old))
         self._step("verified", self._verify)
+        if not self.outcome.reasons:
+            self._recognise()
         trial = None
         try:
             self._step("ready", lambda: self._bring_up(workers))
@@ -175,6 +170,13 @@ class _Release:
         if not failed:
             say(f"{self.archive}: all that was checked holds")
         return [self.copy.told(f"{check.name}: {check.detail}") for check in failed]
+
+    def _recognise(self) -> None:
+        """Find out on which of the texts the model was trained; before the checks nothing of the archive is trusted."""
+        digests = TrainingDigests.in_archive(self.copy.file)
+        if digests is not None:
+            self.trained_on = digests.recognise(self.texts)
+            self.outcome.texts_trained_on = sum(self.trained_on)
 
     def _bring_up(self, workers: int) -> list[str]:
         log = StartLog(self.served.logs) if self.served.logs else None
@@ -307,5 +309,6 @@ class _Release:
             self.outcome.accepted = True
             return self.outcome
         self.outcome.previous = previous.name
+        self._recognise()
         self._watch_and_finish(previous.name, None)
         return self.outcome

@@ -88,6 +88,8 @@ class Store:
                     raise ArchiveError(f"{archive}: it changed while it was checked. Start again when it is finished.")
             if signature_of(archive).is_file():
                 shutil.copyfile(signature_of(archive), signature_of(kept))
+            else:
+                signature_of(kept).unlink(missing_ok=True)  # of the archive that lay there before
         except OSError as error:
             raise ArchiveError(f"{archive}: cannot be copied into {self.folder}: {error}.") from error
 

@@ -51,9 +51,13 @@ def _bytes_of(header: str) -> int | None:
     try:
         described: Any = ast.literal_eval(header.strip())
         kind, shape = described["descr"], tuple(described["shape"])
-        if not all(type(extent) is int and extent >= 0 for extent in shape):
-            raise TypeError("no shape")
         dtype = np.dtype([tuple(part) for part in kind] if isinstance(kind, list) else kind)
-        return None if dtype.hasobject else math.prod(shape) * dtype.itemsize
+        return None if dtype.hasobject else math.prod(map(_extent, shape)) * dtype.itemsize
     except (SyntaxError, TypeError, KeyError, ArithmeticError, RecursionError, MemoryError) as error:
         raise ValueError("an array whose header cannot be read") from error
+
+
+def _extent(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise TypeError(f"no extent: {value!r}")
+    return value
