@@ -55,6 +55,15 @@ def pass_seconds(heartbeat: Heartbeat, clock: Clock, seconds: int) -> None:
 # --- a line every half minute ------------------------------------------------------------------------------------
 
 
+def test_a_bar_refuses_what_it_does_not_know() -> None:
+    heartbeat = Heartbeat(print, ticking=False)
+    with PipedBar(heartbeat) as bar:
+        task = bar.add_task("epochs", total=3)
+        bar.update(task, completed=1, note="", description="epoch")
+        with pytest.raises(TypeError):
+            bar.update(task, complete=2)
+
+
 def test_long_work_is_heard_of_at_least_every_half_minute(
     heartbeat: Heartbeat, clock: Clock, said: list[tuple[float, str]]
 ) -> None:

@@ -20,6 +20,7 @@ from marwright.linting import Finding, lint
 from marwright.linting.files import SERVER_ERRORS, SERVER_WARNINGS
 from marwright.linting.keys import MODEL_KEYS, SERVER_KEYS
 from marwright.linting.model_rules import MODEL_ERRORS, MODEL_WARNINGS
+from marwright.linting.served_together import lint_together
 from marwright.linting.server_protocol_rules import ENVELOPES
 
 GOOD_MODEL = {
@@ -125,6 +126,27 @@ SERVER_TRAPS = [
     ("tokens-in-clear-text", {"grpc_inference_address": "0.0.0.0"}),
     ("packages-installed-by-archives", {"install_py_dep_per_model": "true"}),
     ("any-web-page", {"cors_allowed_origin": "*"}),
+    ("any-web-page", {"cors_allowed_origin": "https://a.example.org, *"}),
+    ("a-program-of-its-own", {"python": "/tmp/evil"}),
+    ("a-program-of-its-own", {"cpu_launcher_enable": "true", "cpu_launcher_args": "--no_python /tmp/evil"}),
+    ("a-program-of-its-own", {"model_server_home": "/tmp"}),
+    ("left-to-the-environment", {"python": "$$PYTHON$$"}),
+    ("open-allowed-urls", {"allowed_urls": r"\\Qhttps://\\E.*"}),
+    ("open-allowed-urls", {"allowed_urls": r"\\Qhttps://store.corp.com\\E.*"}),
+    ("open-allowed-urls", {"allowed_urls": "https://(store"}),
+    ("open-allowed-urls", {"allowed_urls": r"(?!),\\p{IsNothing}.*"}),
+    *[
+        ("a-way-into-java", {"vmargs": f"-Dlog4j.configurationFile=a {option}"})
+        for option in (
+            "-Djava.system.class.loader=Evil",
+            "-XX:SharedArchiveFile=/tmp/a",
+            "--module-path /tmp",
+            "-p /tmp",
+            "--upgrade-module-path=/tmp",
+            "-Djava.class.path=/tmp",
+            "-Djdk.module.path=/tmp",
+        )
+    ],
     ("not-a-number", {"token_expiration_min": "1h"}),
     ("open-allowed-urls", {"allowed_urls": "file://.*"}),
     ("open-allowed-urls", {"allowed_urls": r"https://store\\.corp\\.com.*"}),
@@ -219,6 +241,8 @@ def test_what_is_well_written_has_no_finding(tmp_path: Path) -> None:
     snapshot = '{"name": "s.cfg", "modelCount": 1, "created": 1, "models": {"a": {"1.0": {"marName": "a.mar"}}}}'
     assert server(tmp_path, {"model_snapshot": snapshot}) == []
     assert server(tmp_path, {"allowed_urls": r"https://store\\.corp\\.com/[^/]*\\.mar"}) == []
+    quoted = r"\\Qhttps://store.corp.com/\\E[^/]*\\.mar"
+    assert server(tmp_path, {"allowed_urls": quoted, "python": "python", "cpu_launcher_args": "--ninstances 2"}) == []
     assert server(tmp_path, {"job_queue_size": "+100", "max_response_size": "1000100"}) == []
     assert server(tmp_path, MODEL_API | {"allowed_urls": r"https://store\.internal/.*"})[0].rule == "model-api"
 
@@ -263,6 +287,29 @@ def test_every_envelope_of_torchserve_is_known() -> None:
     assert package is not None
     assert package.origin is not None
     assert {file.stem for file in Path(package.origin).parent.glob("[!_]*.py")} == {"base", *ENVELOPES}
+
+
+@pytest.mark.parametrize(
+    ("most", "longest", "ends"),
+    [
+        ("1000", 1000, True),
+        ("1001", 1000, False),
+        ("", 1000, False),
+        (None, 7 << 20, True),
+        (None, 1_000_000, False),
+        ("$$MOST$$", 9, False),
+        ("9", None, False),
+    ],
+)
+def test_an_answer_that_the_server_would_not_take_is_found_beside_its_archive(
+    tmp_path: Path, most: str | None, longest: int | None, ends: bool
+) -> None:
+    server(tmp_path, {"max_response_size": most})
+    setup = {} if longest is None else {"max_answer_bytes": longest}
+    archive = archive_with(tmp_path, None, setup)
+    found = list(lint_together(tmp_path / "config.properties", [archive]))
+
+    assert [finding.severity for finding in found] == ["error"] * ends
 
 
 def test_an_envelope_in_a_manifest_or_a_models_configuration_is_told_to_be_ignored(tmp_path: Path) -> None:

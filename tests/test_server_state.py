@@ -335,6 +335,18 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(shop: Shop, monkeypatch: p
     assert not any((shop.folder / "tmp").iterdir())
 
 
+def test_whatever_stops_a_start_leaves_no_scratch_folder(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: Any) -> Path:
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), "store")
+
+    monkeypatch.setenv("JAVA_HOME", shop.environment["JAVA_HOME"])
+    monkeypatch.setattr("tempfile.tempdir", str(shop.folder / "tmp"))
+    monkeypatch.setattr(Path, "resolve", gone)
+    with pytest.raises(ServerError):
+        start(shop.folder / "store", state=shop.state)
+    assert not any((shop.folder / "tmp").iterdir())
+
+
 def test_one_process_at_a_time_holds_a_state_folder(tmp_path: Path) -> None:
     with alone_in(tmp_path), pytest.raises(ServerError, match="Another marwright"), alone_in(tmp_path):
         pass

@@ -16,7 +16,9 @@ import pytest
 from marwright.errors import ServerError
 from marwright.resources import shipped
 from marwright.serving import Ports, RunningServer, curl_example, find_java, running, start, stop
+from marwright.serving.failure import StartLog
 from marwright.serving.ports import Listener, require_free
+from marwright.serving.process import Launch
 from marwright.serving.properties import Properties
 from marwright.serving.state import remember
 
@@ -94,6 +96,45 @@ def test_metrics_are_declared_as_the_handler_reports_them() -> None:
         assert declared["gauge", f"Marwright{name}"] == ("Milliseconds", handler)
     assert declared["gauge", "MarwrightBatchTexts"] == ("Count", handler)
     assert declared["gauge", "MarwrightPaddingShare"] == ("Percent", handler)
+
+
+def test_a_file_in_this_folder_is_not_the_default_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config").write_text("inference_address=http://0.0.0.0:9999\n")
+    monkeypatch.chdir(tmp_path)
+
+    assert Properties.find(None).path == CONFIGS / "config.properties"
+
+
+def test_only_a_name_or_the_usual_path_means_a_shipped_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = CONFIGS / "production.properties"
+
+    assert Properties.find(Path("production")).path == own
+    assert not capsys.readouterr().err
+    assert Properties.find(Path("configs/production.properties")).path == own
+    assert "configs/production.properties is not here" in capsys.readouterr().err
+    for other in ("/etc/configs/production.properties", "a/configs/production.properties", "production.properties"):
+        with pytest.raises(ServerError, match="no such properties file"):
+            Properties.find(Path(other))
+
+
+def test_a_start_that_fails_says_why_whatever_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "logs" / "console.log").mkdir(parents=True)
+    launch = Launch(tmp_path, tmp_path, tmp_path / "a", tmp_path, tmp_path / "b", None)
+    with pytest.raises(ServerError, match=r"did not start: .*Is a directory"):
+        launch.run(StartLog(tmp_path / "logs"), foreground=True)
+
+    (tmp_path / "logs" / "console.log").rmdir()
+    late = "import time; time.sleep(.2); print('Error: no such thing')"
+    monkeypatch.setattr(Launch, "_command", lambda _: [sys.executable, "-c", late])
+    with pytest.raises(ServerError, match="did not start: Error: no such thing"):
+        launch.run(StartLog(tmp_path / "logs"), foreground=True)
 
 
 def test_effective_properties_override_the_file_and_name_absolute_paths(tmp_path: Path) -> None:

@@ -30,6 +30,20 @@ class Work:
         """Say anew what it is."""
         self.what = status
 
+    def change(
+        self,
+        *,
+        description: str | None = None,
+        total: float | None = None,
+        completed: float | None = None,
+        note: str | None = None,
+    ) -> None:
+        """Change what is given."""
+        self.what = self.what if description is None else description
+        self.total = self.total if total is None else total
+        self.completed = self.completed if completed is None else completed
+        self.note = self.note if note is None else note
+
     def stop(self) -> None:
         """It is over; what its block does from now on is other work."""
         self.over = True
@@ -147,9 +161,12 @@ class PipedBar:
         return len(self._works) - 1
 
     def update(self, task: Any, **fields: Any) -> None:
-        """Change ``completed``, ``total`` or ``note``."""
-        for name, value in fields.items():
-            setattr(self._works[task], name, value)
+        """Change ``description``, ``completed``, ``total`` or ``note``, and nothing else.
+
+        Raises:
+            TypeError: another one is given.
+        """
+        self._works[task].change(**fields)
 
     def advance(self, task: Any, advance: float = 1) -> None:
         """One more is done."""

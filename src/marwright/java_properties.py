@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from marwright.utf16 import escaped
+
 # Java's line ends and blanks, which are fewer than Python's.
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _LAST_CONTINUED = re.compile(r"(?<=\\)(\r\n|\r|\n)\Z")
@@ -14,6 +16,8 @@ _KEY = re.compile(r"(?:\\.|[^\\=: \t\f])*", re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _ESCAPED = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 _LETTERS = {character: letter for letter, character in _ESCAPED.items()}
+# What TorchServe's ConfigManager replaces in a value by a variable of the environment, by its name.
+VARIABLE = re.compile(r"\$\$([^$]{2,})\$\$")
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,4 @@ def _written(character: str, special: str) -> str:
         return f"\\{_LETTERS[character]}"
     if character == "\\" or character in special:
         return f"\\{character}"
-    if " " <= character <= "~":
-        return character
-    data = character.encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{int.from_bytes(data[at : at + 2], 'big'):04x}" for at in range(0, len(data), 2))
+    return character if " " <= character <= "~" else escaped(character)

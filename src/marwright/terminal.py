@@ -7,6 +7,7 @@ square brackets for markup. So what is printed goes through a :class:`Terminal`,
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 from collections.abc import Iterable
 from typing import Any
@@ -15,6 +16,8 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.status import Status
 from rich.text import Text
+
+from marwright.utf16 import escaped
 
 # Control, format (bidirectional, invisible, tags), half characters, line and paragraph separators.
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -37,7 +40,12 @@ def visible(text: str, *, keep: str = "") -> str:
 
 def visible_json(text: str) -> str:
     """JSON with the same meaning, in which such characters of its strings are escaped."""
-    return _MAYBE_UNSEEN.sub(lambda match: _as_units(match[0]) if _is_unseen(match[0]) else match[0], text)
+    return _MAYBE_UNSEEN.sub(lambda match: escaped(match[0]) if _is_unseen(match[0]) else match[0], text)
+
+
+def as_standard_output_takes_it(text: str) -> str:
+    """Somebody's data, such as a table: as it is for a file or a program, and as it is safe on a terminal."""
+    return visible(text, keep="\n") if sys.stdout.isatty() else text
 
 
 class Terminal(Console):
@@ -76,9 +84,3 @@ def _plain(renderable: RenderableType) -> RenderableType:
 
 def _is_unseen(character: str) -> bool:
     return character not in _JOINERS and unicodedata.category(character) in _UNSEEN
-
-
-def _as_units(character: str) -> str:
-    """A character as JSON escapes it: in units of 16 bits."""
-    data = character.encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{int.from_bytes(data[at : at + 2], 'big'):04x}" for at in range(0, len(data), 2))

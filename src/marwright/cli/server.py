@@ -146,13 +146,16 @@ def _lint(model_store: Path, properties: Path | None, models: Sequence[str]) -> 
     """
     from marwright.linting import lint as findings_of
     from marwright.linting import lint_properties
+    from marwright.linting.served_together import lint_together
     from marwright.serving.properties import located
     from marwright.serving.server import archives_to_serve
 
     archives = archives_to_serve(model_store, models)
     try:
-        found = lint_properties(located(properties)) if properties is not None else []
+        file = located(properties)
+        found = lint_properties(file)
         found += [finding for name in archives for finding in findings_of(model_store / name)]
+        found += lint_together(file, [model_store / name for name in archives])
     except (LintError, ArchiveError) as error:
         raise ServerError(f"Not started: {error}\n--no-lint starts it all the same.") from error
     told = [finding for finding in found if finding.severity != "error" and finding.rule not in CURED]

@@ -15,6 +15,7 @@ Problems = Iterator[Problem]
 DEFAULT_ALLOWED_URLS = "file://.*|http(s)?://.*"
 # Of one pattern; a longer one, or one that takes longer, is not for one place.
 LONGEST_PATTERN, PATIENCE_S = 500, 0.2
+_QUOTED = re.compile(r"\\Q(.*?)(?:\\E|\Z)|\\.", re.DOTALL)
 STRANGERS = ("http://example.com/a.mar", "https://example.com/a.mar", "file:///tmp/a.mar", "s3://example/a.mar")
 
 
@@ -87,7 +88,7 @@ def packages_installed_by_archives(settings: ServerSettings) -> Problems:
 
 def any_web_page(settings: ServerSettings) -> Problems:
     """Browsers of strangers may ask in their users' place."""
-    if settings.values.get("cors_allowed_origin", "").strip() == "*":
+    if any(origin.strip() == "*" for origin in settings.values.get("cors_allowed_origin", "").split(",")):
         reason = "cors_allowed_origin=* lets the script of any web page call the server from its visitor's browser"
         yield Problem("cors_allowed_origin", reason, "name the one origin that needs it")
 
@@ -96,7 +97,12 @@ def _open_allowed_urls(settings: ServerSettings) -> Problems:
     value = settings.values.get("allowed_urls", DEFAULT_ALLOWED_URLS)
     if settings.true("use_env_allowed_urls") or is_from_environment(value):
         return
-    for pattern in value.split(","):
+    for written in value.split(","):
+        pattern = _in_python(written)
+        if not _is_pattern(pattern):
+            reason = f"{written[:80]} in allowed_urls cannot be read as a pattern: no rule here can say whom it lets in"
+            yield Problem("allowed_urls", reason, "write it without what only Java knows; commas divide patterns")
+            return
         if stranger := next((url for url in (*STRANGERS, *_lookalikes(pattern)) if _matches(pattern, url)), None):
             how = "allows" if "allowed_urls" in settings.values else "is missing, which allows"
             reason = f"allowed_urls {how} archives from anywhere, such as {stranger}"
@@ -105,10 +111,26 @@ def _open_allowed_urls(settings: ServerSettings) -> Problems:
             return
 
 
+def _in_python(pattern: str) -> str:
+    """A pattern of Java's, whose ``\\Q…\\E`` no other has."""
+    return _QUOTED.sub(lambda match: re.escape(match[1]) if match[1] is not None else match[0], pattern)
+
+
+def _is_pattern(pattern: str) -> bool:
+    """Whether it is one; of a longer one nobody needs to know."""
+    if len(pattern) > LONGEST_PATTERN:
+        return True
+    try:
+        regex.compile(pattern, flags=regex.IGNORECASE)
+    except (regex.error, RecursionError, ValueError, OverflowError):
+        return False
+    return True
+
+
 def _lookalikes(pattern: str) -> Iterator[str]:
     """Addresses of strangers that look like those a pattern is for: another host behind its host, or before it."""
     plain = re.sub(r"(?:\.|\[\^?/\])[*+]\??", "x", pattern[:LONGEST_PATTERN])
-    plain = re.sub(r"\\Q|\\E|[\\?^$()]", "", plain).split("|")[0]
+    plain = re.sub(r"[\\?^$()]", "", plain).split("|")[0]
     scheme, slashes, rest = plain.partition("://")
     host, _, path = rest.partition("/")
     if slashes and host:
@@ -125,8 +147,6 @@ def _matches(pattern: str, url: str) -> bool:
         return regex.fullmatch(pattern, url, flags=regex.IGNORECASE, timeout=PATIENCE_S) is not None
     except TimeoutError:
         return True
-    except (regex.error, RecursionError, ValueError):
-        return False  # a pattern of Java's own
 
 
 ACCESS_ERRORS = (open_to_the_network_without_tokens, model_api_without_tokens, open_allowed_urls_with_model_api)

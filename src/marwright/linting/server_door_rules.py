@@ -33,6 +33,13 @@ _INTO_JAVA = {
     "-Dcom.sun.jndi.": "may let Java load code from other machines",
     "-cp": "replaces the server's code",
     "-classpath": "replaces the server's code",
+    "-Djava.class.path": "replaces the server's code",
+    "-Djava.system.class.loader": "has other code load the server's",
+    "-XX:SharedArchiveFile": "takes classes from a file",
+    "--module-path": "adds code to the server",
+    "-p": "adds code to the server",
+    "--upgrade-module-path": "puts other code in the place of Java's own",
+    "-Djdk.module.": "adds code to the server, or puts other code in the place of Java's own",
     "--class-path": "replaces the server's code",
     "-jar": "replaces the server's code",
 }
@@ -56,6 +63,10 @@ _DOORS = frozenset(
         "install_py_dep_per_model",
         "system_metrics_cmd",
         "plugins_path",
+        "vmargs",
+        "python",
+        "cpu_launcher_args",
+        "model_server_home",
         "cors_allowed_origin",
     }
 )
@@ -103,6 +114,18 @@ def a_program_of_its_own(settings: ServerSettings) -> Problems:
     if path := settings.values.get("plugins_path", "").strip():
         reason = f"every jar in {path[:80]} is loaded into the server"
         yield Problem("plugins_path", reason, "remove it unless you know each of them, and who may write there")
+    # WorkerLifeCycle: the program that a worker is, what it is started by, and where the worker's own code lies.
+    if (program := settings.values.get("python", "python").strip()) != "python":
+        yield Problem("python", f"every worker is {program[:80]}, with the server's rights", "remove it")
+    arguments = settings.values.get("cpu_launcher_args", "").strip()
+    if arguments and settings.true("cpu_launcher_enable"):
+        reason = (
+            f"workers are started by torch.backends.xeon.run_cpu {arguments[:80]}, which runs any program it is told"
+        )
+        yield Problem("cpu_launcher_args", reason, "give numbers of cores and nothing else, or remove it")
+    if home := settings.values.get("model_server_home", "").strip():
+        reason = f"workers run {home[:80]}/ts/model_service_worker.py, whatever lies there"
+        yield Problem("model_server_home", reason, "remove it: TorchServe knows where it is installed")
 
 
 def archives_from_urls(settings: ServerSettings) -> Problems:

@@ -10,18 +10,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from marwright.errors import LintError
-from marwright.java_properties import read_properties
+from marwright.java_properties import VARIABLE, read_properties
 
 HTTP_ADDRESSES = ("inference_address", "management_address", "metrics_address")
 GRPC_ADDRESSES = ("grpc_inference_address", "grpc_management_address")
 _HOST = re.compile(r"(?:(?P<scheme>\w+)://)?(?P<host>\[[^]]*]|[^:/]*)")
-# As ConfigManager has it: the variable's name between two pairs.
-_VARIABLE = re.compile(r"\$\$[^$]+[^$]\$\$")
 
 
 def is_from_environment(value: str) -> bool:
     """Whether TorchServe puts a variable of the environment into a value, ``$$NAME$$``, which no rule can know."""
-    return _VARIABLE.search(value) is not None
+    return VARIABLE.search(value) is not None
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ from marwright.serving.properties import LISTENING_VARIABLES
 
 # Workers end with the frontend, which they lose their connection to.
 _WORKERS_END_S = 3
+# Nobody writes to the pipe any more by then.
+_LAST_WORDS_S = 5
 _PROGRAMS = ("org.pytorch.serve.ModelServer", "model_service_worker.py")
 
 
@@ -45,7 +47,7 @@ class Launch:
         Raises:
             ServerError: there is no such process.
         """
-        starter = None
+        starter = showing = None
         try:
             console = (self.state / "logs" / "console.log").open("wb")
             with console, held():
@@ -60,7 +62,8 @@ class Launch:
                     start_new_session=True,
                 )
             if starter.stdout is not None:
-                threading.Thread(target=_show, args=(starter.stdout, console.name), daemon=True).start()
+                showing = threading.Thread(target=_show, args=(starter.stdout, console.name), daemon=True)
+                showing.start()
             starter.wait()
             return int((self.scratch / ".model_server.pid").read_text())
         except BaseException as error:
@@ -69,8 +72,11 @@ class Launch:
                     # Java may be there already, though nobody has noted its number yet.
                     _kill_all(_in_session(starter.pid))
                     starter.wait()
+            if showing is not None:
+                showing.join(_LAST_WORDS_S)
             if isinstance(error, OSError | ValueError):
-                raise ServerError(f"TorchServe did not start: {log.last_words()} (see {log.logs}).") from error
+                reason = log.last_words() or str(error)
+                raise ServerError(f"TorchServe did not start: {reason} (see {log.logs}).") from error
             raise
 
     def _command(self) -> list[str]:
@@ -104,8 +110,11 @@ def _show(stream: IO[bytes], log: str) -> None:
     """Show what a server prints as long as it does, without what a terminal would obey, and keep it in a file."""
     with stream, Path(log).open("ab", buffering=0) as kept:
         for line in stream:
-            say(line.decode(errors="replace").rstrip("\r\n"))
-            kept.write(line)
+            # Whatever cannot be written, the server must never wait for a reader.
+            with suppress(OSError):
+                kept.write(line)
+            with suppress(OSError):
+                say(line.decode(errors="replace").rstrip("\r\n"))
 
 
 def end(pid: int, grace_s: float) -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from marwright.errors import ServerError
-from marwright.java_properties import read_properties, write_properties
+from marwright.java_properties import VARIABLE, read_properties, write_properties
+from marwright.progress import say
 from marwright.resources import shipped
 from marwright.serving.ports import Listener, Ports
 
@@ -21,7 +22,6 @@ _LISTENING = (*_HTTP_KEYS, *_GRPC_KEYS, "disable_token_authorization", "load_mod
 LISTENING_VARIABLES = {key: f"TS_{key.upper()}" for key in _LISTENING}
 _FILE_KEYS = ("metrics_config", "keystore", "certificate_file", "private_key_file")
 _ADDRESS = re.compile(r"(?P<scheme>https?)://(?P<host>\[[^]]+]|[^:/]+)(?::(?P<port>\d+))?/?", re.IGNORECASE)
-_VARIABLE = re.compile(r"\$\$([^$]+)\$\$")
 _LOG_CONFIG = re.compile(r"-Dlog4j2?\.configurationFile=(?:file:(?://)?)?(\S+)")
 
 
@@ -82,7 +82,10 @@ class Properties:
         Raises:
             ServerError: there is none, or as for :meth:`read`.
         """
-        return cls.read(located(name or Path("config")))
+        found = located(name)
+        if name is not None and found != name and name.suffix:
+            say(f"{name} is not here: the one that comes with marwright is used, {found}")
+        return cls.read(found)
 
     @property
     def asks_for_keys(self) -> bool:
@@ -182,17 +185,20 @@ def _port(ports: Ports, key: str) -> int:
     return port
 
 
-def located(name: Path) -> Path:
-    """The properties file of that path, or the shipped one of that name.
+def located(name: Path | None) -> Path:
+    """The properties file of that path, or the shipped one of that name; the one for development if none is given.
 
     Raises:
         ServerError: there is neither.
     """
+    if name is None:
+        return shipped("configs") / "config.properties"
     if name.is_file():
         return name
-    # A name, or a path such as configs/production.properties outside a checkout, means the copy that was installed.
+    # A name, or a path such as configs/production.properties outside a checkout, means the copy that was installed. Any
+    # other path means what lies there: a server must not start with other settings than those that are named.
     own = shipped("configs") / f"{name.name.removesuffix('.properties')}.properties"
-    if name.parent.name in ("", "configs") and own.is_file():
+    if name in (Path(own.stem), Path("configs", own.name)) and own.is_file():
         return own
     known = ", ".join(sorted(file.stem for file in shipped("configs").glob("*.properties")))
     raise ServerError(f"{name}: no such properties file. Give a path, or one of the shipped: {known}.")
@@ -206,4 +212,4 @@ def _resolved(path: Path, key: str, value: str, environment: Mapping[str, str]) 
             raise ServerError(f"{path}: {key} takes {match[1]} from the environment, where it is not set.")
         return environment[match[1]]
 
-    return _VARIABLE.sub(variable, value)
+    return VARIABLE.sub(variable, value)

@@ -6,7 +6,7 @@ import dataclasses
 import shlex
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from zipfile import is_zipfile
 
@@ -86,13 +86,16 @@ def start(
             grpc_management=config.grpc_address("management", ports),
             models=(),
             logs=str(state / "logs"),
-            scratch=str(make_socket_folder(SCRATCH_PREFIX)),
+            scratch="",
             java=f"{java.program} (version {java.version}, {java.origin})",
             properties=str(config.path),
             key_file=str(state / "key_file.json") if config.asks_for_keys else None,
             model_store=str(model_store.resolve()),
         )
-        with _nothing_left_on_failure(state, server):
+        with ExitStack() as stack:
+            with held():
+                server = dataclasses.replace(server, scratch=str(make_socket_folder(SCRATCH_PREFIX)))
+                stack.enter_context(_nothing_left_on_failure(state, server))
             effective = _prepare(state, config, ports, archives if models else (), java)
             # Written before there is a process, so that a server whose starter is killed can still be found.
             remember(state, server)

@@ -1,0 +1,9 @@
+"""Characters as JSON and Java's properties write them in ASCII."""
+
+from __future__ import annotations
+
+
+def escaped(character: str) -> str:
+    """A character as ``\\uXXXX``, in units of 16 bits: two of them beyond the first 65,536 characters."""
+    data = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{int.from_bytes(data[at : at + 2], 'big'):04x}" for at in range(0, len(data), 2))
