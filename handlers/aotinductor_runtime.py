@@ -1,5 +1,7 @@
 """Runs a module that AOTInductor compiled to machine code, on a CPU."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

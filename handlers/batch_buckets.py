@@ -1,5 +1,7 @@
 """Batches in a few fixed shapes: which of them one fits into, and how it is laid out there."""
 
+from __future__ import annotations
+
 import torch
 
 Bucket = tuple[int, int]

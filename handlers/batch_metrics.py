@@ -4,6 +4,8 @@ Each figure is a line that the worker prints and the server parses at any time, 
 every batch that would cost as much as the tokenizer. They are declared in configs/metrics.yaml.
 """
 
+from __future__ import annotations
+
 import threading
 import time
 from collections import Counter

@@ -1,5 +1,7 @@
 """What the runtime for GPUs asks of its device, in one object, so that a test can put another in its place."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -70,7 +72,7 @@ class CudaDevice:
         run()
         return torch.cuda.max_memory_allocated(self.device) - before
 
-    def graphs(self) -> "Graphs":
+    def graphs(self) -> Graphs:
         """A place for graphs."""
         return Graphs(self.device)
 

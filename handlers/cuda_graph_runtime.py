@@ -8,6 +8,8 @@ A graph is believed only after it has answered as the module does, and is given 
 without graphs is slower, and as right.
 """
 
+from __future__ import annotations
+
 import logging
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,7 @@
 """Compares what a recorded graph answers with what the module answers when it is run plainly."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import torch

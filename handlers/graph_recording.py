@@ -1,5 +1,7 @@
 """Records a module as CUDA graphs, one for each bucket that has room."""
 
+from __future__ import annotations
+
 import gc
 import logging
 from collections.abc import Callable, Iterator

@@ -1,5 +1,7 @@
 """Runs an ONNX file with ONNX Runtime."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

@@ -1,5 +1,7 @@
 """What a client is told of a text that the module could not answer; the log has the rest."""
 
+from __future__ import annotations
+
 import torch
 
 
@@ -16,7 +18,7 @@ class PredictionFailure(Exception):
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that there is no memory; the driver and cuBLAS raise it as a plain error."""
-    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(word in str(error) for word in ("out of memory", "ALLOC_FAILED"))
 

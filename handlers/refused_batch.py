@@ -4,6 +4,8 @@ TorchServe 0.12 drops the status of a single answer over gRPC: the client sees O
 whole batch can be refused. So one is, if nobody else's answer is in it; a request that is asked alone always is.
 """
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Sequence
 from typing import Protocol

@@ -1,5 +1,7 @@
 """Bytes of a request as text: what their first bytes, a charset and JSON's own rules say of their encoding."""
 
+from __future__ import annotations
+
 import codecs
 import json
 import re

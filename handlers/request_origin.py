@@ -4,6 +4,8 @@ The headers of a request and the content types of its parameters lie in one dict
 parameter has a dictionary of its own.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 

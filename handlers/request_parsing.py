@@ -1,5 +1,7 @@
 """What may stand in a request: one instance or many, as JSON, plain text or a form."""
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Sequence
@@ -166,8 +168,13 @@ def _text(value: Any, content_type: str = "") -> str:
 
 
 def _field(name: str, value: Any) -> Any:
-    """A form has no numbers: what reads as one becomes one where a number is meant."""
+    """A form has no numbers: what reads as one becomes one where a number is meant, and JSON where an object is."""
     text = _text(value)
+    if name == "parameters":
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            return text
     if name == "top_k" and text.isascii() and text.isdigit() and len(text) < 10:
         return int(text)
     if name == "min_confidence" and FRACTION.fullmatch(text):

@@ -8,6 +8,8 @@ Files beside this one in the archive: the module(s) with their runtimes, `setup_
 `setup`. TorchServe's base class would choose device and loader by rules of its own, so neither is left to it.
 """
 
+from __future__ import annotations
+
 import json
 import logging
 import os

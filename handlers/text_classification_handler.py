@@ -1,5 +1,7 @@
 """Short texts to labels with probabilities, best first; a text that is too uncertain gets no label if so asked."""
 
+from __future__ import annotations
+
 import math
 from typing import Any
 
@@ -32,7 +34,7 @@ class TextClassificationHandler(ResilientHandler):
         if confidence is None:
             confidence = self.settings["min_confidence"] or 0.0
         # Written so that a NaN is refused.
-        if isinstance(confidence, bool) or not isinstance(confidence, int | float) or not 0 <= confidence <= 1:
+        if isinstance(confidence, bool) or not isinstance(confidence, (int, float)) or not 0 <= confidence <= 1:
             raise BadRequest("min_confidence must be a number from 0 to 1")
         return text_of(instance, self.settings["max_characters"], **self.text), top_k, confidence
 
@@ -58,7 +60,8 @@ class TextClassificationHandler(ResilientHandler):
         ]
 
     def _answer(self, values: list[float], indices: list[float], min_confidence: float) -> dict[str, Any]:
-        answer = {self.labels[int(index)]: round(value, 6) for value, index in zip(values, indices, strict=True)}
+        pairs = zip(values, indices)  # noqa: B905 (strict came with Python 3.10)
+        answer = {self.labels[int(index)]: round(value, 6) for value, index in pairs}
         if values[0] < min_confidence:
             self.count("Abstentions", 1)
             return {"label": None, "predictions": answer}

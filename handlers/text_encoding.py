@@ -1,5 +1,7 @@
 """Texts to padded batches of token ids, as the archive's tokenizer.json says; shared by every handler for texts."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Runs a TorchScript module, on a CPU or on a GPU."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

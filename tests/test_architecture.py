@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import subprocess
 import sys
 from collections import defaultdict
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "marwright"
@@ -244,3 +247,46 @@ def test_a_file_says_first_what_it_is_for() -> None:
 def test_handlers_can_be_read_by_the_python_of_torchserves_images() -> None:
     for handler in HANDLERS:
         ast.parse(handler.read_text(encoding="utf-8"), str(handler), feature_version=(3, 9))
+
+
+def test_handlers_run_on_the_python_of_torchserves_images() -> None:
+    """Types are joined in annotations only, which the future import leaves unread; and nothing newer is called."""
+    for handler in HANDLERS:
+        tree = parsed(handler)
+        assert "from __future__ import annotations\n" in handler.read_text(encoding="utf-8"), handler
+        for node in ast.walk(tree):
+            where = f"{handler.name}:{getattr(node, 'lineno', 0)}"
+            assert not isinstance(node, ast.Match), where
+            if isinstance(node, ast.Call):
+                name = getattr(node.func, "id", "")
+                joined = name in ("isinstance", "issubclass") and any(
+                    isinstance(inner, ast.BinOp) for inner in ast.walk(node.args[1])
+                )
+                assert not joined, where
+                strict = {keyword.arg for keyword in node.keywords} & {"strict", "slots", "kw_only"}
+                assert not (name in ("zip", "dataclass") and strict), where
+
+
+# A manager of versions has a command of that name even where it starts nothing.
+OLD_PYTHON = next(map(str, Path.home().glob(".pyenv/versions/3.9.*/bin/python3.9")), shutil.which("python3.9"))
+
+
+@pytest.mark.skipif(OLD_PYTHON is None, reason="no Python 3.9 here")
+def test_what_handlers_do_with_requests_runs_on_an_old_python() -> None:
+    """Of all of them those that need no package."""
+    program = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from request_parsing import BadRequest, parse_request
+import request_origin, text_fields
+request = parse_request({"data": b'{"instances": ["tea"]}', "parameters": b'{"top_k": 3}'}, "", 5)
+assert request.instances == [{"text": "tea", "top_k": 3}], request
+try:
+    parse_request({"body": b"{"}, "application/json", 5)
+except BadRequest as error:
+    print(error)
+"""
+    command = [str(OLD_PYTHON), "-B", "-I", "-c", program, str(HANDLERS[0].parent)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.stdout.strip() == "The body is not valid JSON", done.stderr

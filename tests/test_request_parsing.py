@@ -176,6 +176,14 @@ def test_broken_json_is_a_bad_request(body: bytes, content_type: str) -> None:
     assert refusal({"body": bytearray(body)}, content_type) == "The body is not valid JSON"
 
 
+def test_parameters_may_be_a_field() -> None:
+    request = form(data=b'{"instances": ["tea", {"text": "rice", "top_k": 1}]}', parameters=b'{"top_k": 3}')
+
+    assert request.instances == [{"text": "tea", "top_k": 3}, {"text": "rice", "top_k": 1}]
+    for wrong in (b"top_k", b"[3]", b"{", b"[" * 100_000, b""):
+        assert refusal({"data": b"tea", "parameters": wrong}, "").startswith("parameters must be an object")
+
+
 def test_an_empty_body_is_a_bad_request() -> None:
     assert refusal({"body": bytearray(b"")}, JSON) == "The body is not valid JSON"
     assert refusal({"body": None}, "").startswith("The body must be a JSON object")
