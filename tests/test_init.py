@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import pty
@@ -16,6 +17,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
+from marwright.cli import starting
 from marwright.cli.app import app
 from marwright.config import Config, TableSource, load_config
 from marwright.config.starting import Start, commented_yaml
@@ -141,6 +143,16 @@ def test_what_cannot_be_done_is_said_and_nothing_is_written(arguments: list[str]
 
     assert said in refusal(*arguments)
     assert not list(Path().rglob("*.yaml"))
+
+
+def test_what_is_proposed_cannot_command_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    proposed = "te\x1b]0;x\x07am"
+
+    assert starting._ask("Column of the label", proposed) == proposed
+    assert "[te\\x1b]0;x\\x07am]" in capsys.readouterr().err
 
 
 def test_on_a_terminal_it_asks_and_takes_what_is_proposed() -> None:

@@ -77,9 +77,33 @@ def test_columns_are_found_by_name_or_because_there_is_one(tmp_path: Path) -> No
     assert [item.text for item in items_of(written(tmp_path, "l.csv", f"text\n{long}\n".encode()))] == [long]
 
 
+def test_an_empty_line_of_json_is_no_request(tmp_path: Path) -> None:
+    file = written(tmp_path, "a.jsonl", b'{"text": "tea"}\n\n"rice"\r\n \n')
+
+    assert [(item.text, item.line, item.problem) for item in items_of(file)] == [("tea", 1, None), ("rice", 3, None)]
+
+
+@given(TEXTS)
+def test_a_quotation_mark_that_nobody_closes_is_told_with_its_row(texts: list[str]) -> None:
+    table = io.StringIO(newline="")
+    csv.writer(table, quoting=csv.QUOTE_ALL).writerows([["text"], *([text] for text in texts)])
+    rows = table.getvalue()
+    with tempfile.TemporaryDirectory() as folder:
+        file = written(Path(folder), "a.csv", (rows + '"tea\r\n').encode())
+        with pytest.raises(DataError, match=rf"a\.csv:{1 + len(io.StringIO(rows, newline=None).readlines())}: .*mark"):
+            list(items_of(file))
+        file = written(Path(folder), "a.csv", b'text,label\n"unclosed,1\na,"b"\nc,d\n')
+        with pytest.raises(DataError, match=r"a\.csv:2: .*mark"):
+            list(items_of(file))
+
+
 @pytest.mark.parametrize(
     ("name", "data", "sentence"),
     [
+        ("a.csv.gz", b"\x1f\x8b\x08", "unpack it first"),
+        ("a.txt.BZ2", b"BZh9", "unpack it first"),
+        ("a.xlsm", b"PK", r"as \.csv, \.tsv, \.jsonl"),
+        ("a.ods", b"PK", r"as \.csv, \.tsv, \.jsonl"),
         ("a.csv", b"a,b\n1,2\n", "no column 'text'; it has a, b"),
         ("a.csv", b"text\n", "no text in it"),
         ("a.csv", b"", "no text in it|no column"),

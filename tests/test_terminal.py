@@ -23,7 +23,7 @@ from marwright.cli.verification import _print as print_report
 from marwright.errors import DataError
 from marwright.linting import Finding
 from marwright.prediction import Item, Prediction
-from marwright.terminal import Terminal, visible, visible_json
+from marwright.terminal import Terminal, as_standard_output_takes_it, visible, visible_json
 from marwright.verification.report import Report, failed, passed
 
 OBEYED = ["\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x9b2J", "\r", "\b", "\x00", "\x7f", "\u202e", "\u2066", "\u200f"]
@@ -172,3 +172,14 @@ def test_a_terminal_without_the_letters_gets_their_numbers(tiny_archive: Path) -
     done = subprocess.run(command, env=environment, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)[0]["text"] == "té"
+
+
+@pytest.mark.parametrize("on_terminal", [True, False])
+def test_a_table_on_standard_output_is_safe_on_a_terminal_and_whole_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, on_terminal: bool
+) -> None:
+    table = "row,text\n0,\x1b]0;x\x07tea\n"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: on_terminal)
+
+    told = as_standard_output_takes_it(table)
+    assert told == (r"row,text|0,\x1b]0;x\x07tea|".replace("|", "\n") if on_terminal else table)

@@ -21,6 +21,9 @@ from marwright.errors import DataError
 
 BATCH = 16
 COLUMN = "text"
+# Files of these kinds hold texts, but none that can be read line by line.
+_PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".tar", ".tgz")
+_OTHERS = (".parquet", ".arrow", ".feather", ".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".json", ".mar", ".pt", ".pkl")
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 
 
@@ -89,7 +92,9 @@ def items_of(file: Path, column: str | None = None, fields: Sequence[str] = ()) 
         DataError: it cannot be read, has no such column or no text. Iterating raises it too.
     """
     suffix = file.suffix.lower()
-    if suffix in (".parquet", ".xlsx", ".xls", ".json"):
+    if suffix in _PACKED:
+        raise DataError(f"{file}: unpack it first; texts are read from .csv, .tsv, .jsonl, or lines of text.")
+    if suffix in _OTHERS:
         raise DataError(f"{file}: give its texts as .csv, .tsv, .jsonl, or as lines of text.")
     if column is not None and suffix not in (".csv", ".tsv", ".jsonl"):
         raise DataError(f"{file}: --column goes with a .csv, .tsv or .jsonl file; this one has a text on each line.")
@@ -102,7 +107,7 @@ def _read(file: Path, suffix: str, column: str | None, fields: Sequence[str]) ->
             if suffix in (".csv", ".tsv"):
                 yield from _cells(stream, file, column, fields)
             elif suffix == ".jsonl":
-                yield from (_parsed(item, column) for item in _lines(stream))
+                yield from (_parsed(item, column) for item in _lines(stream) if item.text.strip())
             else:
                 yield from _lines(stream)
     except OSError as error:
@@ -193,7 +198,9 @@ def _cells(stream: BinaryIO, file: Path, column: str | None, fields: Sequence[st
     lines = chain([first], text)
     # A tsv has no quotation marks but those of its texts.
     plain = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
-    reader = plain if tabs else csv.reader(lines, delimiter=delimiter)
+    # Strict, or a quotation mark that nobody closes makes one text of all rows below it.
+    reader = plain if tabs else csv.reader(lines, delimiter=delimiter, strict=True)
+    before = 0
     try:
         names = next(reader, [])
         there = [name for name in fields if name in names] if column is None else []
@@ -205,7 +212,10 @@ def _cells(stream: BinaryIO, file: Path, column: str | None, fields: Sequence[st
                 yield _cell([row[place] if place < len(row) else None for place in at], there, line)
             before = reader.line_num
     except csv.Error as error:
-        raise DataError(f"{file}:{reader.line_num + skipped}: not a table: {error}.") from error
+        raise DataError(
+            f"{file}:{before + 1 + skipped}: the row that begins here cannot be read: {error}. "
+            f"Close each quotation mark, and double those inside a quoted cell."
+        ) from error
 
 
 def _cell(values: Sequence[str | None], fields: Sequence[str], line: int) -> Item:

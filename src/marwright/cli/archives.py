@@ -13,7 +13,7 @@ from rich.table import Table
 
 from marwright.cli.options import ArchiveArgument, ConfigArgument, JsonOption, SetOption, print_json
 from marwright.progress import say
-from marwright.terminal import Terminal
+from marwright.terminal import Terminal, as_standard_output_takes_it
 
 
 def evaluate(
@@ -57,7 +57,7 @@ def evaluate(
         except OSError as error:
             raise MarwrightError(f"--predictions {file}: cannot be written: {error.strerror or error}") from error
     elif alone:
-        typer.echo(answers.getvalue(), nl=False)
+        typer.echo(as_standard_output_takes_it(answers.getvalue()), nl=False)
     if as_json:
         print_json(result)
         return
@@ -151,7 +151,7 @@ def inspect(archive: ArchiveArgument, as_json: JsonOption = False) -> None:
     ]
     if about["labels"]:
         rows.append(("labels", str(about["labels"])))
-    rows += [(key, str(value)) for key, value in (about["model_config"] or {}).items()]
+    rows += [(str(key), str(value)) for key, value in (about["model_config"] or {}).items()]
     card = about["card"]
     if isinstance(card, dict) and str(card.get("made_by", "")).startswith("marwright"):
         rows += _card_rows(card)
@@ -160,9 +160,15 @@ def inspect(archive: ArchiveArgument, as_json: JsonOption = False) -> None:
 
 
 def _card_rows(card: dict[str, Any]) -> list[tuple[str, str]]:
-    rows = [("made by", card["made_by"]), ("data", card["data"]["origin"])]
-    for who in ("teacher", "student", "archive"):
-        rows.append((f"{who}, test accuracy", f"{card[who]['accuracy']:.2%} (macro-F1 {card[who]['macro_f1']:.2%})"))
+    """What a card says; that it is none if it has not what marwright writes there: anybody can write one."""
+    rows = [("made by", str(card["made_by"]))]
+    try:
+        rows.append(("data", str(card["data"]["origin"])))
+        for who in ("teacher", "student", "archive"):
+            figures = (float(card[who][name]) for name in ("accuracy", "macro_f1"))
+            rows.append((f"{who}, test accuracy", "{:.2%} (macro-F1 {:.2%})".format(*figures)))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        rows.append(("card", "has not what marwright writes there"))
     return rows
 
 

@@ -151,7 +151,8 @@ def _ask_for(what: str, guessed: str | None, columns: list[str]) -> str:
 
 
 def _ask(question: str, proposed: str | None) -> str:
-    answer: str = typer.prompt(question, default=proposed, err=True)
+    shown = question if proposed is None else f"{question} [{visible(proposed)}]"
+    answer: str = typer.prompt(shown, default=proposed, show_default=False, err=True)
     return answer.strip()
 
 
