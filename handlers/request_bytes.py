@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+from typing import Any
 
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([^\s"';]+)""", re.IGNORECASE)
 # Of Python's codecs those that are charsets of texts; others unpack archives or run escapes.
@@ -76,3 +77,14 @@ def _decoded(data: bytes, encoding: str) -> str:
         raise Undecodable(f"is not valid {encoding.upper()}") from None
     # The mark is no part of the text; the codecs of UTF-16 and -32 have taken it already, others leave it.
     return text[1:] if text.startswith("\ufeff") else text
+
+
+def without_padding(value: Any) -> Any:
+    """A field of a form without the zeros that Netty leaves behind it, as many as decoding made it shorter.
+
+    Bytes of UTF-16, which have zeros everywhere, stay as they are.
+    """
+    if not isinstance(value, (bytes, bytearray)) or not value.endswith(b"\0"):
+        return value
+    shorter = bytes(value).rstrip(b"\0")
+    return value if b"\0" in shorter else shorter

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from request_bytes import Undecodable, as_json_text, as_text, begins_as_object
+from request_bytes import Undecodable, as_json_text, as_text, begins_as_object, without_padding
 
 # A response header carries it back, so it must be safe in one.
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
@@ -57,6 +57,8 @@ def parse_request(item: dict[str, Any], content_type: str, max_instances: int, f
         BadRequest: the request is none of the accepted forms.
     """
     kind = content_type.lower()
+    if "body" not in item:
+        item = {name: without_padding(value) for name, value in item.items()}
     # A column may be called body or data too; alone, such a field is read as a body is.
     own = [name for name in fields if name in item] if len(item) > 1 and "json" not in kind else []
     if "body" in item and (len(own) < 2 or "body" not in own):

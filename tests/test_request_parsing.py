@@ -327,3 +327,19 @@ def test_json_stays_a_body_whatever_stands_in_the_url() -> None:
 def test_what_is_none_of_the_fields_is_told_what_to_send() -> None:
     with pytest.raises(BadRequest, match="a form with a field named data"):
         parse_request({"titel": b"tea"}, "", 64, FIELDS)
+
+
+@pytest.mark.parametrize("zeros", [0, 1, 22])
+def test_zeros_that_are_left_behind_a_decoded_field_are_no_part_of_it(zeros: int) -> None:
+    padding = b"\0" * zeros
+
+    assert parse_request({"data": b'{"text": "rice"}' + padding}, "", 8).instances == [{"text": "rice"}]
+    assert parse_request({"data": b"rice" + padding, "top_k": b"3" + padding}, "", 8).instances == [
+        {"text": "rice", "top_k": 3}
+    ]
+
+
+def test_utf_16_keeps_its_zeros() -> None:
+    data = '{"text": "rice"}'.encode("utf-16-le")
+
+    assert parse_request({"data": data}, "application/json", 8).instances == [{"text": "rice"}]

@@ -161,7 +161,7 @@ def test_each_unusable_key_has_a_sentence(archive: Path, keys: tuple[Path, Path]
 
 def test_without_the_library_the_cure_is_one_line(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     there = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "cryptography" else there(name))
+    monkeypatch.setattr("marwright.installed.find_spec", lambda name: None if name == "cryptography" else there(name))
 
     with pytest.raises(SigningError, match=r"^Signatures need one more package: pip install cryptography"):
         sign(archive, archive)
