@@ -219,6 +219,17 @@ def static(floating: Encoder, calibration: list[list[int]]) -> nn.Module:
     return scheme.build(floating, scheme.fit(floating, Texts(calibration, 1), int8_embeddings=True).weights)
 
 
+def test_calibration_sees_no_token_that_belongs_to_no_text(floating: Encoder) -> None:
+    seen: list[int] = []
+    up = floating.layers[0].get_submodule("after_attention.up")
+    hook = up.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    with torch.inference_mode():
+        floating(*batch_of(BATCHES["many, mixed"]))
+    hook.remove()
+
+    assert seen == [sum(BATCHES["many, mixed"])]
+
+
 @pytest.mark.parametrize("lengths", BATCHES.values(), ids=BATCHES)
 def test_it_answers_as_the_float_module(floating: Encoder, static: nn.Module, lengths: tuple[int, ...]) -> None:
     ids, mask = batch_of(lengths)

@@ -10,8 +10,9 @@ from typing import Any
 import numpy.typing as npt
 import torch
 
-from marwright.encoder.packing import are_many, within_budget
+from marwright.encoder.packing import within_budget
 from marwright.encoder.shape import EncoderShape, LayerShape
+from marwright.schemes.static_layers import MANY
 from marwright.schemes.static_linear import StaticInt8Linear, cut_to_bytes_
 
 Array = npt.NDArray[Any]
@@ -58,7 +59,7 @@ def _call(product: Product) -> Callable[[], torch.Tensor]:
     weights = torch.randint(-127, 128, (product.out, product.inner), dtype=torch.int8)
     linear = StaticInt8Linear(weights, torch.rand(product.out), torch.rand(product.out))
     states = torch.randn(product.rows, product.inner)
-    if are_many(product.rows):
+    if product.rows >= MANY:
         quantized = cut_to_bytes_(states + 128.5)
         return lambda: linear.product(quantized, torch.float32)  # type: ignore[arg-type]
     return lambda: linear(states)

@@ -75,19 +75,11 @@ def within_budget(lengths: List[int], token_budget: int) -> List[Tuple[int, int]
     return runs
 
 
-def are_many(tokens: int) -> bool:
-    """Whether fused kernels make up for what it costs to call them."""
-    return tokens >= 64
-
-
 def idle_tokens(tokens: int) -> int:
     """How many tokens to add so that few different numbers of them occur.
 
-    oneDNN makes, and keeps, a kernel of half a megabyte for every number of rows that it meets. A few tokens take other
-    kernels.
+    oneDNN makes, and keeps, a kernel of half a megabyte for every number of rows that it meets.
     """
-    if not are_many(tokens):
-        return 0
     step = 8 if tokens < 256 else 16
     return (step - tokens % step) % step
 

@@ -43,20 +43,20 @@ class RealTokensLayout(nn.Module):
     """Lays out the real tokens of a batch."""
 
     def __init__(
-        self, heads: Sequence[int], half: bool = False, few_sizes: bool = False, token_budget: int = 512
+        self, heads: Sequence[int], half: bool = False, rounded_from: int = 0, token_budget: int = 512
     ) -> None:
         """Say how it computes.
 
         Args:
             heads: of the layers.
             half: attend in bfloat16, on processors that have it.
-            few_sizes: add idle tokens, so that few different numbers of tokens occur.
+            rounded_from: from so many tokens on, idle ones are added, so that few different numbers occur; 0: none are.
             token_budget: tokens of a piece; a longer text is a piece of its own.
         """
         super().__init__()
         self.heads: List[int] = sorted(set(heads))  # noqa: UP006
         self.half_attention = half
-        self.few_sizes = few_sizes
+        self.rounded_from = rounded_from
         self.token_budget = token_budget
 
     def enter(self, ids: Tensor, attention_mask: Tensor) -> Packed:
@@ -78,7 +78,7 @@ class RealTokensLayout(nn.Module):
         for first, after in within_budget(sizes, self.token_budget):
             end = start + sum(sizes[first:after])
             tokens, positions = batch.tokens[start:end], batch.positions[start:end]
-            idle = idle_tokens(end - start) if self.few_sizes else 0
+            idle = idle_tokens(end - start) if 0 < self.rounded_from <= end - start else 0
             if idle > 0:
                 tokens, positions = functional.pad(tokens, [0, idle]), functional.pad(positions, [0, idle])
             rows = arrange(sizes[first:after], idle)

@@ -62,7 +62,7 @@ class StaticInt8(Scheme):
 
     def build(self, module: nn.Module, weights: Weights) -> Encoder:
         assert isinstance(module, Encoder)
-        layout = RealTokensLayout([layer.heads for layer in module.shape.layers], half=True, few_sizes=True)
+        layout = RealTokensLayout([layer.heads for layer in module.shape.layers], half=True, rounded_from=MANY)
         return assemble(module.shape, weights, layout, StaticInt8Linear, MANY, NEVER)
 
     def captured(self, module: nn.Module, weights: Weights) -> Encoder:
