@@ -83,25 +83,24 @@ def test_huge_logits_overflow_nothing() -> None:
 # --- which temperature is taken ----------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
-@given(
-    rows=st.integers(2, 500),
-    labels=st.integers(2, 30),
-    spread=st.floats(0.3, 6),
-    scale=st.floats(0.2, 5),
-    seed=st.integers(0, 10_000),
-)
-def test_what_is_taken_makes_no_other_rows_less_likely(
-    rows: int, labels: int, spread: float, scale: float, seed: int
-) -> None:
-    logits, right = drawn(np.random.default_rng(seed), (rows + 5000, labels), spread)
-    logits *= np.float32(scale)
-    found = choose_temperature(logits[:rows], right[:rows])
-    others = logits[rows:], right[rows:]
+def test_what_is_taken_makes_other_rows_likelier_and_seldom_less_likely() -> None:
+    drawing = np.random.default_rng(0)
+    changes = []
+    for _ in range(200):
+        rows, labels = int(drawing.integers(2, 500)), int(drawing.integers(2, 30))
+        logits, right = drawn(drawing, (rows + 5000, labels), drawing.uniform(0.3, 6))
+        logits *= np.float32(drawing.uniform(0.2, 5))
+        found = choose_temperature(logits[:rows], right[:rows])
+        others = logits[rows:], right[rows:]
+        changes.append(negative_log_likelihood(*others, found.value) - negative_log_likelihood(*others))
 
-    assert TAKEN[0] <= found.value <= TAKEN[1]
-    assert found.fitted or found.value == 1
-    assert negative_log_likelihood(*others, found.value) <= negative_log_likelihood(*others) + 0.01
+        assert TAKEN[0] <= found.value <= TAKEN[1]
+        assert found.fitted or found.value == 1
+
+    # The rows that a temperature is proven on are a sample: one in twenty proofs may be chance.
+    assert np.mean(changes) < 0
+    assert np.mean(np.array(changes) > 0.01) <= 0.05
+    assert max(changes) < 0.05
 
 
 @settings(max_examples=25, deadline=None)
