@@ -48,13 +48,13 @@ lint: $(VENV)/.installed-dev
 	@$(BIN)/mypy
 
 compare: $(VENV_COMPARE)/.installed-compare
-	@PYTHONPATH=scripts $(VENV_COMPARE)/bin/python -m compare $(ARGS)
+	@PYTHONPATH=scripts/benchmarks $(VENV_COMPARE)/bin/python -m compare $(ARGS)
 
 bench-model: $(VENV_COMPARE)/.installed-compare
-	@$(VENV_COMPARE)/bin/python scripts/bench_model.py $(ARGS)
+	@$(VENV_COMPARE)/bin/python scripts/benchmarks/bench_model.py $(ARGS)
 
 soak: $(VENV)/.installed-dev
-	@PYTHONPATH=scripts $(BIN)/python -m soak $(ARGS)
+	@PYTHONPATH=tests:tests/support $(BIN)/python -m soak $(ARGS)
 
 clean:
 	rm -rf runs .pytest_cache .mypy_cache .ruff_cache .marwright
@@ -74,5 +74,5 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 $(VENV_COMPARE)/.installed-compare: pyproject.toml constraints.txt
 	@$(MAKE) --no-print-directory VENV=$(VENV_COMPARE) $(VENV_COMPARE)/.installed
 	@echo "installing the other servers and runtimes into $(VENV_COMPARE) (a few minutes, once)"
-	@$(VENV_COMPARE)/bin/python scripts/compare/install.py
+	@$(VENV_COMPARE)/bin/python scripts/benchmarks/compare/install.py
 	@touch $@

@@ -36,9 +36,9 @@ import torch
 from gpu.parts import PARTS
 from gpu.report import markdown
 from gpu.subject import LeftOutError, device_named, opened
+from marwright.console.progress import say, waiting
 from marwright.errors import MarwrightError
 from marwright.files import read_json, stable_json, write_text
-from marwright.progress import say, waiting
 
 MINUTES = sum(part.seconds for part in PARTS.values()) / 60
 # For a server to be stopped after its part's time is over.

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
-from turns import turn
 
-from marwright.serving.ports import Ports
-from marwright.serving.server import RunningServer, serving
+from marwright.server.ports import Ports
+from marwright.server.server import RunningServer, serving
 from marwright.workspace import Run
+from turns import turn
 
 PROJECT = Path(__file__).parents[1]
 # How long an example takes is the machine's business, which other tests share.

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from marwright.progress import track
+from marwright.console.progress import track
 
 BATCH = 32
 

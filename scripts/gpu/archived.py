@@ -10,9 +10,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from marwright.archive import layout
-from marwright.archive.reading import manifest_in
 from marwright.errors import ArchiveError
+from marwright.mar import layout
+from marwright.mar.reading import manifest_in
 
 Json = dict[str, Any]
 

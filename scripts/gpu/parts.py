@@ -21,10 +21,10 @@ from gpu.rates import served
 from gpu.rivals import compiled, eager, onnx
 from gpu.subject import LeftOutError, Subject, batches_of
 from gpu.timing import Answer, timed
-from marwright.archive import layout
+from marwright.mar import layout
 from marwright.runtimes import jit
 
-TESTS = Path(__file__).parents[2] / "tests" / "test_on_gpu.py"
+TESTS = Path(__file__).parents[2] / "tests" / "unit" / "runtimes" / "test_on_gpu.py"
 # Of a part's time, how much may go into timing; the rest is for loading and compiling.
 TIMED_SHARE = 0.3
 # 16 bits change the label of texts that stand between two; banking77's module in fp16 changes one of a thousand.
@@ -100,7 +100,7 @@ def tests(subject: Subject) -> dict[str, Any]:
     if not TESTS.is_file():
         raise LeftOutError(f"{TESTS} is not here: run it in a checkout")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(TESTS)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=TESTS.parents[1])
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=TESTS.parents[3])
     lines = done.stdout.strip().splitlines()
     print(done.stdout, file=sys.stderr)
     if done.returncode:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from marwright.bench import Load, Result, measure, serving_archive
-from marwright.progress import say
+from marwright.console.progress import say
 
 STEPS = 5
 # No single TorchServe frontend gives so many answers.

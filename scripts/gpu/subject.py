@@ -12,13 +12,13 @@ from pathlib import Path
 import torch
 
 from gpu.archived import Archived, importable, loaded
-from marwright.archive import layout
-from marwright.archive.reading import unpacked
 from marwright.bench import texts_of_archive
 from marwright.config import load_config
 from marwright.errors import ArchiveError, DataError, MarwrightError
 from marwright.files import read_json
-from marwright.stations import model_to_compress
+from marwright.mar import layout
+from marwright.mar.reading import unpacked
+from marwright.road.stations import model_to_compress
 from marwright.workspace import ModelFolder, Run
 
 ALONE_TOKENS = 16

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from marwright.progress import track
+from marwright.console.progress import track
 
 Answer = Callable[[Sequence[str]], list[bytes]]
 """Texts to JSON, one for each."""

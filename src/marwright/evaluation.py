@@ -13,19 +13,18 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from marwright.archive import layout
-from marwright.archive.abstention import abstains, probabilities_in
-from marwright.archive.protocol import Body
-from marwright.archive.reading import unpacked
-from marwright.archive.training_digests import TrainingDigests
-from marwright.archive.worker import running
-from marwright.confidence import expected_calibration_error
+from marwright.console.progress import track
 from marwright.errors import ArchiveError
 from marwright.files import read_json
-from marwright.metrics import LabelFigures, confusion_matrix, figures_by_label, scores
-from marwright.progress import track
-from marwright.unanswerable import counted_as_wrong
-from marwright.verdicts import warnings
+from marwright.mar import layout
+from marwright.mar.abstention import abstains, probabilities_in
+from marwright.mar.protocol import Body
+from marwright.mar.reading import unpacked
+from marwright.mar.training_digests import TrainingDigests
+from marwright.mar.worker import running
+from marwright.metrics.classification import LabelFigures, confusion_matrix, figures_by_label, scores
+from marwright.metrics.confidence import expected_calibration_error
+from marwright.metrics.verdicts import warnings
 from marwright.workspace import ModelFolder, Run
 
 BATCH = 16
@@ -84,7 +83,7 @@ def evaluate(
                 for label, probability in probabilities_in(given).items():
                     probabilities[at, ids[label]] = probability
         seconds = time.monotonic() - started
-    wrong = counted_as_wrong(run.data)
+    wrong = run.data.counted_as_wrong()
     rows = len(texts) + sum(wrong.values())
     result: dict[str, Any] = {"archive": str(file), "rows": rows, **scores(probabilities, right, wrong)}
     if wrong:

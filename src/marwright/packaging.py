@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from marwright.archive.packing import Contents, pack
-from marwright.archive.serialized import kind_of
 from marwright.archive.station import handler_modules
+from marwright.checks.verify import verify
+from marwright.checks.verify.answering import WORKER
+from marwright.checks.verify.contract import IMPORT
+from marwright.checks.verify.report import Check, Report
 from marwright.errors import ArchiveError
 from marwright.files import replacing
-from marwright.verification import verify
-from marwright.verification.answering import WORKER
-from marwright.verification.contract import IMPORT
-from marwright.verification.report import Check, Report
+from marwright.mar.serialized import kind_of
+from marwright.mar.writing import Contents, pack
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 VERSION = re.compile(r"[0-9]+(\.[0-9]+)*")

@@ -12,12 +12,12 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from marwright.archive.abstention import abstains, probabilities_in
-from marwright.archive.protocol import Body
-from marwright.archive.reading import describe
-from marwright.archive.worker import ArchiveWorker, message_in
-from marwright.delimiters import likely, said_in
 from marwright.errors import DataError
+from marwright.formats.delimiters import likely, said_in
+from marwright.mar.abstention import abstains, probabilities_in
+from marwright.mar.protocol import Body
+from marwright.mar.reading import describe
+from marwright.mar.worker import ArchiveWorker, message_in
 
 BATCH = 16
 COLUMN = "text"

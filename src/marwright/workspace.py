@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from marwright.files import read_json
 from marwright.runtimes import RUNTIMES
 
 SPLITS = ("train", "validation", "test")
@@ -38,6 +39,15 @@ class DataFolder:
     def left_out(self) -> Path:
         """Every row that was left out, with its place and reason."""
         return self.root / "left_out.csv"
+
+    def counted_as_wrong(self, split: str = "test") -> dict[str, int]:
+        """How many more rows than the split holds count as wrong answers, by label, since no train row has it.
+
+        ``data.unseen_labels: count_as_wrong`` leaves them out of the split, where they would need a label id that no
+        model has; every accuracy still has them in its denominator. There are none in other splits than test.
+        """
+        found: dict[str, int] = read_json(self.card).get("counted_as_wrong", {}) if split == "test" else {}
+        return found
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from marwright.config import ArchiveConfig
-from marwright.foreign import code_span, in_markdown
-from marwright.metrics import accuracy_interval
-from marwright.verdicts import baseline_accuracy, warnings
+from marwright.console.foreign import code_span, in_markdown
+from marwright.metrics.classification import accuracy_interval
+from marwright.metrics.verdicts import baseline_accuracy, warnings
 
 SHOWN_LABELS = 100
 

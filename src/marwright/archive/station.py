@@ -13,22 +13,22 @@ import yaml
 from tokenizers import Tokenizer
 
 from marwright import __version__
-from marwright.archive import layout
-from marwright.archive.abstention import probabilities_in
-from marwright.archive.golden import TOLERANCE, difference
 from marwright.archive.graph_buckets import graph_buckets
 from marwright.archive.model_card import model_card
-from marwright.archive.packing import Contents, pack, source_date
-from marwright.archive.training_digests import TrainingDigests
-from marwright.archive.worker import running
-from marwright.confidence import probabilities_of, selective_accuracy
 from marwright.config import ArchiveConfig, GpuServingConfig
+from marwright.console.progress import say
 from marwright.errors import ArchiveError
 from marwright.files import read_json, replacing, stable_json
-from marwright.progress import say
+from marwright.mar import layout
+from marwright.mar.abstention import probabilities_in
+from marwright.mar.golden import TOLERANCE, difference
+from marwright.mar.training_digests import TrainingDigests
+from marwright.mar.worker import running
+from marwright.mar.writing import Contents, pack, source_date
+from marwright.metrics.confidence import probabilities_of, selective_accuracy
+from marwright.pretrained.tokenization import token_ids
 from marwright.resources import shipped
 from marwright.runtimes import RUNTIMES
-from marwright.tokenization import token_ids
 from marwright.workspace import ModelFolder, Run
 
 SERVING = ("torch", "torchserve", "tokenizers")
@@ -77,7 +77,7 @@ def build_archive(
 
 
 def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str, trained: Sequence[str]) -> Contents:
-    from marwright.archive.sbom import bill_of_materials
+    from marwright.mar.sbom import bill_of_materials
 
     contents = Contents()
     exported = read_json(run.exported.card)

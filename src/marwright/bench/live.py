@@ -12,7 +12,7 @@ from rich.text import Text
 from marwright.bench.generator import Observer, Record
 from marwright.bench.result import percentile
 from marwright.bench.schedule import Load
-from marwright.progress import console
+from marwright.console.progress import console
 
 # Sorting more would take the generator's time.
 _LATEST = 20_000

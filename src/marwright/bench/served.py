@@ -10,9 +10,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from marwright.errors import ArchiveError, ServerError
-from marwright.interrupts import interruptible
-from marwright.serving.ports import Ports
-from marwright.serving.server import serving, stop
+from marwright.processes.interrupts import interruptible
+from marwright.server.ports import Ports
+from marwright.server.server import serving, stop
 
 
 @contextmanager

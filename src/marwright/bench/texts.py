@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
-from marwright.archive import layout
-from marwright.archive.reading import describe
-from marwright.delimiters import BY_SUFFIX, likely
 from marwright.errors import DataError
+from marwright.formats.delimiters import BY_SUFFIX, likely
+from marwright.mar import layout
+from marwright.mar.reading import describe
 from marwright.workspace import Run
 
 # Every request is made before the run and kept in memory.

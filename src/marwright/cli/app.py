@@ -27,10 +27,10 @@ from marwright.cli import (
     verification,
 )
 from marwright.cli.going_on import after_an_interrupt
+from marwright.console.progress import say
 from marwright.errors import MarwrightError
-from marwright.interrupts import end_children, interruptible
-from marwright.processes import are_many
-from marwright.progress import say
+from marwright.processes.interrupts import end_children, interruptible
+from marwright.processes.launched import are_many
 
 INTERRUPTED = 130
 # No fault of marwright's, wherever it writes: a full disk, a folder that is somebody else's.

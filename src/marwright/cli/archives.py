@@ -12,8 +12,8 @@ import typer
 from rich.table import Table
 
 from marwright.cli.options import ArchiveArgument, ConfigArgument, JsonOption, SetOption, print_json
-from marwright.progress import say
-from marwright.terminal import Terminal, as_standard_output_takes_it
+from marwright.console.progress import say
+from marwright.console.terminal import Terminal, as_standard_output_takes_it
 
 
 def evaluate(
@@ -38,8 +38,8 @@ def evaluate(
     from marwright.errors import MarwrightError
     from marwright.evaluation import evaluate as score
     from marwright.files import write_text
-    from marwright.pipeline import build
-    from marwright.stations import model_to_compress
+    from marwright.road.pipeline import build
+    from marwright.road.stations import model_to_compress
     from marwright.workspace import Run
 
     alone = predictions == "-"
@@ -137,7 +137,7 @@ def inspect(archive: ArchiveArgument, as_json: JsonOption = False) -> None:
 
     Example: marwright inspect model_store/pt_classifier.mar
     """
-    from marwright.archive.reading import describe
+    from marwright.mar.reading import describe
 
     about = describe(archive)
     if as_json:

@@ -11,9 +11,9 @@ import typer
 from rich.table import Table
 
 from marwright.cli.options import JsonOption, SetOption, print_json
+from marwright.console.progress import say, waiting, working
+from marwright.console.terminal import Terminal
 from marwright.errors import DataError
-from marwright.progress import say, waiting, working
-from marwright.terminal import Terminal
 
 if TYPE_CHECKING:
     from marwright.bench import Result

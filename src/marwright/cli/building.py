@@ -10,11 +10,11 @@ import typer
 from marwright.cli.going_on import given
 from marwright.cli.options import JsonOption, OptionalConfigArgument, SetOption, print_json
 from marwright.config import Config, load_config
+from marwright.console.progress import say
 from marwright.files import read_json
-from marwright.pipeline import build as build_archive
-from marwright.progress import say
-from marwright.stations import STATIONS, archive_path
-from marwright.verdicts import warnings
+from marwright.metrics.verdicts import warnings
+from marwright.road.pipeline import build as build_archive
+from marwright.road.stations import STATIONS, archive_path
 from marwright.workspace import Run
 
 STATION_NAMES = ", ".join(station.name for station in STATIONS)
@@ -39,7 +39,7 @@ def build(
     picked = None
     if loaded.select is not None and until in (None, "archive"):
         from marwright.cli.exploring import explored
-        from marwright.exploration.explore import chosen
+        from marwright.explore.explore import chosen
 
         exploration = explored(loaded)
         picked = chosen(exploration)

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from marwright.cli.options import ConfigArgument, JsonOption, SetOption, print_json
+from marwright.console.progress import say, waiting
 from marwright.errors import ExportError
-from marwright.progress import say, waiting
 
 FOLDER = "a folder that is empty or not there."
 
@@ -37,17 +37,17 @@ def export(
     Example: marwright export configs/customs.yaml --triton triton_models
     """
     from marwright.config import load_config
-    from marwright.deployment.external import export_external
-    from marwright.deployment.finished import finished_run
-    from marwright.deployment.triton import export_triton
-    from marwright.stations import model_to_compress
+    from marwright.fleet.external import export_external
+    from marwright.fleet.finished import finished_run
+    from marwright.fleet.triton import export_triton
+    from marwright.road.stations import model_to_compress
 
     if external is None and triton is None:
         raise ExportError("Say what to write: --external DIR, --triton DIR, or both.")
     loaded = load_config(config, settings or ())
     if loaded.select is not None:
         from marwright.cli.exploring import explored
-        from marwright.exploration.explore import chosen
+        from marwright.explore.explore import chosen
 
         loaded = chosen(explored(loaded)).config
     run = finished_run(loaded)

@@ -10,12 +10,12 @@ from rich.table import Table
 from marwright.cli.going_on import given
 from marwright.cli.options import JsonOption, OptionalConfigArgument, SetOption, print_json
 from marwright.config import Config, load_config
-from marwright.progress import say
-from marwright.terminal import Terminal
+from marwright.console.progress import say
+from marwright.console.terminal import Terminal
 
 if TYPE_CHECKING:
-    from marwright.exploration.explore import Exploration
-    from marwright.exploration.rows import Row
+    from marwright.explore.explore import Exploration
+    from marwright.explore.rows import Row
 
 EXIT_FAILED = 1
 WIDTH = 130
@@ -32,7 +32,7 @@ def explore(config: OptionalConfigArgument = None, settings: SetOption = None, a
     loaded = load_config(given(config, "explore"), settings or ())
     exploration = explored(loaded)
     if as_json:
-        from marwright.exploration.explore import as_json as numbers
+        from marwright.explore.explore import as_json as numbers
 
         print_json(numbers(exploration))
     else:
@@ -51,8 +51,8 @@ def report(config: OptionalConfigArgument = None, settings: SetOption = None, as
 
     Example: marwright report configs/customs.yaml
     """
-    from marwright.exploration.explore import as_json as numbers
-    from marwright.exploration.explore import chosen, examine
+    from marwright.explore.explore import as_json as numbers
+    from marwright.explore.explore import chosen, examine
     from marwright.report.writing import write_report
 
     loaded = load_config(given(config, "report"), settings or ())
@@ -69,7 +69,7 @@ def report(config: OptionalConfigArgument = None, settings: SetOption = None, as
 
 def explored(config: Config) -> Exploration:
     """Explore and write the report."""
-    from marwright.exploration.explore import explore as run_exploration
+    from marwright.explore.explore import explore as run_exploration
     from marwright.report.writing import write_report
 
     exploration = run_exploration(config)

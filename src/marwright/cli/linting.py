@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from marwright.cli.options import JsonOption, print_json
-from marwright.progress import say
-from marwright.terminal import Terminal
+from marwright.console.progress import say
+from marwright.console.terminal import Terminal
 
 if TYPE_CHECKING:
-    from marwright.linting import Finding
+    from marwright.checks.lint import Finding
 
 EXIT_ERRORS = 1
 
@@ -35,7 +35,7 @@ def lint(
 
     Example: marwright lint model-config.yaml config.properties model_store/pt_classifier.mar --strict
     """
-    from marwright.linting import lint as findings_of
+    from marwright.checks.lint import lint as findings_of
 
     found = [finding for file in files for finding in findings_of(file, cores)]
     errors = sum(strict or finding.severity == "error" for finding in found)

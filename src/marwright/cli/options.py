@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from marwright.terminal import visible_json
+from marwright.console.terminal import visible_json
 
 ConfigArgument = Annotated[
     str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a shipped one such as customs.")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from marwright.cli.options import JsonOption, print_json
-from marwright.progress import say, waiting
+from marwright.console.progress import say, waiting
 
 
 def package(

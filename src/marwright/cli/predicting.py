@@ -11,9 +11,9 @@ import typer
 from rich.table import Table
 
 from marwright.cli.options import ArchiveArgument, JsonOption, print_json_list
+from marwright.console.progress import say
+from marwright.console.terminal import Terminal
 from marwright.errors import DataError
-from marwright.progress import say
-from marwright.terminal import Terminal
 
 if TYPE_CHECKING:
     from marwright.prediction import Item, Prediction
@@ -46,7 +46,7 @@ def predict(
 
     Example: marwright predict model_store/pt_classifier.mar "herbal tea"
     """
-    from marwright.archive.worker import running
+    from marwright.mar.worker import running
     from marwright.prediction import predictions
 
     items = _items(archive, texts or [], file, column)

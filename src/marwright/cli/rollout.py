@@ -11,13 +11,13 @@ from rich.table import Table
 
 from marwright.cli.options import ArchiveArgument, JsonOption, print_json
 from marwright.cli.server import StateOption
+from marwright.console.progress import say
+from marwright.console.terminal import Terminal
 from marwright.errors import ServerError
-from marwright.progress import say
-from marwright.terminal import Terminal
 
 if TYPE_CHECKING:
-    from marwright.rollout import Outcome, Served
-    from marwright.rollout.verdict import Comparison
+    from marwright.release import Outcome, Served
+    from marwright.release.verdict import Comparison
 
 EXIT_REFUSED = 1
 ModelArgument = Annotated[str, typer.Argument(metavar="NAME", help="The model's name, as in /predictions/NAME.")]
@@ -91,7 +91,7 @@ def rollout(
     Example: marwright rollout next/pt_classifier.mar --canary-seconds 60
     """
     from marwright.bench.texts import texts_of_file
-    from marwright.rollout import Limits, Plan, release
+    from marwright.release import Limits, Plan, release
 
     limits = Limits(max_error_rate=max_error_rate, max_slowdown=max_slowdown, min_agreement=min_agreement)
     plan = Plan(
@@ -130,7 +130,7 @@ def rollback(
 
     Example: marwright rollback pt_classifier
     """
-    from marwright.rollout import roll_back
+    from marwright.release import roll_back
 
     reversal = roll_back(name, _served(state, management, inference, metrics, model_store, key_file))
     if as_json:
@@ -158,7 +158,7 @@ def retire(
 
     Example: marwright retire pt_classifier
     """
-    from marwright.rollout import retire as end_others
+    from marwright.release import retire as end_others
 
     ended = end_others(name, _served(state, management, inference, metrics, model_store, key_file))
     if as_json:
@@ -178,7 +178,7 @@ def _served(
     model_store: Path | None,
     key_file: Path | None,
 ) -> Served:
-    from marwright.rollout import Served
+    from marwright.release import Served
 
     if management is None:
         if any(value is not None for value in (inference, metrics, model_store, key_file)):

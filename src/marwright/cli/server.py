@@ -14,13 +14,13 @@ from rich.table import Table
 
 from marwright.cli.linting import in_a_line
 from marwright.cli.options import JsonOption, print_json
+from marwright.console.progress import say, waiting
+from marwright.console.terminal import Terminal
 from marwright.errors import ArchiveError, LintError, ServerError
-from marwright.progress import say, waiting
-from marwright.terminal import Terminal
 
 if TYPE_CHECKING:
-    from marwright.serving import RunningServer
-    from marwright.serving.status import ModelVersion
+    from marwright.server import RunningServer
+    from marwright.server.status import ModelVersion
 
 EXIT_NOT_SERVING = 1
 # What serving does something about: it brings a log configuration where none is named.
@@ -63,8 +63,8 @@ def serve(
 
     Example: marwright serve --model-store model_store --properties production
     """
-    from marwright.serving import server
-    from marwright.serving.ports import Ports
+    from marwright.server import server
+    from marwright.server.ports import Ports
 
     if lint:
         _lint(model_store, properties, models or ())
@@ -97,8 +97,8 @@ def status(state: StateOption = Path(".marwright"), as_json: JsonOption = False)
 
     Example: marwright status --json
     """
-    from marwright.serving import server
-    from marwright.serving.status import models_of
+    from marwright.server import server
+    from marwright.server.status import models_of
 
     running = server.running(state)
     if running is None:
@@ -126,7 +126,7 @@ def stop(state: StateOption = Path(".marwright"), as_json: JsonOption = False) -
 
     Example: marwright stop
     """
-    from marwright.serving import server
+    from marwright.server import server
 
     with waiting("stopping TorchServe"):
         stopped = server.stop(state)
@@ -144,11 +144,11 @@ def _lint(model_store: Path, properties: Path | None, models: Sequence[str]) -> 
     Raises:
         ServerError: there is an error among it.
     """
-    from marwright.linting import lint as findings_of
-    from marwright.linting import lint_properties
-    from marwright.linting.served_together import lint_together
-    from marwright.serving.properties import located
-    from marwright.serving.server import archives_to_serve
+    from marwright.checks.lint import lint as findings_of
+    from marwright.checks.lint import lint_properties
+    from marwright.checks.lint.served_together import lint_together
+    from marwright.server.properties import located
+    from marwright.server.server import archives_to_serve
 
     archives = archives_to_serve(model_store, models)
     try:

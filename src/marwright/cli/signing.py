@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from marwright.cli.options import ArchiveArgument, JsonOption, print_json
-from marwright.progress import say
+from marwright.console.progress import say
 
 
 def keygen(
@@ -19,7 +19,7 @@ def keygen(
 
     Example: marwright keygen ~/.config/marwright/release.key
     """
-    from marwright.archive.signing import new_key
+    from marwright.mar.signing import new_key
 
     public = new_key(key)
     if as_json:
@@ -37,7 +37,7 @@ def sign(
 
     Example: marwright sign model_store/pt_classifier.mar --key ~/.config/marwright/release.key
     """
-    from marwright.archive import signing
+    from marwright.mar import signing
 
     signature = signing.sign(archive, key)
     if as_json:

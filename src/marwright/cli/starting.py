@@ -15,10 +15,10 @@ from pydantic import ValidationError
 
 from marwright.config import TableSource, load_config
 from marwright.config.starting import Start, commented_yaml
+from marwright.console.progress import say
+from marwright.console.terminal import visible
 from marwright.errors import ConfigError, DataError
 from marwright.files import write_text
-from marwright.progress import say
-from marwright.terminal import visible
 
 if TYPE_CHECKING:
     from marwright.data.guessing import Guess

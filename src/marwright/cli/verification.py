@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from marwright.cli.options import ArchiveArgument, JsonOption, print_json
-from marwright.progress import say, waiting
-from marwright.terminal import Terminal
+from marwright.console.progress import say, waiting
+from marwright.console.terminal import Terminal
 
 if TYPE_CHECKING:
-    from marwright.verification import Report
+    from marwright.checks.verify import Report
 
 EXIT_FAILED = 1
 MARKS = {"passed": "✓", "failed": "✗", "skipped": "–"}
@@ -36,7 +36,7 @@ def verify(
 
     Example: marwright verify model_store/pt_classifier.mar --public-key release.key.pub
     """
-    from marwright.verification import verify as report_on
+    from marwright.checks.verify import verify as report_on
 
     with waiting("checking"):
         report = report_on(archive, public_key=public_key, run=run, run_anyway=run_anyway)

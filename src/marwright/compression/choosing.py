@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from marwright.logits import logits_of
+from marwright.encoder.logits import logits_of
+from marwright.pretrained.tokenization import padded
+from marwright.processes.threads import one_thread
 from marwright.schemes import Texts
-from marwright.threads import one_thread
-from marwright.tokenization import padded
 
 # Rows that are classified to see whether a candidate answers as the float module does.
 COMPARED_ROWS = 1000

@@ -12,8 +12,8 @@ import numpy as np
 from torch import nn
 
 from marwright.compression.choosing import COMPARED_ROWS
-from marwright.logits import logits_of
-from marwright.progress import track
+from marwright.console.progress import track
+from marwright.encoder.logits import logits_of
 from marwright.schemes import Texts, Weights
 from marwright.schemes.calibration import evenly
 from marwright.schemes.dynamic_int8 import DynamicInt8

@@ -12,14 +12,14 @@ from torch import nn
 from marwright.compression.choosing import Measured, choose, measure
 from marwright.compression.precision import mixed_precision
 from marwright.config import CompressionConfig, ExportConfig
+from marwright.console.progress import say
 from marwright.encoder.families import load_module
 from marwright.errors import CompressionError
 from marwright.files import stable_json, write_text
-from marwright.progress import say
+from marwright.pretrained.tokenization import pad_id, token_ids
+from marwright.processes.threads import one_thread
 from marwright.schemes import DYNAMIC, SCHEMES, STATIC, Texts, Weights
 from marwright.schemes.stored import CompressedModule
-from marwright.threads import one_thread
-from marwright.tokenization import pad_id, token_ids
 from marwright.workspace import CompressedFolder, DataFolder, ModelFolder
 
 

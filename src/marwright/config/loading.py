@@ -9,13 +9,13 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from marwright import bounded_yaml
 from marwright.config.as_written import parse, settle, types_at
 from marwright.config.complaints import complaint
 from marwright.config.described import Location
 from marwright.config.overriding import set_value, variant
 from marwright.config.schema import Config
 from marwright.errors import ConfigError
+from marwright.formats import bounded_yaml
 from marwright.resources import shipped
 
 # Problems of one file; each unknown key is compared with all that are known.

@@ -10,7 +10,7 @@ import numpy as np
 
 from marwright.data.cleaning import SEEN_IN_TRAIN
 from marwright.data.rows import Row
-from marwright.verdicts import never_tested
+from marwright.metrics.verdicts import never_tested
 from marwright.workspace import SPLITS
 
 PERCENTILES = (50, 90, 95, 99, 100)

@@ -1,7 +1,7 @@
 """Takes out of a table what would make its test split lie: duplicates, contradictions, texts seen in training.
 
 Which texts are the same one, the caller says: ``same`` has a key for each text, equal where the model sees the same
-(:mod:`marwright.identity`).
+(:mod:`marwright.pretrained.identity`).
 """
 
 from __future__ import annotations

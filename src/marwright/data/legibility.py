@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from marwright.errors import DataError
-from marwright.tokenization import unknown_id
+from marwright.pretrained.tokenization import unknown_id
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer

@@ -16,7 +16,7 @@ from marwright.config import SplitConfig
 from marwright.data.left_out import LeftOut
 from marwright.data.rows import Row
 from marwright.errors import DataError
-from marwright.identity import folded
+from marwright.pretrained.identity import folded
 
 RARE = "the label has too few rows in train or to divide"
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from marwright.config import AboSource, CustomsSource, DataConfig, SplitConfig
 from marwright.config.data import Source
+from marwright.console.progress import say, track
 from marwright.data import cleaning
 from marwright.data.baseline import baseline_accuracy
 from marwright.data.card import describe, sentences
@@ -18,13 +19,12 @@ from marwright.data.legibility import legibility, remarks
 from marwright.data.rows import Reading, Row
 from marwright.data.sources import abo, customs, table
 from marwright.data.splitting import Division, divide
+from marwright.data.text_fields import RESERVED
 from marwright.errors import DataError
 from marwright.files import stable_json, write_text
-from marwright.identity import identities
-from marwright.pretrained_tokenizer import load_tokenizer
-from marwright.progress import say, track
-from marwright.text_fields import RESERVED
-from marwright.tokenization import token_counts
+from marwright.pretrained.identity import identities
+from marwright.pretrained.tokenization import token_counts
+from marwright.pretrained.tokenizer import load_tokenizer
 from marwright.workspace import SPLITS, DataFolder
 
 # Longer than any model reads: only the length before cutting is wanted.
@@ -135,7 +135,7 @@ def clean_and_divide(
     Args:
         rows: as their source gives them.
         config: of the splits and their overlap.
-        same: which texts are the same one, from :func:`marwright.identity.identities`.
+        same: which texts are the same one, from :func:`marwright.pretrained.identity.identities`.
         seed: of the split.
         left_out: takes the rows that do not stay.
 

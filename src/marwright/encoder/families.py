@@ -9,13 +9,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from marwright.checkpoints import quiet_transformers
 from marwright.encoder.encoder import float_encoder
 from marwright.encoder.kept_parts import KeptParts, without_pruned
 from marwright.encoder.packed_lstm import LstmShape, PackedLstm
 from marwright.encoder.real_tokens import RealTokensLayout
 from marwright.encoder.shape import EncoderShape, LayerShape
-from marwright.encoder_facts import facts_of
+from marwright.pretrained.checkpoints import quiet_transformers
+from marwright.pretrained.encoder_facts import facts_of
 
 State = Mapping[str, Tensor]
 

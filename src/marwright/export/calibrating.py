@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from marwright.confidence import (
+from marwright.metrics.confidence import (
     ChosenTemperature,
     adaptive_calibration_error,
     choose_temperature,

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from marwright.logits import Module
-from marwright.threads import one_thread
-from marwright.tokenization import padded
+from marwright.encoder.logits import Module
+from marwright.pretrained.tokenization import padded
+from marwright.processes.threads import one_thread
 
 
 def latency_ms(

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
+from marwright.encoder.logits import Module
 from marwright.errors import ExportError
-from marwright.logits import Module
-from marwright.tokenization import padded
+from marwright.pretrained.tokenization import padded
 
 
 @dataclass(frozen=True)

@@ -12,23 +12,22 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from marwright.confidence import probabilities_of
 from marwright.config import ExportConfig
+from marwright.console.progress import say
 from marwright.encoder.families import HuggingFaceClassifier
+from marwright.encoder.logits import logits_of
 from marwright.export import measuring
 from marwright.export.calibrating import calibrate, in_words
 from marwright.export.gpu_module import export_gpu
 from marwright.export.parity import Difference, check, compare, shape_table
 from marwright.files import read_json, stable_json, write_text
-from marwright.logits import logits_of
-from marwright.metrics import scores
-from marwright.progress import say
+from marwright.metrics.classification import scores
+from marwright.metrics.confidence import probabilities_of
+from marwright.pretrained.special_tokens import SPELLED_OUT
+from marwright.pretrained.tokenization import pad_id, padded, token_ids
+from marwright.processes.threads import one_thread
 from marwright.runtimes import RUNTIMES, Source
 from marwright.schemes.stored import read_weights
-from marwright.special_tokens import SPELLED_OUT
-from marwright.threads import one_thread
-from marwright.tokenization import pad_id, padded, token_ids
-from marwright.unanswerable import counted_as_wrong
 from marwright.workspace import CompressedFolder, DataFolder, ExportedFolder, ModelFolder
 
 GOLDEN_REQUESTS = 32
@@ -118,7 +117,7 @@ def export(
     np.save(folder.logits("validation"), unseen_logits)
     np.save(folder.logits("test"), logits)
     card["confidence"] = calibrate(config.temperature, validation=(unseen_logits, unseen_labels), test=(logits, labels))
-    wrong = counted_as_wrong(data)
+    wrong = data.counted_as_wrong()
     card["test"] = scores(logits, labels, wrong) | {
         "rows": len(rows) + sum(wrong.values()),
         "calibration_error": card["confidence"]["test"]["after"]["expected_calibration_error"],

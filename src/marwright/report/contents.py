@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from marwright.confidence import expected_calibration_error, probabilities_of
-from marwright.exploration.candidates import Candidate
-from marwright.exploration.explore import Exploration
+from marwright.explore.candidates import Candidate
+from marwright.explore.explore import Exploration
 from marwright.files import read_json
-from marwright.metrics import Bin, LabelFigures, confusion_matrix, figures_by_label, reliability
+from marwright.metrics.classification import Bin, LabelFigures, confusion_matrix, figures_by_label, reliability
+from marwright.metrics.confidence import expected_calibration_error, probabilities_of
 from marwright.report.answers import Mistake, Suspects, Unsure, least_sure_in, mistakes_in, suspects_of
 from marwright.workspace import SPLITS
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from marwright.confidence import BINS
-from marwright.foreign import one_line
-from marwright.metrics import Bin
+from marwright.console.foreign import one_line
+from marwright.metrics.classification import Bin
+from marwright.metrics.confidence import BINS
 from marwright.report.pareto import Point, front
 from marwright.report.svg import ACCENT, INK, LINE, MUTED, SECOND, SURFACE, svg
 

@@ -8,15 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from marwright.exploration.explore import Exploration
-from marwright.exploration.rows import Row
-from marwright.exploration.suspects import in_words
+from marwright.console.foreign import one_line
+from marwright.explore.explore import Exploration
+from marwright.explore.rows import Row
+from marwright.explore.suspects import in_words
 from marwright.files import read_json
-from marwright.foreign import one_line
+from marwright.metrics.verdicts import (
+    against_baseline,
+    against_majority,
+    baseline_accuracy,
+    majority_share,
+    never_tested,
+)
 from marwright.report import figures
 from marwright.report.contents import Details
 from marwright.report.pareto import Point, front
-from marwright.verdicts import against_baseline, against_majority, baseline_accuracy, majority_share, never_tested
 
 if TYPE_CHECKING:
     from jinja2 import Template

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from marwright import __version__
-from marwright.exploration.explore import Exploration, as_json
+from marwright.explore.explore import Exploration, as_json
 from marwright.files import read_json, stable_json, write_text
 from marwright.report.contents import details_of
 from marwright.report.page import page

@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from marwright.console.progress import say
 from marwright.errors import ExportError
 from marwright.files import replacing
-from marwright.progress import say
 from marwright.runtimes.runtime import Exported, Runtime, Source, Wishes, first_refused
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from marwright.encoder.logits import Module
 from marwright.errors import ExportError
-from marwright.logits import Module
 from marwright.schemes.captured_linear import CapturedInt8Linear
 
 MOST_TEXTS = 1 << 16

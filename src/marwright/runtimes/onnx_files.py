@@ -26,7 +26,7 @@ def export_float(checkpoint: Path, file: Path) -> None:
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    from marwright.checkpoints import quiet_transformers
+    from marwright.pretrained.checkpoints import quiet_transformers
 
     quiet_transformers()
     model = AutoModelForSequenceClassification.from_pretrained(checkpoint, attn_implementation="eager").eval()

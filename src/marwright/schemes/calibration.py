@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from marwright.encoder.encoder import Encoder
-from marwright.logits import logits_of
+from marwright.encoder.logits import logits_of
 from marwright.schemes.int8_rows import rows_and_scales
 from marwright.schemes.scheme import Weights
 

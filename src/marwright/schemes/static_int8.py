@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from marwright.encoder.captured import CapturedLayout
 from marwright.encoder.encoder import Embeddings, Encoder, Head, LastLayer, Layer
+from marwright.encoder.logits import logits_of
 from marwright.encoder.real_tokens import RealTokensLayout
 from marwright.encoder.shape import EncoderShape
-from marwright.logits import logits_of
 from marwright.schemes.calibration import CALIBRATION_ROWS, COMPARED_ROWS, CUTS, evenly, quantize, ranges_of
 from marwright.schemes.captured_linear import CapturedInt8Linear
 from marwright.schemes.int8_rows import Int8Embedding

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from marwright.progress import track
-from marwright.tokenization import batches_by_length
+from marwright.console.progress import track
+from marwright.pretrained.tokenization import batches_by_length
 from marwright.training.dataset import Collator, TokenizedSplit
 from marwright.training.fitting import EVALUATION_BATCH
 from marwright.training.precision import autocast

@@ -15,10 +15,10 @@ import numpy.typing as npt
 import torch
 
 from marwright.config import AugmentationConfig, TrainingPrecision
+from marwright.console.progress import say
 from marwright.errors import TrainingError
 from marwright.files import replacing
-from marwright.processes import is_main, wait_for_all
-from marwright.progress import say
+from marwright.processes.launched import is_main, wait_for_all
 from marwright.training.answers import logits_of
 from marwright.training.dataset import Collator, TokenizedSplit, collator_for
 from marwright.training.precision import soft_targets_in

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 
-from marwright.checkpoint_errors import loading
-from marwright.checkpoints import quiet_transformers, resolve
 from marwright.config import BiLstmShape, StudentConfig
 from marwright.encoder.bilstm import BiLstmConfig, BiLstmForSequenceClassification, register
-from marwright.encoder_facts import check_layers, facts_of, keep_layers
 from marwright.errors import CheckpointError, TrainingError
+from marwright.pretrained.checkpoint_errors import loading
+from marwright.pretrained.checkpoints import quiet_transformers, resolve
+from marwright.pretrained.encoder_facts import check_layers, facts_of, keep_layers
 from marwright.training.projection import at_width
 
 # Turc et al. 2019: layers and hidden size; heads are hidden / 64 and the feed-forward layer is 4 × hidden.

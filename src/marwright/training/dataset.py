@@ -12,8 +12,7 @@ import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer
 
-from marwright.tokenization import pad_id, padded, token_ids
-from marwright.unanswerable import counted_as_wrong
+from marwright.pretrained.tokenization import pad_id, padded, token_ids
 from marwright.workspace import SPLITS, DataFolder
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 class TokenizedSplit(torch.utils.data.Dataset[dict[str, Any]]):
     """Token ids and label ids of one split, optionally with a teacher's logits.
 
-    ``counted_as_wrong`` are the rows that scores count besides, by label (:mod:`marwright.unanswerable`).
+    ``counted_as_wrong`` are the rows that scores count besides, by label (:meth:`DataFolder.counted_as_wrong`).
     """
 
     def __init__(
@@ -77,7 +76,7 @@ def tokenized_splits(data: DataFolder, tokenizer: Tokenizer) -> dict[str, Tokeni
         name: TokenizedSplit(
             token_ids(tokenizer, splits[name]["text"]),
             np.asarray(splits[name]["label"]),
-            counted_as_wrong=counted_as_wrong(data, name),
+            counted_as_wrong=data.counted_as_wrong(name),
         )
         for name in SPLITS
     }

@@ -12,9 +12,9 @@ import torch
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 
 from marwright.config import TrainingConfig
-from marwright.metrics import scores
-from marwright.processes import is_main
-from marwright.progress import progress_bar, say
+from marwright.console.progress import progress_bar, say
+from marwright.metrics.classification import scores
+from marwright.processes.launched import is_main
 from marwright.training.dataset import Collator, TokenizedSplit
 from marwright.training.precision import trained_in
 

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from marwright.console.progress import track
 from marwright.encoder.layer_parts import head_size_of, layers_of
-from marwright.progress import track
-from marwright.tokenization import batches_by_length
+from marwright.pretrained.tokenization import batches_by_length
 from marwright.training.dataset import Collator, TokenizedSplit
 
 # Texts whose gradients are looked at.

@@ -14,10 +14,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from marwright.console.progress import say, track
 from marwright.encoder.layer_parts import last_layer
 from marwright.errors import first_line
-from marwright.progress import say, track
-from marwright.tokenization import batches_by_length
+from marwright.pretrained.tokenization import batches_by_length
 from marwright.training.dataset import Collator, TokenizedSplit
 from marwright.training.fitting import EVALUATION_BATCH
 from marwright.training.precision import autocast

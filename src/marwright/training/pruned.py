@@ -9,14 +9,14 @@ from typing import Any
 import transformers
 
 from marwright.config import MagnitudePruning, Pruning, StructuredPruning
+from marwright.console.progress import say
 from marwright.encoder.kept_parts import KeptParts, kept_parts_file
 from marwright.encoder.layer_parts import layers_of
 from marwright.errors import TrainingError
 from marwright.files import read_json
-from marwright.metrics import scores
-from marwright.pretrained_tokenizer import load_tokenizer
-from marwright.processes import is_main, wait_for_all
-from marwright.progress import say
+from marwright.metrics.classification import scores
+from marwright.pretrained.tokenizer import load_tokenizer
+from marwright.processes.launched import is_main, wait_for_all
 from marwright.training.answers import logits_of
 from marwright.training.checkpoint import load_classifier
 from marwright.training.dataset import Collator, TokenizedSplit, collator_for, tokenized_splits

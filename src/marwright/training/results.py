@@ -11,9 +11,9 @@ import torch
 from tokenizers import Tokenizer
 
 from marwright.config import TrainingPrecision
+from marwright.console.progress import say
 from marwright.files import stable_json, write_text
-from marwright.metrics import scores
-from marwright.progress import say
+from marwright.metrics.classification import scores
 from marwright.training.answers import draw_curves, logits_of
 from marwright.training.dataset import TokenizedSplit, collator_for
 from marwright.training.precision import soft_targets_in

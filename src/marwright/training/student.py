@@ -10,11 +10,11 @@ import numpy as np
 import transformers
 
 from marwright.config import StudentConfig
-from marwright.encoder_facts import check_positions, facts_of
+from marwright.console.progress import say
 from marwright.files import read_json
-from marwright.pretrained_tokenizer import load_tokenizer
-from marwright.processes import is_main
-from marwright.progress import say
+from marwright.pretrained.encoder_facts import check_positions, facts_of
+from marwright.pretrained.tokenizer import load_tokenizer
+from marwright.processes.launched import is_main
 from marwright.training.augmentation import with_altered_texts
 from marwright.training.checkpoint import (
     freeze_word_embeddings,

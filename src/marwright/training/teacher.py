@@ -8,10 +8,10 @@ from pathlib import Path
 import transformers
 
 from marwright.config import TeacherConfig
-from marwright.encoder_facts import check_positions, facts_of
 from marwright.files import read_json
-from marwright.pretrained_tokenizer import load_tokenizer
-from marwright.processes import is_main
+from marwright.pretrained.encoder_facts import check_positions, facts_of
+from marwright.pretrained.tokenizer import load_tokenizer
+from marwright.processes.launched import is_main
 from marwright.training.checkpoint import freeze_word_embeddings, load_classifier, set_dropout
 from marwright.training.dataset import collator_for, tokenized_splits
 from marwright.training.fitting import fit, last_checkpoint

@@ -9,15 +9,15 @@ from typing import Any
 import transformers
 
 from marwright.config import CompressionConfig, ExportConfig
+from marwright.console.progress import say
 from marwright.encoder.families import load_module
 from marwright.encoder.kept_parts import KeptParts
 from marwright.files import read_json
-from marwright.pretrained_tokenizer import load_tokenizer
-from marwright.processes import is_main
-from marwright.progress import say
+from marwright.pretrained.tokenization import pad_id
+from marwright.pretrained.tokenizer import load_tokenizer
+from marwright.processes.launched import is_main
 from marwright.schemes import SCHEMES, Texts
 from marwright.schemes.scheme import Roundings
-from marwright.tokenization import pad_id
 from marwright.training.checkpoint import load_classifier
 from marwright.training.dataset import collator_for, tokenized_splits
 from marwright.training.fake_quantization import rounding

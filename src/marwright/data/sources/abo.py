@@ -23,8 +23,8 @@ from marwright.config import AboSource
 from marwright.data.left_out import LeftOut
 from marwright.data.rows import Reading, Row
 from marwright.data.sources.download import check, download, public
+from marwright.data.text_fields import join_fields
 from marwright.errors import DataError
-from marwright.text_fields import join_fields
 
 SHARDS = "listings_*.json.gz"
 

@@ -14,9 +14,9 @@ from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import Request, urlopen
 
+from marwright.console.progress import progress_bar
 from marwright.errors import DataError
 from marwright.files import read_json, sha256_of, stable_json, write_text
-from marwright.progress import progress_bar
 
 # Seconds to wait before each new attempt; attempts that bring the file forward are not counted.
 PAUSES: tuple[float, ...] = (1, 4, 10)

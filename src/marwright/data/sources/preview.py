@@ -20,8 +20,8 @@ from marwright.data.sources.tables.faults import Faults
 from marwright.data.sources.tables.kinds import check_kind, suffix_of
 from marwright.data.sources.tables.records import Record
 from marwright.data.sources.tables.text_files import TextFile
-from marwright.delimiters import BY_SUFFIX
 from marwright.errors import DataError, first_line
+from marwright.formats.delimiters import BY_SUFFIX
 
 MOST_ROWS = 2000
 _TABLES = "a csv, tsv, jsonl, parquet or xlsx file, a folder saved by datasets, or a hub id"

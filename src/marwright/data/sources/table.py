@@ -21,9 +21,9 @@ from marwright.data.sources.tables.labels import Spellings, name_of
 from marwright.data.sources.tables.records import Problem, Record
 from marwright.data.sources.tables.splits import SplitNames
 from marwright.data.sources.tables.text_files import TextFile
-from marwright.delimiters import BY_SUFFIX
+from marwright.data.text_fields import join_fields
 from marwright.errors import DataError
-from marwright.text_fields import join_fields
+from marwright.formats.delimiters import BY_SUFFIX
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 

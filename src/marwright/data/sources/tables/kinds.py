@@ -6,8 +6,8 @@ from pathlib import Path
 
 from marwright.config import TableSource
 from marwright.data.sources.tables.text_files import GZIP
-from marwright.delimiters import BY_SUFFIX
 from marwright.errors import DataError
+from marwright.formats.delimiters import BY_SUFFIX
 
 _TEXT = (*BY_SUFFIX, ".jsonl")
 SUFFIXES = (*_TEXT, ".parquet", ".xlsx")

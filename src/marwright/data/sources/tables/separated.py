@@ -12,8 +12,8 @@ from marwright.data.sources.tables.faults import Faults
 from marwright.data.sources.tables.parsing import Lines, Parsed, Parser
 from marwright.data.sources.tables.records import Problem, Record
 from marwright.data.sources.tables.text_files import TextFile
-from marwright.delimiters import NAMES, said_in
 from marwright.errors import DataError
+from marwright.formats.delimiters import NAMES, said_in
 
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 

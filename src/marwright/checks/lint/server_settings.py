@@ -1,0 +1,92 @@
+"""A server's settings as Java has them, with the line of every key."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from marwright.errors import LintError
+from marwright.formats.java_properties import VARIABLE, read_properties
+
+HTTP_ADDRESSES = ("inference_address", "management_address", "metrics_address")
+GRPC_ADDRESSES = ("grpc_inference_address", "grpc_management_address")
+_HOST = re.compile(r"(?:(?P<scheme>\w+)://)?(?P<host>\[[^]]*]|[^:/]*)")
+
+
+def is_from_environment(value: str) -> bool:
+    """Whether TorchServe puts a variable of the environment into a value, ``$$NAME$$``, which no rule can know."""
+    return VARIABLE.search(value) is not None
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """A server's settings, and the machine they are for. Values are as Java has them: blanks at their end stay."""
+
+    values: Mapping[str, str]
+    lines: Mapping[str, int] = field(default_factory=dict)
+    twice: tuple[str, ...] = ()
+    cores: int = 1
+
+    def true(self, key: str) -> bool:
+        """Whether a boolean is true to Java; whatever it does not know is false."""
+        return self.values.get(key, "false").lower() == "true"
+
+    @property
+    def asks_for_tokens(self) -> bool:
+        """Whether requests need a key, which is TorchServe's default."""
+        return not self.true("disable_token_authorization")
+
+    def open_addresses(self) -> Iterator[tuple[str, str]]:
+        """The key and scheme of every address that other machines can reach."""
+        for key in (*HTTP_ADDRESSES, *GRPC_ADDRESSES):
+            value = self.values.get(key, "127.0.0.1").strip()
+            match = None if is_from_environment(value) else _HOST.match(value)
+            if match and not value.startswith("unix:") and not _is_loopback(match["host"]):
+                yield key, (match["scheme"] or "").lower()
+
+    def models(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """What ``models`` says, by name and version.
+
+        Raises:
+            ValueError: it is not JSON of that shape.
+        """
+        found = json.loads(self.values.get("models") or "{}")
+        for versions in found.values() if isinstance(found, dict) else [None]:
+            if not isinstance(versions, dict) or not all(isinstance(one, dict) for one in versions.values()):
+                raise ValueError('expected {"NAME": {"VERSION": {"batchSize": …}}}')
+        own: dict[str, dict[str, dict[str, Any]]] = found
+        return own
+
+    def loaded(self) -> list[tuple[str, str]]:
+        """Name and file of every model in ``load_models``; the name is empty where the archive's own counts."""
+        entries = (entry.partition("=") for entry in self.values.get("load_models", "").split(",") if entry.strip())
+        return [(left.strip(), right.strip()) if is_ else ("", left.strip()) for left, is_, right in entries]
+
+
+def read_server_settings(file: str, data: bytes, *, cores: int) -> ServerSettings:
+    """Parse a config.properties.
+
+    Args:
+        file: named in errors.
+        data: its bytes.
+        cores: of the machine that will serve.
+
+    Raises:
+        LintError: it is not text, or Java would refuse it.
+    """
+    try:
+        read = read_properties(data)
+    except ValueError as error:
+        raise LintError(f"{file}: {error}.") from error
+    return ServerSettings(read.values, read.lines, read.twice, cores)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

@@ -1,0 +1,1 @@
+"""What a user sees while marwright works, and how text of others is shown there."""

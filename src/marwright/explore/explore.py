@@ -1,0 +1,250 @@
+"""An exploration: every candidate is built and measured, then all are timed in turns and judged."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+
+from marwright.config import TIMING_ROUNDS, Config, SelectConfig
+from marwright.console.progress import say
+from marwright.errors import MarwrightError, PromiseError
+from marwright.explore.candidates import Candidate, candidates_of
+from marwright.explore.rows import Latency, Row
+from marwright.explore.selecting import Verdict, select
+from marwright.files import read_json, write_text
+from marwright.metrics.verdicts import warnings
+from marwright.processes.launched import are_many
+from marwright.processes.locking import locked
+from marwright.road.pipeline import build
+from marwright.road.stations import model_to_compress
+from marwright.workspace import CandidatesFolder, Findings, Run
+
+FRESH_S = 5.0
+"""A candidate that took less had nothing to do."""
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """What was found: a row for each candidate, in the configuration's order, and the choice."""
+
+    config: Config
+    candidates: tuple[Candidate, ...]
+    rows: tuple[Row, ...]
+    verdict: Verdict
+    findings: Findings
+
+    @property
+    def promise(self) -> SelectConfig:
+        """What was asked; the usual promise if the configuration has none."""
+        return self.config.select or SelectConfig()
+
+    @property
+    def teacher(self) -> Run:
+        """The run whose teacher all candidates are compared with."""
+        return Run(self.config.runs / self.config.name)
+
+    @property
+    def shown(self) -> Candidate | None:
+        """The candidate that a report shows in detail: the winner, or the first that could be measured."""
+        measured = [row.name for row in self.rows if row.test is not None]
+        name = self.verdict.winner or (measured[0] if measured else None)
+        return next((each for each in self.candidates if each.name == name), None)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What speaks against the candidate that is shown."""
+        shown = self.shown
+        row = None if shown is None else next(row for row in self.rows if row.name == shown.name)
+        if shown is None or row is None or row.test is None:
+            return []
+        return warnings(read_json(shown.run.data.card), row.test.accuracy)
+
+
+def explore(config: Config) -> Exploration:
+    """Build and measure all candidates of a configuration; what is fresh is left alone.
+
+    A candidate that fails does not stop the others; its row has the reason.
+
+    Raises:
+        MarwrightError: the teacher cannot be built, another exploration of this configuration is at work, or this is
+            one of several processes.
+    """
+    if are_many():
+        raise MarwrightError(
+            "Candidates are explored by one process; with accelerate launch, build --until teacher first."
+        )
+    main = Run(config.runs / config.name)
+    folder = main.candidates
+    folder.root.mkdir(parents=True, exist_ok=True)
+    with locked(folder.lock, f"{folder.root}: another exploration is at work here; wait for it to end."):
+        candidates = candidates_of(config)
+        lenders = [main, *folder.existing(), *(each.run for each in candidates)]
+        say(f"exploring {len(candidates)} candidates; first the teacher they are compared with")
+        build(config, "teacher", lenders=lenders, brief=True)
+        failures: dict[str, str] = {}
+        progress = _Progress(len(candidates))
+        for number, candidate in enumerate(candidates, 1):
+            progress.tell(number, candidate)
+            began = time.monotonic()
+            reason = _build_and_measure(candidate, lenders, folder)
+            progress.took(time.monotonic() - began)
+            if reason is not None:
+                failures[candidate.name] = reason
+                say(f"  {candidate.name} FAILED: {reason}")
+        from marwright.explore.suspects import find_suspects
+
+        find_suspects(config, main)
+        return _judged(config, tuple(candidates), failures, folder.findings)
+
+
+def examine(config: Config) -> Exploration:
+    """Build a configuration up to its exported module and measure it alone: an exploration with one candidate."""
+    run = Run(config.runs / config.name)
+    build(config, "exported", lenders=run.candidates.existing(), brief=True)
+    from marwright.explore.measured import measure_memory
+    from marwright.explore.suspects import find_suspects
+
+    with locked(run.lock, f"{run.root}: a build is working on this run; wait for it to end."):
+        measure_memory(run)
+        find_suspects(config, run)
+        return _judged(config, (Candidate(config.name, {}, config, run),), {}, run.findings)
+
+
+def chosen(exploration: Exploration) -> Candidate:
+    """The candidate that an exploration picked.
+
+    Raises:
+        PromiseError: none keeps the promise; the message says which promise fails and by how much.
+    """
+    winner = next((each for each in exploration.candidates if each.name == exploration.verdict.winner), None)
+    if winner is None:
+        raise PromiseError(exploration.verdict.sentence)
+    return winner
+
+
+def _build_and_measure(candidate: Candidate, lenders: list[Run], folder: CandidatesFolder) -> str | None:
+    """Why the candidate failed, if it did."""
+    trace = folder.failure(candidate.name)
+    trace.unlink(missing_ok=True)
+    try:
+        build(candidate.config, "exported", run=candidate.run, lenders=lenders, brief=True)
+        from marwright.explore.measured import measure_memory
+
+        measure_memory(candidate.run)
+    except MarwrightError as error:
+        return " ".join(str(error).split())
+    # Whatever goes wrong inside torch or transformers is this candidate's failure and not that of the others.
+    except Exception as error:
+        write_text(trace, traceback.format_exc())
+        lines = str(error).strip().splitlines()
+        return f"{type(error).__name__}: {lines[0] if lines else ''} (all of it in {trace})"
+    return None
+
+
+def _judged(
+    config: Config, candidates: tuple[Candidate, ...], failures: Mapping[str, str], findings: Findings
+) -> Exploration:
+    from marwright.explore.timing import time_in_turns
+
+    runs = {each.name: each.run for each in candidates if each.name not in failures}
+    rounds = TIMING_ROUNDS if config.explore is None else config.explore.timing_rounds
+    latencies = time_in_turns(runs, findings.timings, rounds) if runs else {}
+    teacher = _Teacher(Run(config.runs / config.name))
+    rows = tuple(
+        Row(each.name, each.about, failure=failures[each.name])
+        if each.name in failures
+        else teacher.row(each, latencies[each.name])
+        for each in candidates
+    )
+    verdict = select(rows, config.select or SelectConfig())
+    return Exploration(config, candidates, rows, verdict, findings)
+
+
+class _Teacher:
+    """What candidates are compared with: the teacher's answers, and the right ones."""
+
+    def __init__(self, run: Run) -> None:
+        import numpy as np
+        from datasets import load_from_disk
+
+        splits = load_from_disk(str(run.data.splits))
+        self.labels = {split: np.asarray(splits[split]["label"]) for split in ("validation", "test")}
+        self.logits = {split: np.load(run.teacher.logits(split)) for split in self.labels}
+
+    def row(self, candidate: Candidate, latency: Latency) -> Row:
+        """The candidate's row."""
+        import numpy as np
+
+        from marwright.explore.rows import split_figures
+
+        run = candidate.run
+        temperature = read_json(run.exported.card)["confidence"]["temperature"]
+        figures: dict[str, Any] = {
+            split: split_figures(
+                np.load(run.exported.logits(split)),
+                self.logits[split],
+                self.labels[split],
+                temperature,
+                run.data.counted_as_wrong(split),
+            )
+            for split in self.labels
+        }
+        return Row(
+            candidate.name,
+            candidate.about,
+            **figures,
+            latency=latency,
+            module_bytes=run.exported.cpu.stat().st_size,
+            peak_memory_bytes=read_json(run.measured.memory)["peak_bytes_above_baseline"],
+            fp32_test_accuracy=read_json(model_to_compress(candidate.config, run).metrics)["test"]["accuracy"],
+        )
+
+
+class _Progress:
+    """Tells which candidate is at work, how long it has taken, and how long the rest may take."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.started = time.monotonic()
+        self.seconds: list[float] = []
+
+    def tell(self, number: int, candidate: Candidate) -> None:
+        """Announce a candidate."""
+        say(f"candidate {number} of {self.total}: {candidate.name} ({candidate.about}){self._times(number)}")
+
+    def took(self, seconds: float) -> None:
+        """Note what a candidate took."""
+        self.seconds.append(seconds)
+
+    def _times(self, number: int) -> str:
+        elapsed = time.monotonic() - self.started
+        if elapsed < 2:
+            return ""
+        told = f"; {_clock(elapsed)} gone"
+        # Those that were fresh say nothing of those to come.
+        worked = [seconds for seconds in self.seconds if seconds > FRESH_S]
+        if not worked:
+            return told
+        left = sum(worked) / len(worked) * (self.total - number + 1)
+        return f"{told}, about {_clock(left)} left if the others take as long"
+
+
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
+
+
+def as_json(exploration: Exploration) -> dict[str, Any]:
+    """What an exploration found, for programs."""
+    from marwright.explore.rows import as_json as row_as_json
+
+    return {
+        "name": exploration.config.name,
+        "promise": exploration.promise.model_dump(mode="json") | {"configured": exploration.config.select is not None},
+        "verdict": asdict(exploration.verdict),
+        "warnings": exploration.warnings,
+        "candidates": [row_as_json(row) for row in exploration.rows],
+    }

@@ -1,0 +1,49 @@
+"""Peak memory of a module: that of a fresh process that runs it, above one that only imports what both need."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from marwright.errors import ExportError
+
+CALLS = 30
+TEXTS = 16
+
+
+def peak_memory_bytes(module: Path, rows: Sequence[Sequence[int]], filler: int) -> int | None:
+    """Bytes of resident memory at the highest point, above the baseline.
+
+    Args:
+        module: an exported file.
+        rows: token ids of real texts; calls of 16 are cut from them, the longest texts first.
+        filler: the padding id.
+
+    Returns:
+        nothing where the system does not tell (all but Linux).
+
+    Raises:
+        ExportError: the module fails in a process of its own.
+    """
+    if not Path("/proc/self/status").is_file():
+        return None
+    longest = sorted(rows, key=len, reverse=True)
+    batches = [list(longest[at : at + TEXTS]) for at in range(0, len(longest), TEXTS)][:CALLS]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "batches.json"
+        file.write_text(json.dumps({"filler": filler, "batches": batches}), encoding="utf-8")
+        baseline = _peak(file)
+        return max(0, _peak(file, module) - baseline)
+
+
+def _peak(*arguments: Path) -> int:
+    command = [sys.executable, "-m", "marwright.explore.memory_probe", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise ExportError(f"{arguments[-1]}: fails in a process of its own: {reason}")
+    return int(done.stdout)

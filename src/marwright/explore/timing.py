@@ -1,0 +1,140 @@
+"""Latencies of several modules side by side: in turns, on one thread, so that a noisy machine strikes all alike."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from marwright import runtimes
+from marwright.console.progress import progress_bar, say
+from marwright.encoder.logits import Module
+from marwright.explore.measured import token_rows
+from marwright.explore.rows import Latency
+from marwright.files import read_json, stable_json, write_text
+from marwright.pretrained.tokenization import pad_id, padded
+from marwright.processes.threads import one_thread
+from marwright.road.freshness import fingerprint, recorded_digest
+from marwright.workspace import Run
+
+REVISION = 1
+SIZES = (1, 16)
+CALLS = 100
+"""In a round, for each size."""
+WARM_UP = 10
+LONGEST_S = 5.0
+"""A slow module has fewer calls in a round, but at least ten."""
+
+Batch = tuple[Tensor, Tensor]
+
+
+def time_in_turns(runs: Mapping[str, Run], file: Path, rounds: int) -> dict[str, Latency]:
+    """Latencies of the runs' exported modules, measured unless the file has those of these modules on this machine.
+
+    Args:
+        runs: built up to their exported modules, by name. The texts are those of the validation split.
+        file: where the latencies are kept.
+        rounds: in which every module has its turn; other than before, they are measured again.
+    """
+    machine = {"processor": processor(), "torch": torch.__version__}
+    modules = {name: recorded_digest(run.stamp("exported")) for name, run in runs.items()}
+    made_from = fingerprint(REVISION, machine | {"rounds": rounds}, modules)
+    kept = _read(file)
+    if kept.get("made_from") != made_from:
+        # Some runtimes take the number of threads when they load.
+        with one_thread():
+            loaded = {name: runtimes.load(run.exported.cpu) for name, run in runs.items()}
+        found = interleaved(loaded, {name: _batches(run) for name, run in runs.items()}, rounds)
+        kept = {
+            "made_from": made_from,
+            "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": machine | {"threads": 1, "rounds": rounds},
+            "latencies": {name: asdict(latency) for name, latency in found.items()},
+        }
+        write_text(file, stable_json(kept))
+    return {name: Latency(**kept["latencies"][name]) for name in runs}
+
+
+def interleaved(
+    modules: Mapping[str, Module], batches: Mapping[str, Mapping[int, Sequence[Batch]]], rounds: int
+) -> dict[str, Latency]:
+    """Time modules in rounds; in each round every module has its turn.
+
+    Args:
+        modules: by name.
+        batches: for each module and each size, the ids and masks that its calls are given.
+        rounds: how many.
+    """
+    medians: dict[tuple[str, int], list[float]] = {(name, size): [] for name in modules for size in SIZES}
+    ends: dict[tuple[str, int], list[float]] = {key: [] for key in medians}
+    say(f"timing {len(modules)} modules in {rounds} rounds, in turns on one thread:")
+    started = time.monotonic()
+    with one_thread(), torch.inference_mode(), progress_bar() as bar:
+        task = bar.add_task("timing", total=rounds * len(modules), note="")
+        for number in range(rounds):
+            for name, module in modules.items():
+                for size in SIZES:
+                    p50, p99 = np.percentile(_calls(module, batches[name][size]), [50, 99])
+                    medians[name, size].append(float(p50))
+                    ends[name, size].append(float(p99))
+                bar.advance(task)
+            left = (time.monotonic() - started) / (number + 1) * (rounds - number - 1)
+            say(f"  round {number + 1} of {rounds}" + (f", about {left:.0f} s left" if left else ""))
+    middle = {key: round(float(np.median(values)), 3) for key, values in medians.items()}
+    end = {key: round(float(np.median(values)), 3) for key, values in ends.items()}
+    return {name: Latency(middle[name, 1], end[name, 1], middle[name, 16], end[name, 16]) for name in modules}
+
+
+def processor() -> str:
+    """The name of this machine's processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _calls(module: Module, batches: Sequence[Batch]) -> list[float]:
+    """Milliseconds of each call, after some that are not timed."""
+    for ids, mask in batches[:WARM_UP]:
+        module(ids, mask)
+    times: list[float] = []
+    began = time.perf_counter()
+    for ids, mask in batches[WARM_UP:]:
+        started = time.perf_counter()
+        module(ids, mask)
+        ended = time.perf_counter()
+        times.append(1000 * (ended - started))
+        if len(times) >= 10 and ended - began > LONGEST_S:
+            break
+    return times
+
+
+def _batches(run: Run) -> dict[int, list[Batch]]:
+    """Calls of real texts, cut from the validation split in its order, from the start again when it ends."""
+    rows = token_rows(run, "validation")
+    filler = pad_id(Tokenizer.from_file(str(run.student.tokenizer)))
+    return {
+        size: [
+            padded([rows[(call * size + at) % len(rows)] for at in range(size)], filler)
+            for call in range(WARM_UP + CALLS)
+        ]
+        for size in SIZES
+    }
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        kept = read_json(file)
+    except (OSError, ValueError):
+        return {}
+    return kept if isinstance(kept, dict) else {}

@@ -1,0 +1,1 @@
+"""The archive as a library: writes, reads, runs, signs and describes .mar files; it knows nothing of runs."""

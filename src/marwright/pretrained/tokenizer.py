@@ -1,0 +1,143 @@
+"""Loads a checkpoint's tokenizer, or says what keeps it from being one that a worker can run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from marwright.errors import CheckpointError
+from marwright.installed import is_installed
+from marwright.pretrained.checkpoint_errors import SENTENCEPIECE, loading
+from marwright.pretrained.checkpoints import quiet_transformers, resolve
+from marwright.pretrained.special_tokens import as_ordinary_text
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+SENTENCEPIECE_FILES = ("spm.model", "spiece.model", "sentencepiece.bpe.model", "sentencepiece.model", "tokenizer.model")
+# What a tokenizer can be made from, besides tokenizer.json.
+VOCABULARY_FILES = (*SENTENCEPIECE_FILES, "vocab.txt", "vocab.json", "tokenizer.tiktoken")
+CURE = "Copy the tokenizer's files of the model it was made from beside config.json, or name a checkpoint that has them"
+
+
+def load_tokenizer(checkpoint: str, max_length: int) -> Tokenizer:
+    """The tokenizer of a checkpoint, cutting texts at ``max_length`` tokens and never padding.
+
+    To it the spellings of special tokens are ordinary characters (:mod:`marwright.pretrained.special_tokens`).
+
+    Raises:
+        CheckpointError: the checkpoint cannot be found, has no tokenizer or none that a worker can run.
+    """
+    where = resolve(checkpoint)
+    folder = Path(where)
+    if (folder / "tokenizer.json").is_file():
+        tokenizer = _from_json(checkpoint, folder / "tokenizer.json")
+        declared = _declared(folder)
+    else:
+        if folder.is_dir():
+            _check_files(checkpoint, folder)
+        tokenizer, declared = _converted(checkpoint, where)
+    tokenizer = as_ordinary_text(tokenizer, declared)
+    if not _knows_words(tokenizer, declared):
+        raise CheckpointError(f"{checkpoint}: its tokenizer knows no words, only special tokens. {CURE}.")
+    tokenizer.enable_truncation(max_length)
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _from_json(checkpoint: str, file: Path) -> Tokenizer:
+    from tokenizers import Tokenizer, __version__
+
+    try:
+        return Tokenizer.from_file(str(file))
+    # The library raises plain exceptions.
+    except Exception as error:
+        raise CheckpointError(
+            f"{checkpoint}: {file.name} cannot be read; it is damaged, or made for another version of tokenizers than "
+            f"{__version__} ({' '.join(str(error).split())[:120]})"
+        ) from error
+
+
+def _declared(folder: Path) -> set[str]:
+    """Names of special tokens in the files beside ``tokenizer.json``."""
+    found: set[str] = set()
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):
+        try:
+            settings = json.loads((folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue  # neither is needed
+        for role, token in settings.items() if isinstance(settings, dict) else ():
+            content = token.get("content") if isinstance(token, dict) else token
+            if role.endswith("_token") and isinstance(content, str):
+                found.add(content)
+    return found
+
+
+def _check_files(checkpoint: str, folder: Path) -> None:
+    """Refuse a folder that has no tokenizer, or one that nothing here can read."""
+    there = [name for name in VOCABULARY_FILES if (folder / name).is_file()]
+    if not there:
+        raise CheckpointError(
+            f"{checkpoint}: the folder has no tokenizer, neither tokenizer.json nor {', '.join(VOCABULARY_FILES)}. "
+            f"{CURE}."
+        )
+    written_in_python = _python_class(folder)
+    if written_in_python:
+        raise _only_in_python(checkpoint, written_in_python)
+    if set(there) <= set(SENTENCEPIECE_FILES) and not is_installed("sentencepiece"):
+        raise CheckpointError(
+            f"{checkpoint}: its tokenizer is {there[0]}, and the package sentencepiece, which reads it, is missing: "
+            f"{SENTENCEPIECE}"
+        )
+
+
+def _python_class(folder: Path) -> str | None:
+    """The class that the folder names for its tokenizer, if transformers has it in Python only."""
+    name = _setting(folder / "tokenizer_config.json", "tokenizer_class") or _setting(
+        folder / "config.json", "tokenizer_class"
+    )
+    if not isinstance(name, str):
+        return None
+    from transformers import TokenizersBackend
+    from transformers.models.auto.tokenization_auto import tokenizer_class_from_name
+
+    found: Any = tokenizer_class_from_name(name)
+    # Some classes import what they need with their module, and are stand-ins without it.
+    if found is None or (isinstance(found, type) and issubclass(found, TokenizersBackend)):
+        return None
+    return name if name not in ("PreTrainedTokenizer", "PythonBackend") else None
+
+
+def _setting(file: Path, key: str) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8")).get(key)
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _only_in_python(checkpoint: str, name: str) -> CheckpointError:
+    return CheckpointError(
+        f"{checkpoint}: its tokenizer ({name}) is written in Python and has no tokenizer.json, which is all that a "
+        "worker runs; no package helps. Take an encoder for the same language with a tokenizer.json, such as a "
+        "multilingual one (intfloat/multilingual-e5-small)."
+    )
+
+
+def _converted(checkpoint: str, where: str) -> tuple[Tokenizer, set[str]]:
+    """What transformers makes of a checkpoint's files, and the names of its special tokens."""
+    from transformers import AutoTokenizer
+
+    quiet_transformers()
+    with loading(checkpoint, where):
+        found = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
+    backend = getattr(found, "backend_tokenizer", None)
+    if backend is None:
+        raise _only_in_python(checkpoint, type(found).__name__)
+    return backend, set(found.all_special_tokens)
+
+
+def _knows_words(tokenizer: Tokenizer, declared: set[str]) -> bool:
+    from marwright.pretrained.special_tokens import CONVENTIONAL
+
+    return bool(set(tokenizer.get_vocab()) - declared - set(CONVENTIONAL))

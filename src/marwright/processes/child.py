@@ -1,0 +1,58 @@
+"""A process of ours for the length of a block, which ends with all that it has started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from marwright.processes.interrupts import held
+from marwright.processes.keeper import kept
+
+
+@contextmanager
+def child(
+    command: Sequence[str], *, cwd: Path, environment: dict[str, str], output: IO[bytes], grace_s: float = 15
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command in a session of its own, under a keeper, so that what it starts ends with it, daemons too.
+
+    Args:
+        command: what to run; it reads nothing.
+        cwd: its working directory.
+        environment: all of its variables.
+        output: where its standard output and error go.
+        grace_s: how long the keeper may take when the block is left, in seconds: three for what ends by itself, and ten
+            for what that has left.
+    """
+    process = None
+    try:
+        # A signal between the start and the assignment would leave a process that nobody knows.
+        with held():
+            process = subprocess.Popen(
+                kept(command),
+                cwd=cwd,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        yield process
+    finally:
+        if process is not None:
+            with held():
+                process.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(grace_s)
+                end_group(process)
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process that leads a session, and all that it has started there."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

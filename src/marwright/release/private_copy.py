@@ -1,0 +1,72 @@
+"""The bytes of an archive as they were when a rollout began: what is verified, tried, served and kept is the same."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from marwright.errors import ArchiveError, MarwrightError
+from marwright.mar.signing import signature_of
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class PrivateCopy:
+    """A copy of an archive and of its signature that only this user can change, and the hex SHA-256 of its bytes."""
+
+    origin: Path
+    file: Path
+    digest: str
+
+    def told(self, sentence: str) -> str:
+        """A sentence about the copy as one about the archive that the user named."""
+        return sentence.replace(str(self.file), str(self.origin))
+
+
+@contextmanager
+def private_copy(archive: Path) -> Iterator[PrivateCopy]:
+    """Copy an archive and the signature beside it into a private folder, for the length of a block.
+
+    Errors of the block are told of the archive, not of its copy.
+
+    Raises:
+        ArchiveError: it cannot be read or copied.
+    """
+    folder = None
+    try:
+        try:
+            if not archive.is_file():
+                raise ArchiveError(f"{archive}: no such archive. Build one with `marwright build`.")
+            folder = Path(tempfile.mkdtemp(prefix="marwright-"))
+            file = folder / archive.name
+            copy = PrivateCopy(archive, file, _copied(archive, file))
+            if signature_of(archive).is_file():
+                shutil.copyfile(signature_of(archive), signature_of(file))
+        except OSError as error:
+            raise ArchiveError(
+                f"{archive}: cannot be copied: {error.strerror or error}; TMPDIR says where to."
+            ) from error
+        try:
+            yield copy
+        except MarwrightError as error:
+            error.args = (copy.told(str(error)),)
+            raise
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _copied(source: Path, target: Path) -> str:
+    """Copy a file, and return the hex SHA-256 of what was copied."""
+    digest = hashlib.sha256()
+    with source.open("rb") as read, target.open("wb") as written:
+        while chunk := read.read(_CHUNK):
+            digest.update(chunk)
+            written.write(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,224 @@
+"""A family that marwright does not know goes the whole road in small, before it is trained.
+
+With the weights it has: a step of training, a copy written and read again, int8 and 16 bits, a trace, texts alone and
+in a batch. Families that marwright's own encoder computes are known, and need none of it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from marwright.config import Config, StudentConfig
+from marwright.console.progress import say
+from marwright.errors import MarwrightError, TrainingError, first_line
+from marwright.files import read_json
+from marwright.pretrained.encoder_facts import read_facts
+from marwright.pretrained.tokenizer import load_tokenizer
+from marwright.workspace import DataFolder
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+# Of a very long text the beginning is enough, many times over.
+LONGEST_TEXT = 200
+# A text's answer may move by this share of the answers' range when others stand beside it.
+MOST_LEAK = 0.02
+# What was loaded again computes the same sums, if not in the same order.
+ALIKE = 1e-3
+
+
+def rehearse(config: Config, data: DataFolder, work: Path) -> None:
+    """Take a model of a family that marwright does not know the whole road in small, before it is trained.
+
+    Args:
+        config: the model to build.
+        data: its labels, and texts to try.
+        work: a copy of the weights is written here for a moment.
+
+    Raises:
+        MarwrightError: a step of the road cannot be done; the sentence names family and step.
+    """
+    from marwright.training.checkpoint import load_classifier, start_student
+
+    student = config.student if isinstance(config.student, StudentConfig) else None
+    own = student is None or student.layers is not None
+    checkpoint = config.teacher.checkpoint if own or student is None else student.checkpoint
+    if student is not None and student.augmentation is not None:
+        from marwright.training.augmentation import mask_id
+
+        mask_id(load_tokenizer(config.teacher.checkpoint, config.teacher.max_length))
+    if student is not None and student.checkpoint is not None:
+        _check_reading(config, student.checkpoint, data)
+    unknown = not read_facts(config.teacher.checkpoint).scripted
+    if not unknown and (checkpoint is None or checkpoint == config.teacher.checkpoint):
+        return
+    labels = read_json(data.labels)
+    say("  rehearsal: the whole road in small, with the weights as they are")
+    teacher = load_classifier(config.teacher.checkpoint, labels)
+    rows = _rows(load_tokenizer(config.teacher.checkpoint, config.teacher.max_length), data, config.teacher.max_length)
+    with _trying(config.teacher.checkpoint, teacher, "trained"):
+        _train_a_step(teacher, rows, freeze=config.teacher.freeze_word_embeddings)
+    served = teacher if student is None else start_student(student, teacher, labels)
+    if checkpoint is not None and not own:
+        rows = _rows(load_tokenizer(checkpoint, config.teacher.max_length), data, config.teacher.max_length)
+        with _trying(checkpoint, served, "trained"):
+            _train_a_step(served, rows, freeze=student is not None and student.freeze_word_embeddings)
+    _check_techniques(config, student, teacher, served, rows, checkpoint or config.teacher.checkpoint)
+    if checkpoint is None:
+        return  # a fresh BERT or Bi-LSTM: marwright's own encoder computes it
+    what = (
+        "exported"
+        if student is None or student.layers is None
+        else "exported with student.layers (and perhaps without)"
+    )
+    with _trying(checkpoint, served, what):
+        _export(config, served, rows, checkpoint, work)
+
+
+def _check_reading(config: Config, checkpoint: str, data: DataFolder) -> None:
+    """Judge what a student with a tokenizer of its own can read; of the teacher's the data station has told."""
+    from datasets import load_from_disk
+
+    from marwright.data.legibility import MOST_TEXTS, check_legibility, legibility, remarks
+
+    train = load_from_disk(str(data.splits))["train"]
+    texts = list(train.select(range(0, len(train), -(-len(train) // MOST_TEXTS)))["text"])
+    tokenizer = load_tokenizer(checkpoint, config.archive.max_characters)
+    found = legibility(tokenizer, texts)
+    for remark in remarks(found, checkpoint):
+        say(f"  {remark}")
+    if config.data.unknown_tokens == "refuse":
+        check_legibility(found, checkpoint)
+
+
+@contextmanager
+def _trying(checkpoint: str, model: Any, what: str) -> Iterator[None]:
+    try:
+        yield
+    except MarwrightError:
+        raise
+    # What transformers and torch raise has no common parent.
+    except Exception as error:
+        raise TrainingError(
+            f"{checkpoint}: a model of the family {model.config.model_type} cannot be {what} here "
+            f"({first_line(error)[:200]}). Take another encoder, such as BERT, RoBERTa, DeBERTa or ModernBERT."
+        ) from error
+
+
+def _rows(tokenizer: Any, data: DataFolder, max_length: int) -> list[list[int]]:
+    """Token ids of texts that are as long as can be, half as long and very short, each with its beginning and end."""
+    from datasets import load_from_disk
+
+    from marwright.pretrained.tokenization import token_ids
+
+    texts = list(load_from_disk(str(data.splits))["train"].select(range(1))["text"])
+    texts[0] = texts[0][:LONGEST_TEXT]
+    around = len(tokenizer.encode("").ids)
+    ids = token_ids(tokenizer, [" ".join(texts * max_length)])[0]
+    first, last = (ids[:1], ids[-1:]) if around else ([], [])
+    inner = ids[len(first) : len(ids) - len(last)]
+    lengths = sorted({len(inner), max(1, len(inner) // 2), 1}, reverse=True)
+    return [[*first, *inner[:length], *last] for length in lengths]
+
+
+def _train_a_step(model: Any, rows: Sequence[Sequence[int]], *, freeze: bool) -> None:
+    import torch
+
+    from marwright.pretrained.tokenization import padded
+    from marwright.training.checkpoint import freeze_word_embeddings
+
+    if freeze:
+        freeze_word_embeddings(model)
+    ids, mask = padded(rows, model.config.pad_token_id or 0)
+    model.train()
+    loss = model(input_ids=ids, attention_mask=mask, labels=torch.zeros(len(ids), dtype=torch.int64)).loss
+    loss.backward()
+    model.zero_grad()
+    model.eval()
+
+
+def _check_techniques(
+    config: Config,
+    student: StudentConfig | None,
+    teacher: Any,
+    served: Any,
+    rows: Sequence[Sequence[int]],
+    checkpoint: str,
+) -> None:
+    from marwright.pretrained.tokenization import padded
+    from marwright.training.checkpoint import where_layers_are
+    from marwright.training.distillation import HiddenStateDistance
+
+    if config.pruning is not None or config.compression.quantization_aware is not None:
+        where_layers_are(served, "pruning" if config.pruning is not None else "compression.quantization_aware")
+    if student is not None and student.hidden_weight:
+        with _trying(checkpoint, served, "compared with its teacher (student.hidden_weight)"):
+            ids, mask = padded(rows, served.config.pad_token_id or 0)
+            distance = HiddenStateDistance(teacher, served.config.hidden_size)
+            states = served(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states[-1]
+            distance(states, ids, mask)
+
+
+def _export(config: Config, model: Any, rows: Sequence[Sequence[int]], checkpoint: str, work: Path) -> None:
+    """Write, read again, make smaller and trace."""
+    import torch
+
+    from marwright.encoder.families import HuggingFaceClassifier, load_module
+    from marwright.pretrained.tokenization import padded
+
+    work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=work, prefix="rehearsal-") as folder:
+        model.save_pretrained(folder)
+        module = HuggingFaceClassifier(Path(folder))
+        traced = isinstance(load_module(Path(folder), config.export.method), HuggingFaceClassifier)
+    batch = padded(rows, 0)
+    with torch.inference_mode():
+        together = module(*batch)
+        alone = torch.cat([module(*padded([row], 0)) for row in rows])
+        before = model.eval()(input_ids=batch[0], attention_mask=batch[1]).logits.float()
+    span = float(alone.max() - alone.min()) or 1.0
+    if float((before - together).abs().max()) > ALIKE * span:
+        raise TrainingError(
+            f"{checkpoint}: with student.layers a {model.config.model_type} is another one when loaded again; its "
+            "layers are not all alike. Let the list begin with layer 0 and go on in order, or write `student: none`."
+        )
+    if float((together - alone).abs().max()) > MOST_LEAK * span:
+        raise TrainingError(
+            f"{checkpoint}: what a {model.config.model_type} answers to a text depends on the texts beside it in a "
+            f"batch, by {float((together - alone).abs().max()) / span:.0%}: it reads the padding. Take another, "
+            "such as BERT, RoBERTa, DeBERTa or ModernBERT."
+        )
+    if config.export.runtime == "torchscript" and traced:
+        _trace(config, module, rows)
+
+
+def _trace(config: Config, module: nn.Module, rows: Sequence[Sequence[int]]) -> None:
+    """Trace what goes to CPUs, and what goes to GPUs, and try both with other shapes than they were traced with."""
+    import copy
+
+    import torch
+
+    from marwright.pretrained.tokenization import padded
+    from marwright.runtimes.jit import to_torchscript
+    from marwright.schemes import SCHEMES, Texts
+
+    schemes = [each for name in config.compression.schemes if not (each := SCHEMES[name]).hindrance(module)][:1]
+    schemes += [SCHEMES[config.compression.gpu]] if config.compression.gpu != "none" else []
+    forms = []
+    for scheme in schemes:
+        fitted = scheme.fit(module, Texts(rows, 0), int8_embeddings=config.compression.embeddings == "int8")
+        forms.append(scheme.build(copy.deepcopy(module), fitted.weights))
+    example = padded(rows[1:] or rows, 0)
+    others: list[tuple[Tensor, Tensor]] = [padded(rows[:1], 0), padded([*rows, *rows], 0)]
+    for form in forms:
+        compiled = to_torchscript(form.eval(), example, script=False)
+        with torch.inference_mode():
+            for batch in others:
+                expected = form(*batch).float()
+                off = float((compiled(*batch).float() - expected).abs().max())
+                if not off <= max(config.export.tolerance, MOST_LEAK * float(expected.abs().max())):
+                    raise ValueError("traced with one shape, it answers otherwise with another")

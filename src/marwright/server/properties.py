@@ -1,0 +1,215 @@
+"""Reads a TorchServe configuration and writes the one a server really starts with."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from marwright.console.progress import say
+from marwright.errors import ServerError
+from marwright.formats.java_properties import VARIABLE, read_properties, write_properties
+from marwright.resources import shipped
+from marwright.server.ports import Listener, Ports
+
+_DEFAULTS = Ports()
+_HTTP_KEYS = ("inference_address", "management_address", "metrics_address")
+_GRPC_KEYS = ("grpc_inference_port", "grpc_management_port")
+# What a variable of the environment can change so that a client looks elsewhere.
+_LISTENING = (*_HTTP_KEYS, *_GRPC_KEYS, "disable_token_authorization", "load_models")
+LISTENING_VARIABLES = {key: f"TS_{key.upper()}" for key in _LISTENING}
+_FILE_KEYS = ("metrics_config", "keystore", "certificate_file", "private_key_file")
+_ADDRESS = re.compile(r"(?P<scheme>https?)://(?P<host>\[[^]]+]|[^:/]+)(?::(?P<port>\d+))?/?", re.IGNORECASE)
+_LOG_CONFIG = re.compile(r"-Dlog4j2?\.configurationFile=(?:file:(?://)?)?(\S+)")
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the server listens for HTTP."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The address as a client on this machine writes it."""
+        return f"{self.scheme}://{_here(self.host)}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Properties:
+    """A TorchServe configuration file.
+
+    ``written`` is what stands there, as Java reads it. ``settings`` is what TorchServe makes of it in an environment:
+    ``$$NAME$$`` in a value is the variable NAME; where ``enable_envvars_config`` is true, ``TS_KEY`` replaces ``key``.
+    """
+
+    path: Path
+    written: Mapping[str, str]
+    settings: Mapping[str, str]
+
+    @classmethod
+    def read(cls, path: Path, environment: Mapping[str, str] = os.environ) -> Properties:
+        """Read a ``config.properties``; of a key that is given twice the last one counts, as in Java.
+
+        Raises:
+            ServerError: there is no such file, it is not text, or it names a variable that is not set.
+        """
+        try:
+            written = read_properties(path.read_bytes()).values
+        except OSError as error:
+            raise ServerError(f"{path} cannot be read as a TorchServe properties file: {error.strerror}.") from error
+        except ValueError as error:
+            raise ServerError(f"{path}: {error}.") from error
+        settings = {key: _resolved(path, key, value, environment) for key, value in written.items()}
+        if settings.get("enable_envvars_config", "false").lower() == "true":
+            settings |= {key: environment[name] for key, name in LISTENING_VARIABLES.items() if name in environment}
+        return cls(path, written, settings)
+
+    @classmethod
+    def find(cls, name: Path | None) -> Properties:
+        """Read a file, or the configuration of that name which comes with marwright (``production``).
+
+        Args:
+            name: a file or a name; marwright's configuration for development if not given.
+
+        Raises:
+            ServerError: there is none, or as for :meth:`read`.
+        """
+        found = located(name)
+        if name is not None and found != name and name.suffix:
+            say(f"{name} is not here: the one that comes with marwright is used, {found}")
+        return cls.read(found)
+
+    @property
+    def asks_for_keys(self) -> bool:
+        """Whether requests need a token, which is TorchServe's default."""
+        return self.settings.get("disable_token_authorization", "false").lower() != "true"
+
+    @property
+    def serves_all(self) -> bool:
+        """Whether every archive of the model store is to be loaded."""
+        return self.settings.get("load_models", "all").lower() == "all"
+
+    def address(self, key: str, ports: Ports | None = None) -> Address:
+        """Return one of the three HTTP addresses, with the port of ``ports`` if given.
+
+        Raises:
+            ServerError: it is not written as ``http://HOST:PORT``.
+        """
+        value = self.settings.get(key, f"http://127.0.0.1:{_port(_DEFAULTS, key)}")
+        match = _ADDRESS.fullmatch(value)
+        if match is None:
+            raise ServerError(f"{self.path}: {key}={value} is not of the form http://HOST:PORT.")
+        if key == "management_address" and match["scheme"].lower() != "http":
+            raise ServerError(f"{self.path}: {key} must be http://, on loopback; TLS belongs into a proxy.")
+        port = _port(ports, key) if ports else int(match["port"] or _port(_DEFAULTS, key))
+        return Address(match["scheme"].lower(), match["host"], port)
+
+    def grpc_address(self, which: str, ports: Ports | None = None) -> str:
+        """Where a client on this machine reaches gRPC's ``inference`` or ``management``: ``HOST:PORT``."""
+        key = f"grpc_{which}_port"
+        host = self.settings.get(f"grpc_{which}_address", "127.0.0.1")
+        port = _port(ports, key) if ports else self.settings.get(key, _port(_DEFAULTS, key))
+        return f"{_here(host)}:{port}"
+
+    def listeners(self, ports: Ports | None) -> list[Listener]:
+        """List every place the server will listen on, with ``ports`` instead of the file's if given."""
+        found = []
+        for key in _HTTP_KEYS:
+            address = self.address(key, ports)
+            found.append(Listener(key, address.host.strip("[]"), address.port))
+        for key in _GRPC_KEYS:
+            written = self.settings.get(key, str(_port(_DEFAULTS, key)))
+            if not written.isdecimal():
+                raise ServerError(f"{self.path}: {key}={written} is not a port number.")
+            host = self.settings.get(key.replace("_port", "_address"), "127.0.0.1")
+            found.append(Listener(key, host, _port(ports, key) if ports else int(written)))
+        return found
+
+    def log_config(self) -> Path:
+        """Return the log4j2 file named in ``vmargs``, or marwright's."""
+        match = _LOG_CONFIG.search(self.settings.get("vmargs", ""))
+        return self._locate("vmargs", match[1]) if match else shipped("configs") / "log4j2.xml"
+
+    def effective(self, *, ports: Ports | None, models: Sequence[str], flags: Sequence[str], worker: int) -> str:
+        """Return the text of a file that TorchServe can be started with from any folder.
+
+        Args:
+            ports: what to listen on instead of the file's own ports.
+            models: names of archive files to load instead of what ``load_models`` says.
+            flags: options for Java besides those of ``vmargs``.
+            worker: the first TCP port for workers, where the machine has no Unix sockets for them.
+        """
+        changes = {"load_models": self.settings.get("load_models", "all")}
+        changes["metrics_config"] = str(shipped("configs") / "metrics.yaml")
+        changes |= {key: str(self._locate(key, self.settings[key])) for key in _FILE_KEYS if key in self.settings}
+        # The server's environment has no say in these, so that clients look where it listens.
+        changes |= {key: self.settings[key] for key in _LISTENING if self.settings.get(key) != self.written.get(key)}
+        if models:
+            changes["load_models"] = ",".join(models)
+        changes["initial_worker_port"] = str(worker)
+        # TorchServe takes the log configuration from its command line.
+        words = [word for word in self.settings.get("vmargs", "").split() if not _LOG_CONFIG.fullmatch(word)]
+        if words or flags:
+            changes["vmargs"] = " ".join([*words, *flags])
+        if ports is not None:
+            changes |= {key: str(self.address(key, ports)) for key in _HTTP_KEYS}
+            changes |= {key: str(_port(ports, key)) for key in _GRPC_KEYS}
+        head = f"# Written by marwright: the settings of {str(self.path)!a}, and what it changed.\n"
+        return head + write_properties({**self.written, **changes})
+
+    def _locate(self, key: str, value: str) -> Path:
+        """Find a file that the configuration names relative to itself, to its project, or to this folder."""
+        home = self.path.resolve().parent
+        places = [place / value for place in (home, home.parent, Path.cwd())]
+        for place in places:
+            if place.is_file():
+                return place.resolve()
+        raise ServerError(f"{self.path}: {key} names {value}, which is neither in {home} nor in {Path.cwd()}.")
+
+
+def _here(host: str) -> str:
+    """The host by which a client on this machine reaches what listens everywhere."""
+    return {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "::": "[::1]"}.get(host, host)
+
+
+def _port(ports: Ports, key: str) -> int:
+    port: int = getattr(ports, key.removesuffix("_address").removesuffix("_port"))
+    return port
+
+
+def located(name: Path | None) -> Path:
+    """The properties file of that path, or the shipped one of that name; the one for development if none is given.
+
+    Raises:
+        ServerError: there is neither.
+    """
+    if name is None:
+        return shipped("configs") / "config.properties"
+    if name.is_file():
+        return name
+    # A name, or a path such as configs/production.properties outside a checkout, means the copy that was installed. Any
+    # other path means what lies there: a server must not start with other settings than those that are named.
+    own = shipped("configs") / f"{name.name.removesuffix('.properties')}.properties"
+    if name in (Path(own.stem), Path("configs", own.name)) and own.is_file():
+        return own
+    known = ", ".join(sorted(file.stem for file in shipped("configs").glob("*.properties")))
+    raise ServerError(f"{name}: no such properties file. Give a path, or one of the shipped: {known}.")
+
+
+def _resolved(path: Path, key: str, value: str, environment: Mapping[str, str]) -> str:
+    """A value with the environment's variables in it, which TorchServe wants all to be there."""
+
+    def variable(match: re.Match[str]) -> str:
+        if match[1] not in environment:
+            raise ServerError(f"{path}: {key} takes {match[1]} from the environment, where it is not set.")
+        return environment[match[1]]
+
+    return VARIABLE.sub(variable, value)

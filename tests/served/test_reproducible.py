@@ -1,0 +1,148 @@
+"""The same student gives the same bytes: TorchScript, cards and archive, wherever and however they are made."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import torch
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+import tiny_run
+from conftest import PROJECT
+from marwright.encoder.families import load_module
+from marwright.mar import layout
+from marwright.mar.sbom import bill_of_materials
+from marwright.runtimes import jit
+from tiny_models import save_tiny_classifier
+
+EXAMPLE = (torch.tensor([[2, 5, 3], [2, 3, 0]]), torch.tensor([[1, 1, 1], [1, 1, 0]]))
+
+
+@pytest.mark.parametrize("method", ["script", "trace"])
+def test_a_module_gives_the_same_file_however_many_the_process_has_made(tmp_path: Path, method: str) -> None:
+    checkpoint = save_tiny_classifier(tmp_path / "checkpoint", "bert")
+    files = [tmp_path / "a.pt", tmp_path / "deeper" / "another name.pt"]
+    for file in files:
+        module = load_module(checkpoint, method)  # type: ignore[arg-type]
+        jit.save(jit.to_torchscript(module, EXAMPLE, script=method == "script"), file)
+
+    first, second = (file.read_bytes() for file in files)
+    assert first == second
+    with zipfile.ZipFile(files[0]) as written:
+        for name in written.namelist():
+            assert str(PROJECT).encode() not in written.read(name), name
+    torch.testing.assert_close(jit.load(files[0])(*EXAMPLE), load_module(checkpoint, method)(*EXAMPLE))  # type: ignore[arg-type]
+
+
+def test_another_weight_gives_another_file(tmp_path: Path) -> None:
+    module = load_module(save_tiny_classifier(tmp_path / "checkpoint", "bert"), "script")
+    jit.save(jit.to_torchscript(module, EXAMPLE, script=True), tmp_path / "a.pt")
+    with torch.no_grad():
+        next(module.parameters()).view(-1)[0] += 1e-6
+    jit.save(jit.to_torchscript(module, EXAMPLE, script=True), tmp_path / "b.pt")
+
+    assert (tmp_path / "a.pt").read_bytes() != (tmp_path / "b.pt").read_bytes()
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import tiny_run
+from marwright.workspace import Run
+run = Run(Path("run").resolve())
+tiny_run.finish(run, Path("goods.mar").resolve(), {activations!r})
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("activations", ["dynamic", "static"])
+def test_two_builds_from_one_student_hash_alike(tmp_path: Path, activations: str) -> None:
+    if activations == "static" and not torch.cpu._is_vnni_supported():
+        pytest.skip("this processor has no AVX-512 VNNI instructions")
+    trained = tiny_run.trained(tmp_path / "trained")
+    surroundings = [
+        {"TZ": "UTC", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "1", "HOME": "/"},
+        {"TZ": "Pacific/Kiritimati", "LC_ALL": "C", "PYTHONHASHSEED": "2", "OMP_NUM_THREADS": "2", "PYTHONUTF8": "0"},
+    ]
+    folders = [tmp_path / "here", tmp_path / "far" / "away"]
+    for folder, environment in zip(folders, surroundings, strict=True):
+        shutil.copytree(trained.root, folder / "run")
+        program = PROGRAM.format(tests=str(PROJECT / "tests" / "support"), activations=activations)
+        inherited = {key: value for key, value in os.environ.items() if key != "SOURCE_DATE_EPOCH"}
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=folder,
+            env=inherited | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
+    for name in ("model.pt", "model_gpu.pt", "card.json", "golden_requests.json"):
+        here, there = ((folder / "run" / "exported" / name).read_bytes() for folder in folders)
+        assert here == there, name
+    here, there = ((folder / "goods.mar").read_bytes() for folder in folders)
+    assert here == there
+
+
+# --- the bill of materials ---------------------------------------------------------------------------------------
+
+
+def test_the_bill_of_materials_is_one(tmp_path: Path) -> None:
+    text = bill_of_materials("goods", "1.0", ("torch", "torchserve", "tokenizers"), 0)
+    bill = json.loads(text)
+
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    versions = {component["name"]: component["version"] for component in bill["components"]}
+    assert versions["torch"] == version("torch")
+    assert versions["torchserve"] == "0.12.0"
+    assert "huggingface-hub" in versions, "what tokenizers requires belongs to it"
+    assert not {"transformers", "pytest", "marwright"} & versions.keys()
+    dependencies = {entry["ref"]: entry.get("dependsOn", []) for entry in bill["dependencies"]}
+    assert {ref.split("/")[1].split("@")[0] for ref in dependencies["model"]} == {"torch", "torchserve", "tokenizers"}
+
+
+def test_the_bill_of_materials_has_no_number_drawn_at_random() -> None:
+    program = (
+        "from marwright.mar.sbom import bill_of_materials\n"
+        "print(bill_of_materials('goods', '1.0', ('torchserve', 'tokenizers'), 1700000000), end='')"
+    )
+    texts = set()
+    for seed, zone in (("1", "UTC"), ("2", "Asia/Tokyo")):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "TZ": zone}
+        done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
+        texts.add(done.stdout)
+
+    (text,) = texts
+    assert json.loads(text)["metadata"]["timestamp"] == "2023-11-14T22:13:20+00:00"
+    other = bill_of_materials("goods", "1.1", ("torchserve", "tokenizers"), 1700000000)
+    assert json.loads(other)["serialNumber"] != json.loads(text)["serialNumber"]
+
+
+def test_an_archive_carries_its_bill_of_materials(tiny_archive: Path) -> None:
+    with zipfile.ZipFile(tiny_archive) as archive:
+        bill = json.loads(archive.read(layout.SBOM))
+
+    assert bill["metadata"]["component"]["name"] == "goods"
+
+
+def test_what_killed_builds_have_left_beside_an_archive_is_swept_away(tmp_path: Path) -> None:
+    run = tiny_run.trained(tmp_path / "run")
+    left = [tmp_path / name for name in (".goods.mar.ab12.partial", "..goods.mar.ab12.partial.cd34.partial")]
+    others = [tmp_path / name for name in (".my_goods.mar.ab12.partial", "goods.mar.sig")]
+    for file in (*left, *others):
+        file.write_bytes(b"PK")
+    tiny_run.finish(run, tmp_path / "goods.mar")
+    assert not any(file.exists() for file in left)
+    assert all(file.exists() for file in others), "they are not this archive's"

@@ -1,0 +1,273 @@
+"""Who may import whom, as docs/architecture.md says it."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "src" / "marwright"
+SOURCES = sorted(SOURCE.rglob("*.py"))
+HANDLERS = sorted((ROOT / "handlers").glob("*.py"))
+
+# What each room may import besides itself and the rooms of the rows above it, lowest first.
+# Rooms of one row do not know each other.
+FLOORS: list[set[str]] = [
+    {"errors", "installed", "resources", "formats"},
+    {"processes"},
+    {"files", "console"},
+    {"pretrained"},
+    {"encoder"},
+    {"schemes"},
+    {"runtimes"},
+    {"config"},
+    {"workspace"},
+    {"metrics", "mar", "server"},
+    {"data", "training", "compression", "export", "archive"},  # the stations, which know nothing of each other
+    {"road", "evaluation", "prediction", "bench", "checks"},
+    {"release", "packaging", "explore", "fleet"},
+    {"report"},
+    {"cli"},
+    {"__main__"},
+]
+LONGEST_FILE = 320
+STATIONS = FLOORS[10]
+
+
+def room(file: Path) -> str:
+    """The first folder, or the module, under src/marwright."""
+    return file.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+ALLOWED = {one: set().union(*FLOORS[:at]) for at, floor in enumerate(FLOORS) for one in floor} | {"__init__": set()}
+
+
+@cache
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def place(file: Path, node: ast.AST) -> str:
+    return f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+
+
+def imports(file: Path) -> Iterator[tuple[str, str]]:
+    """Every import of a file, also inside functions: where it stands, and the full name of what is imported."""
+    for node in ast.walk(parsed(file)):
+        if isinstance(node, ast.Import):
+            yield from ((place(file, node), alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            yield from ((place(file, node), f"{module}.{alias.name}") for alias in node.names)
+
+
+def uses(file: Path) -> Iterator[tuple[str, str]]:
+    """Every dotted name that is imported or run, such as ``torch.jit.load``; annotations are never run."""
+    yield from imports(file)
+    annotations: set[int] = set()
+    for node in ast.walk(parsed(file)):
+        for annotation in (getattr(node, "annotation", None), getattr(node, "returns", None)):
+            if annotation is not None:
+                annotations |= {id(part) for part in ast.walk(annotation)}
+    for node in ast.walk(parsed(file)):
+        if isinstance(node, ast.Attribute) and id(node) not in annotations:
+            yield place(file, node), ast.unparse(node)
+
+
+def begins_with(name: str, *prefixes: str) -> bool:
+    return any(f"{name}.".startswith(f"{prefix}.") for prefix in prefixes)
+
+
+def rooms_imported(file: Path) -> Iterator[tuple[str, str]]:
+    """The rooms of marwright that a file imports, and where."""
+    for where, name in imports(file):
+        top, _, rest = name.partition(".")
+        if top == "marwright" and rest != "__version__":
+            yield where, rest.split(".")[0]
+
+
+def test_the_rooms_are_where_this_test_looks_for_them() -> None:
+    assert {room(file) for file in SOURCES} == set(ALLOWED)
+    assert HANDLERS
+
+
+def test_a_room_imports_only_what_stands_below_it() -> None:
+    wrong = [
+        f"{where}: {room(file)} must not import marwright.{other}"
+        for file in SOURCES
+        for where, other in rooms_imported(file)
+        if other not in ALLOWED[room(file)] | {room(file)}
+    ]
+
+    assert not wrong, "\n".join(wrong)
+
+
+def test_stations_never_import_each_other() -> None:
+    wrong = [
+        f"{where}: the station {room(file)} must not import the station {other}"
+        for file in SOURCES
+        if room(file) in STATIONS
+        for where, other in rooms_imported(file)
+        if other in STATIONS - {room(file)}
+    ]
+
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_two_rooms_need_each_other() -> None:
+    needs: dict[str, set[str]] = defaultdict(set)
+    for file in SOURCES:
+        needs[room(file)] |= {other for _, other in rooms_imported(file)} - {room(file)}
+
+    TopologicalSorter(needs).prepare()  # raises CycleError, which names the circle
+
+
+def test_imports_are_written_in_full() -> None:
+    wrong = [f"{where}: {name}" for file in SOURCES + HANDLERS for where, name in imports(file) if name[0] == "."]
+
+    assert not wrong, "\n".join(wrong)
+
+
+def test_only_the_command_line_knows_typer() -> None:
+    wrong = [
+        f"{where}: {room(file)} must not import {name}"
+        for file in SOURCES
+        if room(file) != "cli"
+        for where, name in imports(file)
+        if begins_with(name, "typer", "click")
+    ]
+
+    assert not wrong, "\n".join(wrong)
+
+
+# What a handler's module may import besides; only archives for that runtime ship it.
+RUNTIMES = {"onnx_runtime": {"onnxruntime"}}
+
+
+def test_a_handler_imports_only_what_a_worker_has() -> None:
+    has = {*sys.stdlib_module_names, "torch", "tokenizers", "ts", *(handler.stem for handler in HANDLERS)}
+    wrong = [
+        f"{where}: a worker must not import {name}"
+        for file in HANDLERS
+        for where, name in imports(file)
+        if name.split(".")[0] not in has | RUNTIMES.get(file.stem, set())
+    ]
+
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_build_ships_the_handlers_and_never_imports_them() -> None:
+    handlers = {handler.stem for handler in HANDLERS}
+    wrong = [
+        f"{where}: {name} belongs to the worker"
+        for file in SOURCES
+        for where, name in imports(file)
+        if name.split(".")[0] in handlers
+    ]
+
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_call_of_the_build_to_torch_jit_stands_in_its_place() -> None:
+    places = (SOURCE / "runtimes" / "jit.py", SOURCE / "schemes" / "static_linear.py")
+    wrong = [
+        f"{where}: {name} belongs into runtimes/jit.py"
+        for file in SOURCES
+        if file not in places
+        for where, name in uses(file)
+        if begins_with(name, "torch.jit")
+    ]
+
+    assert not wrong, "\n".join(wrong)
+
+
+def test_nothing_that_is_leaving_pytorch_sooner_is_used() -> None:
+    wrong = [
+        f"{where}: {name} is leaving PyTorch"
+        for file in SOURCES + HANDLERS
+        for where, name in uses(file)
+        if begins_with(name, "torch.ao", "torch.quantization", "torch.nn.quantized")
+    ]
+
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_command_with_nothing_to_compute_does_not_wait_for_heavy_libraries() -> None:
+    heavy = ["torch", "transformers", "datasets", "sklearn", "matplotlib", "pandas"]
+    program = (
+        "import sys, marwright.cli, marwright.road.pipeline, marwright.config, marwright.mar.worker\n"
+        f"print(*[name for name in {heavy} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+
+    assert done.stdout.split() == []
+
+
+def test_a_file_can_be_read_in_one_go() -> None:
+    lengths = {file: len(file.read_text(encoding="utf-8").splitlines()) for file in SOURCES + HANDLERS}
+    wrong = [f"{file.relative_to(ROOT)} has {n} lines" for file, n in lengths.items() if n > LONGEST_FILE]
+
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_file_says_first_what_it_is_for() -> None:
+    wrong = [str(file.relative_to(ROOT)) for file in SOURCES + HANDLERS if not ast.get_docstring(parsed(file))]
+
+    assert not wrong, "\n".join(wrong)
+
+
+def test_handlers_can_be_read_by_the_python_of_torchserves_images() -> None:
+    for handler in HANDLERS:
+        ast.parse(handler.read_text(encoding="utf-8"), str(handler), feature_version=(3, 9))
+
+
+def test_handlers_run_on_the_python_of_torchserves_images() -> None:
+    """Types are joined in annotations only, which the future import leaves unread; and nothing newer is called."""
+    for handler in HANDLERS:
+        tree = parsed(handler)
+        assert "from __future__ import annotations\n" in handler.read_text(encoding="utf-8"), handler
+        for node in ast.walk(tree):
+            where = f"{handler.name}:{getattr(node, 'lineno', 0)}"
+            assert not isinstance(node, ast.Match), where
+            if isinstance(node, ast.Call):
+                name = getattr(node.func, "id", "")
+                joined = name in ("isinstance", "issubclass") and any(
+                    isinstance(inner, ast.BinOp) for inner in ast.walk(node.args[1])
+                )
+                assert not joined, where
+                strict = {keyword.arg for keyword in node.keywords} & {"strict", "slots", "kw_only"}
+                assert not (name in ("zip", "dataclass") and strict), where
+
+
+# A manager of versions has a command of that name even where it starts nothing.
+OLD_PYTHON = next(map(str, Path.home().glob(".pyenv/versions/3.9.*/bin/python3.9")), shutil.which("python3.9"))
+
+
+@pytest.mark.skipif(OLD_PYTHON is None, reason="no Python 3.9 here")
+def test_what_handlers_do_with_requests_runs_on_an_old_python() -> None:
+    """Of all of them those that need no package."""
+    program = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from request_parsing import BadRequest, parse_request
+import request_origin, text_fields
+request = parse_request({"data": b'{"instances": ["tea"]}', "parameters": b'{"top_k": 3}'}, "", 5)
+assert request.instances == [{"text": "tea", "top_k": 3}], request
+try:
+    parse_request({"body": b"{"}, "application/json", 5)
+except BadRequest as error:
+    print(error)
+"""
+    command = [str(OLD_PYTHON), "-B", "-I", "-c", program, str(HANDLERS[0].parent)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.stdout.strip() == "The body is not valid JSON", done.stderr
