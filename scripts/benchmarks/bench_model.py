@@ -38,7 +38,6 @@ from marwright.files import stable_json, write_text
 from marwright.workspace import Run
 
 PACKAGES = ("marwright", "torch", "transformers", "tokenizers", "numpy", "onnxruntime", "openvino", "nncf")
-TITLES = Path("../shared/data/pricerunner.csv")
 COMPARED_TEXTS = 500
 MIXED = "16 titles"
 
@@ -69,8 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
     try:
-        file = given.texts or (TITLES if TITLES.is_file() else None)
-        bench(Run(given.run), file, given.rounds, given.output)
+        bench(Run(given.run), given.texts, given.rounds, given.output)
     except MarwrightError as error:
         say(f"bench_model: {error}")
         sys.exit(error.exit_code)

@@ -10,7 +10,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped(name: str) -> Path:
-    """Return the folder ``handlers`` or ``configs`` of this installation.
+    """Return the folder ``handlers``, ``configs`` or ``scripts`` of this installation.
 
     A wheel carries them inside the package; a checkout keeps them at its top.
     """

@@ -10,19 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from conftest import PROJECT, marwright
+from conftest import marwright
 from marwright.files import read_json
 from marwright.mar import layout
 from marwright.workspace import Run
-
-TABLES = PROJECT.parent / "shared" / "data"
-BANKING77 = TABLES / "banking77.csv"
-PRICERUNNER = TABLES / "pricerunner.csv"
+from real_tables import BANKING77, PRICERUNNER, needs
 
 
-@pytest.mark.skipif(not BANKING77.is_file(), reason=f"{BANKING77} is not here; scripts/fetch_banking77.py makes it")
+@needs(BANKING77)
 def test_banking77_keeps_every_official_test_row(tmp_path: Path) -> None:
-    done = marwright("build", "configs/banking77.yaml", "--until", "data", "--set", f"runs={tmp_path}")
+    own = ("--set", f"runs={tmp_path}", "--set", f"data.source.path={BANKING77}")
+    done = marwright("build", "configs/banking77.yaml", "--until", "data", *own)
     assert done.returncode == 0, done.stderr
     card = read_json(Run(tmp_path / "banking77").data.card)
     assert card["rows"]["test"] == 3080
@@ -33,7 +31,7 @@ def test_banking77_keeps_every_official_test_row(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not PRICERUNNER.is_file(), reason=f"{PRICERUNNER} is not here")
+@needs(PRICERUNNER)
 def test_a_teacher_without_student_gpu_or_scripting_classifies_product_titles(tmp_path: Path) -> None:
     with PRICERUNNER.open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)

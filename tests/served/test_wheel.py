@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import marwright
 from conftest import PROJECT, Built
 
 pytestmark = pytest.mark.slow
@@ -40,6 +41,12 @@ def test_the_wheel_has_the_handlers_and_configurations(installed: Path) -> None:
     for kind in ("handlers", "configs"):
         expected = {file.name for file in (PROJECT / kind).iterdir() if file.is_file()}
         assert {file.name for file in (shipped / kind).iterdir() if file.is_file()} == expected
+    assert (shipped / "scripts" / "fetch_banking77.py").is_file()
+    assert (installed / "marwright" / "py.typed").is_file()
+
+
+def test_the_wheel_has_the_version_of_the_sources(installed: Path) -> None:
+    assert (installed / f"marwright-{marwright.__version__}.dist-info").is_dir()
 
 
 def test_a_shipped_configuration_builds_from_any_folder(installed: Path, tmp_path: Path) -> None:

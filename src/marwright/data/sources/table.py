@@ -24,6 +24,7 @@ from marwright.data.sources.tables.text_files import TextFile
 from marwright.data.text_fields import join_fields
 from marwright.errors import DataError
 from marwright.formats.delimiters import BY_SUFFIX
+from marwright.resources import shipped
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
@@ -56,11 +57,17 @@ def read(source: TableSource, *, skip: bool = False) -> Reading:
         wanted = [*source.text, source.label, *(name for name in (source.split, source.group) if name)]
         records = file_records(path, kind, source, wanted, faults)
     elif kind in SUFFIXES or not _HUB_ID.fullmatch(source.path):
-        raise DataError(f"{source.path}: no such file; relative paths start at {Path.cwd()}.")
+        raise DataError(f"{source.path}: no such file; relative paths start at {Path.cwd()}.{_how_to_fetch(path)}")
     else:
         records = saved.read(saved.load_from_hub(source), source, splits, faults)
     refuse_idle_settings(source, kind if there else "")
     return Reading(_rows(records, source, splits, faults), source.path, faults.left_out, faults.notes)
+
+
+def _how_to_fetch(path: Path) -> str:
+    """The command for a table of a configuration that comes with marwright; nothing for other tables."""
+    script = shipped("scripts") / f"fetch_{path.stem}.py"
+    return f" To fetch it: python {script} {path}" if script.is_file() else ""
 
 
 def file_records(path: Path, kind: str, source: TableSource, wanted: Sequence[str], faults: Faults) -> Iterator[Record]:
