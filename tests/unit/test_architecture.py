@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -129,6 +130,33 @@ def test_no_two_rooms_need_each_other() -> None:
         needs[room(file)] |= {other for _, other in rooms_imported(file)} - {room(file)}
 
     TopologicalSorter(needs).prepare()  # raises CycleError, which names the circle
+
+
+PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def test_the_page_has_the_same_floors() -> None:
+    table = PAGE.partition("| rooms | what they are |")[2].partition("\n\n")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+
+    assert [set(re.findall(r"`(\w+)`", rooms)) for rooms in rows] == FLOORS
+
+
+@pytest.mark.parametrize("page", [PAGE, GUIDE], ids=["architecture", "CONTRIBUTING"])
+def test_every_place_that_the_page_names_exists(page: str) -> None:
+    named = set(re.findall(r"`([\w./-]+(?:/|\.\w+))`", page))
+    made_by_a_build = ("runs/", "data/banking77.csv", "tokenizer.json", "setup_config.json", ".mar", ".venv")
+    wrong = [
+        place
+        for place in named
+        if ("/" in place or place.endswith(".py"))
+        and not place.startswith(made_by_a_build)
+        and not any((root / place).exists() for root in (ROOT, SOURCE))
+    ]
+
+    assert named
+    assert not wrong
 
 
 def test_imports_are_written_in_full() -> None:
