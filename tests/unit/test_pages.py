@@ -1,4 +1,4 @@
-"""What a newcomer reads is true: links lead somewhere, lines fit, versions agree, and nothing is needed from outside."""
+"""What a newcomer reads is true: links lead somewhere, lines fit, versions agree, and nothing beside it is needed."""
 
 from __future__ import annotations
 
