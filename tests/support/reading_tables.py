@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from marwright.config import TableSource
-from marwright.data.left_out import LeftOutRow
-from marwright.data.rows import Row
-from marwright.data.sources.table import read
 from marwright.errors import DataError
+from marwright.sources import TableSource
+from marwright.sources.left_out import LeftOutRow
+from marwright.sources.rows import Row
+from marwright.sources.table import read
 
 
 class Found(NamedTuple):

@@ -29,7 +29,7 @@ FLOORS: list[set[str]] = [
     {"pretrained"},
     {"encoder"},
     {"schemes"},
-    {"runtimes"},
+    {"runtimes", "sources"},
     {"config"},
     {"workspace"},
     {"metrics", "mar", "server"},

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import ValidationError
 
-from marwright.config import TableSource, load_config
+from marwright.config import load_config
 from marwright.config.starting import Start, commented_yaml
 from marwright.console.progress import say
 from marwright.console.terminal import visible
 from marwright.errors import ConfigError, DataError
 from marwright.files import write_text
+from marwright.sources import TableSource
 
 if TYPE_CHECKING:
     from marwright.data.guessing import Guess
@@ -73,7 +74,7 @@ def init(
 def _columns(table: str, encoding: str | None, text: Sequence[str], label: str | None) -> dict[str, list[str]]:
     """The columns with some of their values, and what they look like in words."""
     from marwright.data.guessing import guess
-    from marwright.data.sources.preview import preview
+    from marwright.sources.preview import preview
 
     found = preview(table, encoding).columns
     guessed = guess(found, text=text, label=label)
@@ -89,8 +90,6 @@ def _start(name: str, table: str, text: list[str], label: str, guessed: Guess, e
     """Read the whole table as a build would."""
     import numpy as np
 
-    from marwright.data.sources.table import read
-
     split, group = guessed.split, guessed.group
     if label in text:
         raise ConfigError(f"--label {visible(label)}: is a column of the texts too, in which a model would read it.")
@@ -100,7 +99,7 @@ def _start(name: str, table: str, text: list[str], label: str, guessed: Guess, e
         raise ConfigError(f"--encoding {encoding}: no known encoding; write one such as utf-16 or cp1252.") from None
     lengths: list[int] = []
     labels: Counter[str] = Counter()
-    for row in read(source).rows:
+    for row in source.read(skip=False).rows:
         latin = sum(letter <= LAST_LATIN for letter in row.text)
         lengths.append(latin // CHARACTERS_PER_TOKEN + len(row.text) - latin)
         labels[row.label] += 1

@@ -1,6 +1,6 @@
 """The configuration of one model: a YAML file, checked as a whole before anything runs."""
 
-from marwright.config.data import AboSource, CustomsSource, DataConfig, SplitConfig, TableSource
+from marwright.config.data import DataConfig, SplitConfig
 from marwright.config.loading import load_config
 from marwright.config.schema import (
     TIMING_ROUNDS,
@@ -28,13 +28,11 @@ from marwright.config.training import (
 
 __all__ = [
     "TIMING_ROUNDS",
-    "AboSource",
     "ArchiveConfig",
     "AugmentationConfig",
     "BiLstmShape",
     "CompressionConfig",
     "Config",
-    "CustomsSource",
     "DataConfig",
     "ExploreConfig",
     "ExportConfig",
@@ -47,7 +45,6 @@ __all__ = [
     "SplitConfig",
     "StructuredPruning",
     "StudentConfig",
-    "TableSource",
     "TeacherConfig",
     "TrainingConfig",
     "TrainingPrecision",

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from marwright.config.data import DataConfig
-from marwright.config.section import Section
 from marwright.config.training import (
     Pruning,
     QuantizationAwareConfig,
@@ -17,6 +16,7 @@ from marwright.config.training import (
     StudentConfig,
     TeacherConfig,
 )
+from marwright.formats.section import Section
 from marwright.runtimes import RUNTIMES, Wishes
 
 

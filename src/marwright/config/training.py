@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from marwright.config.section import Section
+from marwright.formats.section import Section
 
 TrainingPrecision = Literal["auto", "fp32", "bf16", "fp16"]
 

@@ -7,8 +7,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from marwright.data.rows import Row
 from marwright.errors import DataError
+from marwright.sources.rows import Row
 
 # Words of all train texts, times labels: a machine for each label reads them again and again. Counted and not timed, so
 # that the same rows give the same figure everywhere; a minute or so on one core.

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from marwright.data.cleaning import SEEN_IN_TRAIN
-from marwright.data.rows import Row
 from marwright.metrics.verdicts import never_tested
+from marwright.sources.rows import Row
 from marwright.workspace import SPLITS
 
 PERCENTILES = (50, 90, 95, 99, 100)

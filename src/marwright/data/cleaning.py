@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from marwright.data.left_out import LeftOut
-from marwright.data.rows import Row
+from marwright.sources.left_out import LeftOut
+from marwright.sources.rows import Row
 
 DUPLICATE = "the same text with the same label stands before"
 CONTRADICTION = "the same text stands with another label, and this one has no majority"

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
-from marwright.data.left_out import LeftOut
-from marwright.data.rows import Row
 from marwright.errors import DataError
+from marwright.sources.left_out import LeftOut
+from marwright.sources.rows import Row
 
 UNSEEN = "the label does not occur in train"
 COUNTED_AS_WRONG = "the label does not occur in train; the row counts as a wrong answer"

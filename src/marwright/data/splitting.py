@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from marwright.config import SplitConfig
-from marwright.data.left_out import LeftOut
-from marwright.data.rows import Row
 from marwright.errors import DataError
 from marwright.pretrained.identity import folded
+from marwright.sources.left_out import LeftOut
+from marwright.sources.rows import Row
 
 RARE = "the label has too few rows in train or to divide"
 

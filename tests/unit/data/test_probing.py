@@ -14,8 +14,8 @@ from torch import nn
 from transformers import BertConfig, BertForSequenceClassification, RobertaConfig, RobertaForSequenceClassification
 
 from marwright.data.baseline import baseline_accuracy
-from marwright.data.rows import Row
 from marwright.errors import DataError
+from marwright.sources.rows import Row
 from marwright.training import probing
 from marwright.training.dataset import Collator, TokenizedSplit
 from marwright.training.probing import affordable, choose_rows, fit_last_layer, last_layer, regression

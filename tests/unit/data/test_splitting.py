@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from marwright.config import SplitConfig
 from marwright.data.labels import COUNTED_AS_WRONG, UNSEEN, check_labels, treat_unseen_labels
-from marwright.data.left_out import LeftOut
-from marwright.data.rows import Row
 from marwright.data.splitting import RARE as RARE_REASON
 from marwright.data.splitting import Division, divide
 from marwright.errors import DataError
+from marwright.sources.left_out import LeftOut
+from marwright.sources.rows import Row
 
 SPLITS = ("train", "validation", "test")
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from marwright.config import ArchiveConfig
 from marwright.data.labels import check_labels, treat_unseen_labels
-from marwright.data.left_out import LeftOut
-from marwright.data.rows import Row
 from marwright.errors import DataError
 from marwright.explore.rows import split_figures
 from marwright.files import stable_json, write_text
 from marwright.metrics.classification import scores
+from marwright.sources.left_out import LeftOut
+from marwright.sources.rows import Row
 from marwright.workspace import DataFolder
 
 WRONG = st.dictionaries(st.sampled_from("xyz"), st.integers(1, 4))

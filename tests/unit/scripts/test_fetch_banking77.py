@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 import fetch_banking77
-from marwright.config import TableSource
-from marwright.data.sources import table
 from marwright.errors import DataError
+from marwright.sources import TableSource, table
 from real_tables import BANKING77, needs
 
 

@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from marwright.config import TableSource
-from marwright.data.sources.tables import columns
-from marwright.data.sources.tables.faults import Faults
-from marwright.data.sources.tables.parsing import Lines, Parsed, Parser
-from marwright.data.sources.tables.records import Problem, Record
-from marwright.data.sources.tables.text_files import TextFile
 from marwright.errors import DataError
 from marwright.formats.delimiters import NAMES, said_in
+from marwright.sources.tables import columns
+from marwright.sources.tables.faults import Faults
+from marwright.sources.tables.parsing import Lines, Parsed, Parser
+from marwright.sources.tables.records import Problem, Record
+from marwright.sources.tables.settings import TableSource
+from marwright.sources.tables.text_files import TextFile
 
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 

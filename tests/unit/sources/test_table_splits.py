@@ -10,7 +10,7 @@ import datasets
 import pytest
 from pydantic import ValidationError
 
-from marwright.config import TableSource
+from marwright.sources import TableSource
 from reading_tables import found, refusal, written
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from marwright.data.sources import download as module
-from marwright.data.sources.download import download
 from marwright.errors import DataError
+from marwright.sources import download as module
+from marwright.sources.download import download
 from range_server import RangeServer, serving
 
 CONTENT = random.Random(1).randbytes(300_000)

@@ -9,9 +9,9 @@ import math
 import re
 from decimal import Decimal
 
-from marwright.data.sources.tables.columns import listed, seen
-from marwright.data.sources.tables.faults import Faults
 from marwright.errors import DataError
+from marwright.sources.tables.columns import listed, seen
+from marwright.sources.tables.faults import Faults
 
 _EXACT = 1 << 53  # above, not every whole number is a float
 _WHOLE = re.compile(r"(-?\d+)\.0+")

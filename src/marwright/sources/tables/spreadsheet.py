@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from marwright.config import TableSource
-from marwright.data.sources.tables import columns
-from marwright.data.sources.tables.faults import Faults
-from marwright.data.sources.tables.labels import name_of
-from marwright.data.sources.tables.records import Problem, Record
 from marwright.errors import DataError, first_line
+from marwright.sources.tables import columns
+from marwright.sources.tables.faults import Faults
+from marwright.sources.tables.labels import name_of
+from marwright.sources.tables.records import Problem, Record
+from marwright.sources.tables.settings import TableSource
 
 _ERRORS = frozenset({"#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A"})
 

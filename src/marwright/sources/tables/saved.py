@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from marwright.config import TableSource
-from marwright.data.sources.tables import columns
-from marwright.data.sources.tables.batches import BATCH, class_names, records
-from marwright.data.sources.tables.faults import Faults
-from marwright.data.sources.tables.records import Record
-from marwright.data.sources.tables.splits import SplitNames
 from marwright.errors import DataError, first_line
+from marwright.sources.tables import columns
+from marwright.sources.tables.batches import BATCH, class_names, records
+from marwright.sources.tables.faults import Faults
+from marwright.sources.tables.records import Record
+from marwright.sources.tables.settings import TableSource
+from marwright.sources.tables.splits import SplitNames
 
 # The parts of a dataset by their names; one that is not divided has no name.
 Parts = Mapping[str | None, Any]

@@ -1,6 +1,6 @@
 """The columns of a table and its first rows, before anybody has said which column is what.
 
-They are read as a build reads them (:mod:`marwright.data.sources.tables`), but that faulty rows are passed over, and
+They are read as a build reads them (:mod:`marwright.sources.tables`), but that faulty rows are passed over, and
 that a text file which is no UTF-8 is taken for cp1252 until somebody says better.
 """
 
@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from marwright.config import TableSource
-from marwright.data.sources.table import file_records
-from marwright.data.sources.tables import json_lines, parquet, saved, separated, spreadsheet
-from marwright.data.sources.tables.batches import class_names, records
-from marwright.data.sources.tables.faults import Faults
-from marwright.data.sources.tables.kinds import check_kind, suffix_of
-from marwright.data.sources.tables.records import Record
-from marwright.data.sources.tables.text_files import TextFile
 from marwright.errors import DataError, first_line
 from marwright.formats.delimiters import BY_SUFFIX
+from marwright.sources.table import file_records
+from marwright.sources.tables import json_lines, parquet, saved, separated, spreadsheet
+from marwright.sources.tables.batches import class_names, records
+from marwright.sources.tables.faults import Faults
+from marwright.sources.tables.kinds import check_kind, suffix_of
+from marwright.sources.tables.records import Record
+from marwright.sources.tables.settings import TableSource
+from marwright.sources.tables.text_files import TextFile
 
 MOST_ROWS = 2000
 _TABLES = "a csv, tsv, jsonl, parquet or xlsx file, a folder saved by datasets, or a hub id"

@@ -12,8 +12,8 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import openpyxl
 import pytest
 
-from marwright.config import TableSource
-from marwright.data.sources.table import read
+from marwright.sources import TableSource
+from marwright.sources.table import read
 from reading_tables import found, refusal
 
 

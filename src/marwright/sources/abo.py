@@ -17,14 +17,16 @@ from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
-from marwright.config import AboSource
-from marwright.data.left_out import LeftOut
-from marwright.data.rows import Reading, Row
-from marwright.data.sources.download import check, download, public
-from marwright.data.text_fields import join_fields
+from pydantic import Field
+
 from marwright.errors import DataError
+from marwright.sources.download import check, download, public
+from marwright.sources.left_out import LeftOut
+from marwright.sources.rows import Reading, Row
+from marwright.sources.source import Source
+from marwright.sources.text_fields import join_fields
 
 SHARDS = "listings_*.json.gz"
 
@@ -32,30 +34,58 @@ SHARDS = "listings_*.json.gz"
 Shard = tuple[str, Callable[[], gzip.GzipFile]]
 
 
-def read(source: AboSource) -> Reading:
-    """Read the listings; an archive at a URL is downloaded first.
+class AboSource(Source):
+    """Amazon Berkeley Objects listings: ``listings_*.json.gz`` in a folder, a tar, or at a URL."""
 
-    Listings without text or label in the wanted languages, and labels with too few listings, are left out and
-    counted. Listings that repeat are kept.
+    name: Literal["abo"]
+    location: str = Field(description="a folder or a tar with listings_*.json.gz, or the URL of one")
+    sha256: str | None = Field(
+        default=None, pattern=r"^[0-9a-f]{64}$", description="of the archive at the URL; none: it is not compared"
+    )
+    size: int | None = Field(default=None, gt=0, description="bytes of the archive at the URL")
+    download_to: Path = Field(default=Path("downloads"), description="folder for what is downloaded")
+    languages: tuple[str, ...] = Field(
+        default=("en_US",), min_length=1, description="language tags of the listings that are read"
+    )
+    text_fields: tuple[str, ...] = Field(
+        default=("item_name",), min_length=1, description="of a listing, joined in this order"
+    )
+    join: str = Field(default=" ", description="what stands between the text fields")
+    label_field: str = Field(default="product_type", description="of a listing")
+    min_rows_per_label: int = Field(default=500, ge=1, description="labels with fewer rows are left out")
 
-    Args:
-        source: where the listings are and what is the text and the label. ``sha256`` and ``size`` describe
-            the archive; a folder is not checked against them.
+    @property
+    def text_parts(self) -> tuple[tuple[str, ...], str]:
+        return self.text_fields, self.join
 
-    Raises:
-        DataError: there is nothing at the location, the download failed, or the archive is not the expected
-            one. Iterating over the rows raises it for a damaged shard, or when no listing is left.
-    """
-    location, origin = Path(source.location).expanduser(), source.location
-    if source.location.startswith(("http://", "https://")):
-        origin = public(source.location)
-        location = download(source.location, source.download_to, size=source.size, sha256=source.sha256)
-    elif location.is_file():
-        check(location, source.size, source.sha256, cure="get the right archive")
-    elif not location.is_dir():
-        raise DataError(f"{source.location}: no such folder or tar file; relative paths start at {Path.cwd()}.")
-    left_out = LeftOut()
-    return Reading(_rows(location, source, left_out), origin, left_out)
+    @property
+    def place(self) -> str:
+        return self.location
+
+    def read(self, *, skip: bool) -> Reading:
+        """Read the listings; an archive at a URL is downloaded first.
+
+        Listings without text or label in the wanted languages, and labels with too few listings, are left out and
+        counted. Listings that repeat are kept.
+
+        Args:
+            source: where the listings are and what is the text and the label. ``sha256`` and ``size`` describe
+                the archive; a folder is not checked against them.
+
+        Raises:
+            DataError: there is nothing at the location, the download failed, or the archive is not the expected
+                one. Iterating over the rows raises it for a damaged shard, or when no listing is left.
+        """
+        location, origin = Path(self.location).expanduser(), self.location
+        if self.location.startswith(("http://", "https://")):
+            origin = public(self.location)
+            location = download(self.location, self.download_to, size=self.size, sha256=self.sha256)
+        elif location.is_file():
+            check(location, self.size, self.sha256, cure="get the right archive")
+        elif not location.is_dir():
+            raise DataError(f"{self.location}: no such folder or tar file; relative paths start at {Path.cwd()}.")
+        left_out = LeftOut()
+        return Reading(_rows(location, self, left_out), origin, left_out)
 
 
 def _rows(location: Path, source: AboSource, left_out: LeftOut) -> Iterator[Row]:

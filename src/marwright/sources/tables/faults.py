@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from marwright.data.left_out import LeftOut
-from marwright.data.sources.tables.records import Problem
 from marwright.errors import DataError
+from marwright.sources.left_out import LeftOut
+from marwright.sources.tables.records import Problem
 
 _SHOWN = 5
 # What a byte that could not be decoded has become, and half a character that JSON can write.

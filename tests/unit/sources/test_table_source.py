@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from marwright.config import TableSource
-from marwright.data.rows import Row
-from marwright.data.sources.table import read
+from marwright.sources import TableSource
+from marwright.sources.rows import Row
+from marwright.sources.table import read
 from reading_tables import found, refusal, written
 
 

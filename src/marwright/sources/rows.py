@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from marwright.data.left_out import LeftOut
+from marwright.sources.left_out import LeftOut
 
 
 @dataclass(frozen=True, slots=True)

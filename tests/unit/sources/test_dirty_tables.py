@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from dirty_tables import DirtyTable, dirty_table
-from marwright.config import TableSource
-from marwright.data.rows import Reading, Row
-from marwright.data.sources.table import read
 from marwright.errors import DataError
+from marwright.sources import TableSource
+from marwright.sources.rows import Reading, Row
+from marwright.sources.table import read
 
 TABLES = int(os.environ.get("MARWRIGHT_DIRTY_TABLES", "120"))
 BLOCK = 20

@@ -15,16 +15,15 @@ from typing import Any
 import pytest
 
 from abo_shards import PUBLISHED, listing, realistic, tagged, write_shards, write_tar
-from marwright.config import AboSource
-from marwright.data.rows import Reading
-from marwright.data.sources.abo import read
 from marwright.errors import DataError
+from marwright.sources import AboSource
+from marwright.sources.rows import Reading
 from range_server import serving
 
 
 def reading(location: Path | str, **settings: Any) -> Reading:
     given = {"name": "abo", "location": str(location), "min_rows_per_label": 1, **settings}
-    return read(AboSource.model_validate(given))
+    return AboSource.model_validate(given).read(skip=False)
 
 
 def pairs(location: Path | str, **settings: Any) -> list[tuple[str, str]]:
@@ -214,10 +213,9 @@ def test_a_bad_line_is_named(tmp_path: Path, line: bytes, told: str) -> None:
 MEASURE = """
 import sys
 from pathlib import Path
-from marwright.config import AboSource
-from marwright.data.sources.abo import read
+from marwright.sources import AboSource
 
-rows = sum(1 for _ in read(AboSource(name="abo", location=sys.argv[1], languages=("en_US", "en_GB"))).rows)
+rows = sum(1 for _ in AboSource(name="abo", location=sys.argv[1], languages=("en_US", "en_GB")).read(skip=False).rows)
 status = Path("/proc/self/status").read_text().split()
 print(rows, int(status[status.index("VmHWM:") + 1]) * 1024)
 """

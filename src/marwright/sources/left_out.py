@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from marwright.files import replacing
 
 if TYPE_CHECKING:
-    from marwright.data.rows import Row
+    from marwright.sources.rows import Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from abo_shards import listing, tagged, write_shards
-from marwright.config import AboSource, TableSource
-from marwright.data import station, text_fields
-from marwright.data.sources import abo, table
+from marwright.data import station
 from marwright.errors import DataError
+from marwright.sources import AboSource, TableSource, text_fields
 from request_parsing import BadRequest
 from text_encoding import text_of
 
@@ -38,7 +37,7 @@ def test_a_request_is_joined_as_a_row_is(
     file.write_text("\n".join(lines), encoding="utf-8")
     source = TableSource(name="table", path=str(file), text=columns, join=join)
 
-    rows = [row.text for row in table.read(source).rows]
+    rows = [row.text for row in source.read(skip=False).rows]
     for sent in (lambda value: value, lambda value: value or ""):
         requests = [{name: sent(value) for name, value in record.items()} for record in records]
         assert [text_of(each, 1000, columns, join) for each in requests] == rows[:-1]
@@ -65,7 +64,7 @@ def test_fields_of_listings_are_joined_as_the_setting_says(tmp_path: Path) -> No
         name="abo", location=str(tmp_path), text_fields=("item_name", "brand"), join=" by ", min_rows_per_label=1
     )
 
-    assert [row.text for row in abo.read(source).rows] == ["Green tea by Leaf"]
+    assert [row.text for row in source.read(skip=False).rows] == ["Green tea by Leaf"]
     assert station.text_fields(source) == {"fields": ["item_name", "brand"], "join": " by "}
 
 

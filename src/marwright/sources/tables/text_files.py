@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from marwright.data.sources.tables.faults import UNDECODED, Faults
-from marwright.data.sources.tables.records import Problem
 from marwright.errors import DataError
+from marwright.sources.tables.faults import UNDECODED, Faults
+from marwright.sources.tables.records import Problem
 
 GZIP = b"\x1f\x8b"
 _HEAD = 1 << 16

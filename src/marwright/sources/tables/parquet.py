@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from marwright.data.sources.tables import columns
-from marwright.data.sources.tables.batches import BATCH, class_names, records
-from marwright.data.sources.tables.faults import Faults
-from marwright.data.sources.tables.records import Record
 from marwright.errors import DataError, first_line
+from marwright.sources.tables import columns
+from marwright.sources.tables.batches import BATCH, class_names, records
+from marwright.sources.tables.faults import Faults
+from marwright.sources.tables.records import Record
 
 
 def read(path: Path, wanted: Sequence[str], faults: Faults) -> Iterator[Record]:

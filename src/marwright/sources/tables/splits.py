@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from marwright.config.data import SplitName
-from marwright.data.sources.tables.columns import listed
 from marwright.errors import DataError
+from marwright.sources.tables.columns import listed
+from marwright.sources.tables.settings import SplitName
 
 USUAL: dict[SplitName, tuple[str, ...]] = {
     "train": ("train",),

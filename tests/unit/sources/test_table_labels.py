@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from marwright.data.sources.tables.labels import name_of
+from marwright.sources.tables.labels import name_of
 from reading_tables import found, refusal, written
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from marwright.config import TableSource
-from marwright.data.sources.tables.text_files import GZIP
 from marwright.errors import DataError
 from marwright.formats.delimiters import BY_SUFFIX
+from marwright.sources.tables.settings import TableSource
+from marwright.sources.tables.text_files import GZIP
 
 _TEXT = (*BY_SUFFIX, ".jsonl")
 SUFFIXES = (*_TEXT, ".parquet", ".xlsx")

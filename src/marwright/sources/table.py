@@ -1,7 +1,7 @@
 """Labelled rows from a table: csv, tsv, jsonl, parquet or xlsx, a folder saved by ``datasets``, or a hub dataset.
 
 A table is read to its end before anything wrong with its rows is reported, so that one run shows everything
-there is to repair. How each kind is read stands in :mod:`marwright.data.sources.tables`.
+there is to repair. How each kind is read stands in :mod:`marwright.sources.tables`.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from collections.abc import Iterator, Sequence
 from datetime import date, time
 from pathlib import Path
 
-from marwright.config import TableSource
-from marwright.data.rows import Reading, Row
-from marwright.data.sources.tables import json_lines, parquet, saved, separated, spreadsheet
-from marwright.data.sources.tables.columns import listed
-from marwright.data.sources.tables.faults import Faults
-from marwright.data.sources.tables.kinds import SUFFIXES, check_kind, refuse_idle_settings, suffix_of
-from marwright.data.sources.tables.labels import Spellings, name_of
-from marwright.data.sources.tables.records import Problem, Record
-from marwright.data.sources.tables.splits import SplitNames
-from marwright.data.sources.tables.text_files import TextFile
-from marwright.data.text_fields import join_fields
 from marwright.errors import DataError
 from marwright.formats.delimiters import BY_SUFFIX
 from marwright.resources import shipped
+from marwright.sources.rows import Reading, Row
+from marwright.sources.tables import json_lines, parquet, saved, separated, spreadsheet
+from marwright.sources.tables.columns import listed
+from marwright.sources.tables.faults import Faults
+from marwright.sources.tables.kinds import SUFFIXES, check_kind, refuse_idle_settings, suffix_of
+from marwright.sources.tables.labels import Spellings, name_of
+from marwright.sources.tables.records import Problem, Record
+from marwright.sources.tables.settings import TableSource
+from marwright.sources.tables.splits import SplitNames
+from marwright.sources.tables.text_files import TextFile
+from marwright.sources.text_fields import join_fields
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from marwright.data.sources.tables.records import Record
+from marwright.sources.tables.records import Record
 
 BATCH = 1024
 

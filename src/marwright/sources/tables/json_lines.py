@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
-from marwright.data.sources.tables import columns
-from marwright.data.sources.tables.faults import UNDECODED, Faults
-from marwright.data.sources.tables.records import Problem, Record
-from marwright.data.sources.tables.text_files import TextFile
 from marwright.errors import DataError
+from marwright.sources.tables import columns
+from marwright.sources.tables.faults import UNDECODED, Faults
+from marwright.sources.tables.records import Problem, Record
+from marwright.sources.tables.text_files import TextFile
 
 _SURROGATE = re.compile(UNDECODED)
 _ARRAY = re.compile(r"\s*\[\s*(\{.*)?", re.DOTALL)
