@@ -38,7 +38,7 @@ class CudaDevice:
 
     def load(self, file: Path) -> Module:
         """Load a TorchScript module."""
-        module: Module = torch.jit.load(str(file), map_location=self.device).eval()
+        module: Module = torch.jit.load(str(file), map_location=self.device).eval()  # type: ignore[no-untyped-call]
         return module
 
     def wait(self) -> None:
@@ -82,7 +82,7 @@ class Graphs:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._stream = torch.cuda.Stream(device)
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._pool: Any = torch.cuda.graph_pool_handle()
 
     @contextmanager

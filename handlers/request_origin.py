@@ -20,12 +20,12 @@ def is_grpc(context: Any, index: int) -> bool:
 
 def wants_explanation(context: Any, index: int) -> bool:
     """Whether a request was sent to `/explanations/NAME`, or to where KServe has it."""
-    return context.get_request_header(index, "explain") == "True"
+    return bool(context.get_request_header(index, "explain") == "True")
 
 
 def wants_description(context: Any, index: int) -> bool:
     """Whether this is no request of a client but a part of `GET /models/NAME?customized=true`."""
-    return context.get_request_header(index, "describe") == "True"
+    return bool(context.get_request_header(index, "describe") == "True")
 
 
 def content_type(context: Any, index: int, parameter: str) -> str:

@@ -94,7 +94,10 @@ class TextEncoder:
 
 def _unknown_id(model: dict[str, Any], tokenizer: Tokenizer) -> int | None:
     """The id of what has no token; there is none where a tokenizer spells everything out in bytes."""
+    unknown: int | None
     if model["type"] == "Unigram":
-        return model["unk_id"]
-    name = model.get("unk_token")
-    return None if name is None else tokenizer.token_to_id(name)
+        unknown = model["unk_id"]
+    else:
+        name = model.get("unk_token")
+        unknown = None if name is None else tokenizer.token_to_id(name)
+    return unknown

@@ -40,4 +40,5 @@ def load(file: Path, settings: dict[str, Any], device: torch.device) -> TorchScr
     if device.type == "cuda":
         # Or it would compile kernels for the first shapes, and clients would wait for them.
         torch.jit.set_fusion_strategy([])
-    return TorchScriptRuntime(torch.jit.load(str(file), map_location=device).eval(), device)
+    module = torch.jit.load(str(file), map_location=device)  # type: ignore[no-untyped-call]
+    return TorchScriptRuntime(module.eval(), device)
