@@ -5,40 +5,51 @@ A run lives in ``runs/NAME``; each station owns one folder of it. The archive go
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from marwright.files import read_json
 from marwright.runtimes import RUNTIMES
 
 SPLITS = ("train", "validation", "test")
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
-class DataFolder:
-    """Cleaned, divided rows: what the data station leaves behind."""
+class Folder:
+    """A folder whose class names what is in it."""
 
     root: Path
 
-    @property
-    def splits(self) -> Path:
-        """A ``datasets.DatasetDict`` with columns ``text`` and ``label`` (a ``ClassLabel``)."""
-        return self.root / "splits"
 
-    @property
-    def labels(self) -> Path:
-        """The label names, a JSON list in the order of their ids."""
-        return self.root / "labels.json"
+class _Within(Generic[T]):
+    """What stands at a fixed place of a folder."""
 
-    @property
-    def card(self) -> Path:
-        """What is in the data, and how many rows were left out and why."""
-        return self.root / "card.json"
+    def __init__(self, name: str, kind: Callable[[Path], T]) -> None:
+        self.name, self.kind = name, kind
 
-    @property
-    def left_out(self) -> Path:
-        """Every row that was left out, with its place and reason."""
-        return self.root / "left_out.csv"
+    def __get__(self, folder: Folder, owner: type[Folder]) -> T:
+        return self.kind(folder.root / self.name)
+
+
+def _at(name: str) -> _Within[Path]:
+    return _Within(name, Path)
+
+
+class DataFolder(Folder):
+    """Cleaned, divided rows: what the data station leaves behind."""
+
+    splits = _at("splits")
+    """A ``datasets.DatasetDict`` with columns ``text`` and ``label`` (a ``ClassLabel``)."""
+    labels = _at("labels.json")
+    """The label names, a JSON list in the order of their ids."""
+    card = _at("card.json")
+    """What is in the data, and how many rows were left out and why."""
+    left_out = _at("left_out.csv")
+    """Every row that was left out, with its place and reason."""
 
     def counted_as_wrong(self, split: str = "test") -> dict[str, int]:
         """How many more rows than the split holds count as wrong answers, by label, since no train row has it.
@@ -50,69 +61,54 @@ class DataFolder:
         return found
 
 
-@dataclass(frozen=True)
-class ModelFolder:
-    """A trained model in Hugging Face's layout, with its answers on every split."""
-
-    root: Path
-
-    @property
-    def checkpoint(self) -> Path:
-        """Loadable with ``AutoModelForSequenceClassification``; a Bi-LSTM after ``modules.bilstm.register()``."""
-        return self.root / "checkpoint"
-
-    @property
-    def tokenizer(self) -> Path:
-        """The one ``tokenizer.json``: normalisation, word pieces, truncation and special tokens."""
-        return self.root / "tokenizer.json"
-
-    @property
-    def metrics(self) -> Path:
-        """Accuracy, macro-F1 and weighted F1 on validation and test, and the seconds it took."""
-        return self.root / "metrics.json"
-
-    @property
-    def history(self) -> Path:
-        """One entry per epoch: losses and validation scores."""
-        return self.root / "history.json"
-
-    @property
-    def curves(self) -> Path:
-        """The same as a picture."""
-        return self.root / "curves.png"
-
+class _Answers(Folder):
     def logits(self, split: str) -> Path:
         """Float32 logits, one row per text of the split, in the split's order."""
         return self.root / f"logits_{split}.npy"
 
 
-@dataclass(frozen=True)
-class CompressedFolder:
+class ModelFolder(_Answers):
+    """A trained model in Hugging Face's layout, with its answers on every split."""
+
+    checkpoint = _at("checkpoint")
+    """Loadable with ``AutoModelForSequenceClassification``; a Bi-LSTM after ``modules.bilstm.register()``."""
+    tokenizer = _at("tokenizer.json")
+    """The one ``tokenizer.json``: normalisation, word pieces, truncation and special tokens."""
+    metrics = _at("metrics.json")
+    """Accuracy, macro-F1 and weighted F1 on validation and test, and the seconds it took."""
+    history = _at("history.json")
+    """One entry per epoch: losses and validation scores."""
+    curves = _at("curves.png")
+    """The same as a picture."""
+
+
+class CompressedFolder(Folder):
     """The student's weights in the precision of each device."""
 
-    root: Path
-
-    @property
-    def cpu(self) -> Path:
-        """Weights of the module that runs on CPUs."""
-        return self.root / "cpu.safetensors"
-
-    @property
-    def gpu(self) -> Path:
-        """Weights of the module that runs on GPUs; absent when none was asked for."""
-        return self.root / "gpu.safetensors"
-
-    @property
-    def plan(self) -> Path:
-        """Which layers have which precision, and the sizes before and after."""
-        return self.root / "compression.json"
+    cpu = _at("cpu.safetensors")
+    """Weights of the module that runs on CPUs."""
+    gpu = _at("gpu.safetensors")
+    """Weights of the module that runs on GPUs; absent when none was asked for."""
+    plan = _at("compression.json")
+    """Which layers have which precision, and the sizes before and after."""
 
 
-@dataclass(frozen=True)
-class ExportedFolder:
-    """The modules that are served and the proof that they answer as the model they were made from."""
+class ExportedFolder(_Answers):
+    """The modules that are served and the proof that they answer as the model they were made from.
 
-    root: Path
+    There are logits of validation and test, by the module for CPUs.
+    """
+
+    gpu = _at("model_gpu.pt")
+    """The module for GPUs; absent when none was asked for."""
+    token_lengths = _at("token_lengths.json")
+    """How many train rows have which number of tokens; absent when there is no module for GPUs."""
+    golden = _at("golden_requests.json")
+    """Texts with the probabilities that the exported module gave them."""
+    card = _at("card.json")
+    """Parity, accuracy and calibration of the exported module."""
+    latency = _at("latency.json")
+    """Milliseconds of the exported module on this machine; each measurement gives others."""
 
     def module(self, runtime: str) -> Path:
         """The module for CPUs that a runtime computes; a folder has one of them."""
@@ -124,57 +120,50 @@ class ExportedFolder:
         there = (self.module(runtime) for runtime in RUNTIMES)
         return next((file for file in there if file.is_file()), self.module("torchscript"))
 
-    @property
-    def gpu(self) -> Path:
-        """The module for GPUs; absent when none was asked for."""
-        return self.root / "model_gpu.pt"
 
-    @property
-    def token_lengths(self) -> Path:
-        """How many train rows have which number of tokens; absent when there is no module for GPUs."""
-        return self.root / "token_lengths.json"
-
-    @property
-    def golden(self) -> Path:
-        """Texts with the probabilities that the exported module gave them."""
-        return self.root / "golden_requests.json"
-
-    @property
-    def card(self) -> Path:
-        """Parity, accuracy and calibration of the exported module."""
-        return self.root / "card.json"
-
-    def logits(self, split: str) -> Path:
-        """Float32 logits of the CPU module for the validation or the test split, one row per text, in its order."""
-        return self.root / f"logits_{split}.npy"
-
-    @property
-    def latency(self) -> Path:
-        """Milliseconds of the exported module on this machine, which are others every time they are measured."""
-        return self.root / "latency.json"
-
-
-@dataclass(frozen=True)
-class MeasuredFolder:
+class MeasuredFolder(Folder):
     """The memory that the exported module needs."""
 
-    root: Path
-
-    @property
-    def memory(self) -> Path:
-        """Peak memory of a fresh process that loads the module and runs it."""
-        return self.root / "memory.json"
+    memory = _at("memory.json")
+    """Peak memory of a fresh process that loads the module and runs it."""
 
 
-@dataclass(frozen=True)
-class Run:
+class Findings(Folder):
+    """What is told about a run, or about several that were measured together."""
+
+    timings = _at("timings.json")
+    """Milliseconds of the exported modules, measured in turns."""
+    report = _at("report.html")
+    """One page for people."""
+    numbers = _at("report.json")
+    """The same for programs."""
+
+
+class Run(Folder):
     """All folders of one run."""
 
-    root: Path
+    lock = _at(".lock")
+    """Held while a build works on this run."""
+    suspects = _at("suspects.csv")
+    """Train rows that look mislabelled, the most suspicious first; absent until a report is made."""
+    about_suspects = _at("suspects.json")
+    """How many rows were looked at for it."""
+    findings = _Within("", Findings)
+    """The report on this run alone."""
+    data = _Within("data", DataFolder)
+    teacher = _Within("teacher", ModelFolder)
+    student = _Within("student", ModelFolder)
+    compressed = _Within("compressed", CompressedFolder)
+    exported = _Within("exported", ExportedFolder)
+    measured = _Within("measured", MeasuredFolder)
 
     def folder(self, station: str) -> Path:
         """The folder that a station owns."""
         return self.root / station
+
+    def model(self, station: str) -> ModelFolder:
+        """What a station that trains leaves behind."""
+        return ModelFolder(self.folder(station))
 
     def partial(self, station: str, fingerprint: str) -> Path:
         """Where a station works until it is done; the same inputs find it again after a kill."""
@@ -185,85 +174,18 @@ class Run:
         return self.root / f"{station}.stamp.json"
 
     @property
-    def lock(self) -> Path:
-        """Held while a build works on this run."""
-        return self.root / ".lock"
-
-    @property
-    def data(self) -> DataFolder:
-        return DataFolder(self.folder("data"))
-
-    @property
-    def teacher(self) -> ModelFolder:
-        return ModelFolder(self.folder("teacher"))
-
-    @property
-    def student(self) -> ModelFolder:
-        return ModelFolder(self.folder("student"))
-
-    def model(self, station: str) -> ModelFolder:
-        """What a station that trains leaves behind."""
-        return ModelFolder(self.folder(station))
-
-    @property
-    def compressed(self) -> CompressedFolder:
-        return CompressedFolder(self.folder("compressed"))
-
-    @property
-    def exported(self) -> ExportedFolder:
-        return ExportedFolder(self.folder("exported"))
-
-    @property
-    def measured(self) -> MeasuredFolder:
-        return MeasuredFolder(self.folder("measured"))
-
-    @property
-    def suspects(self) -> Path:
-        """Train rows that look mislabelled, the most suspicious first; absent until a report is made."""
-        return self.root / "suspects.csv"
-
-    @property
-    def about_suspects(self) -> Path:
-        """How many rows were looked at for it."""
-        return self.root / "suspects.json"
-
-    @property
-    def findings(self) -> Findings:
-        """The report on this run alone."""
-        return Findings(self.root)
-
-    @property
     def candidates(self) -> CandidatesFolder:
+        """The runs of this run's exploration."""
         return CandidatesFolder(self.root / "candidates")
 
 
-@dataclass(frozen=True)
-class Findings:
-    """What is told about a run, or about several that were measured together."""
-
-    root: Path
-
-    @property
-    def timings(self) -> Path:
-        """Milliseconds of the exported modules, measured in turns."""
-        return self.root / "timings.json"
-
-    @property
-    def report(self) -> Path:
-        """One page for people."""
-        return self.root / "report.html"
-
-    @property
-    def numbers(self) -> Path:
-        """The same for programs."""
-        return self.root / "report.json"
-
-
-@dataclass(frozen=True)
-class CandidatesFolder:
+class CandidatesFolder(Folder):
     """The runs of an exploration, one for each candidate, and what was found."""
 
-    root: Path
+    lock = _at(".lock")
+    """Held while an exploration works."""
+    findings = _Within("", Findings)
+    """The report on all candidates."""
 
     def run(self, candidate: str) -> Run:
         """The run of a candidate."""
@@ -276,13 +198,3 @@ class CandidatesFolder:
     def failure(self, candidate: str) -> Path:
         """Where the traceback of an unforeseen failure is kept."""
         return self.root / f"{candidate}.traceback.txt"
-
-    @property
-    def lock(self) -> Path:
-        """Held while an exploration works."""
-        return self.root / ".lock"
-
-    @property
-    def findings(self) -> Findings:
-        """The report on all candidates."""
-        return Findings(self.root)
