@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
-from marwright.cli.options import ArchiveArgument, ConfigArgument, JsonOption, SetOption, print_json
+from marwright.cli.options import ArchiveArgument, ConfigArgument, JsonOption, SetOption, option, print_json
 from marwright.console.progress import say
 from marwright.console.terminal import Terminal, as_standard_output_takes_it
 
@@ -23,9 +22,7 @@ def evaluate(
     as_json: JsonOption = False,
     predictions: Annotated[
         str | None,
-        typer.Option(
-            metavar="FILE", help="Write a csv of every test row with its prediction; - is standard output, alone."
-        ),
+        option("FILE", "Write a csv of every test row with its prediction; - is standard output, alone."),
     ] = None,
 ) -> None:
     """Score the test split through the archive's own handler: accuracy, F1, calibration, each label's figures.
@@ -78,7 +75,7 @@ def evaluate(
         rows.append(("same label as the student before compression", f"{result['same_label_as_student']:.2%}"))
     rows.append(("texts/s, batches of 16", f"{result['texts_per_second']:,}"))
     terminal = Terminal(stderr=alone)
-    _print_rows(rows, terminal)
+    terminal.print_pairs(rows)
     _print_labels(result["labels"], terminal)
     for sentence in result["warnings"]:
         say(sentence)
@@ -105,15 +102,12 @@ def _place_for(predictions: str) -> Path:
 
 
 def _print_labels(labels: list[dict[str, Any]], terminal: Terminal) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("label")
-    for name in ("precision", "recall", "F1", "support"):
-        table.add_column(name, justify="right", no_wrap=True)
+    rows = []
     for each in labels:
         shares = (each[name] for name in ("precision", "recall", "f1"))
         figures = ("–" if share is None else f"{share:.2%}" for share in shares)
-        table.add_row(each["label"], *figures, f"{each['support']:,}")
-    terminal.print(table)
+        rows.append([each["label"], *figures, f"{each['support']:,}"])
+    terminal.print_table(["label", "precision", "recall", "F1", "support"], rows)
 
 
 def _trained_on(result: dict[str, Any]) -> list[tuple[str, str]]:
@@ -156,7 +150,7 @@ def inspect(archive: ArchiveArgument, as_json: JsonOption = False) -> None:
     if isinstance(card, dict) and str(card.get("made_by", "")).startswith("marwright"):
         rows += _card_rows(card)
     rows += [(f"  {name}", f"{size:,} bytes") for name, size in sorted(about["files"].items())]
-    _print_rows(rows)
+    Terminal().print_pairs(rows)
 
 
 def _card_rows(card: dict[str, Any]) -> list[tuple[str, str]]:
@@ -170,10 +164,3 @@ def _card_rows(card: dict[str, Any]) -> list[tuple[str, str]]:
     except (KeyError, TypeError, ValueError, OverflowError):
         rows.append(("card", "has not what marwright writes there"))
     return rows
-
-
-def _print_rows(rows: list[tuple[str, str]], terminal: Terminal | None = None) -> None:
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    for row in rows:
-        table.add_row(*row)
-    (terminal or Terminal()).print(table)

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from marwright.cli.options import JsonOption, SetOption, print_json
+from marwright.cli.options import JsonOption, SetOption, option, print_json
 from marwright.console.progress import say, waiting, working
 from marwright.console.terminal import Terminal
 from marwright.errors import DataError
@@ -27,7 +26,7 @@ def bench(
     ],
     rate: Annotated[
         float | None,
-        typer.Option(metavar="PER_SECOND", help="Requests due per second, however slow the answers (open loop)."),
+        option("PER_SECOND", "Requests due per second, however slow the answers (open loop)."),
     ] = None,
     clients: Annotated[
         int | None,
@@ -35,33 +34,26 @@ def bench(
             min=1, help="Without --rate: clients that wait for each answer [32]. With it: most connections [128]."
         ),
     ] = None,
-    duration: Annotated[float, typer.Option(metavar="SECONDS", help="How long requests are counted.")] = 20,
-    warm_up: Annotated[float, typer.Option(metavar="SECONDS", help="Before that; not counted.")] = 3,
+    duration: Annotated[float, option("SECONDS", "How long requests are counted.")] = 20,
+    warm_up: Annotated[float, option("SECONDS", "Before that; not counted.")] = 3,
     timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", help="A request has failed without an answer so long after it was due.")
+        float, option("SECONDS", "A request has failed without an answer so long after it was due.")
     ] = 10,
-    instances: Annotated[int, typer.Option(min=1, metavar="N", help="Texts in one request.")] = 1,
-    texts: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Texts: one per line, or a .csv or .tsv with a column text.")
-    ] = None,
-    config: Annotated[
-        str | None, typer.Option(metavar="CONFIG", help="Texts: the test split of this configuration's run.")
-    ] = None,
+    instances: Annotated[int, option("N", "Texts in one request.", min=1)] = 1,
+    texts: Annotated[Path | None, option("FILE", "Texts: one per line, or a .csv or .tsv with a column text.")] = None,
+    config: Annotated[str | None, option("CONFIG", "Texts: the test split of this configuration's run.")] = None,
     settings: SetOption = None,
     body: Annotated[
         str | None,
-        typer.Option(
-            metavar="JSON",
-            help="The body for another server: %s stands for the text, with --instances for the list of texts.",
-        ),
+        option("JSON", "The body for another server: %s stands for the text, with --instances for the list of texts."),
     ] = None,
     headers: Annotated[
-        list[str] | None, typer.Option("--header", metavar="'NAME: VALUE'", help="One more header. May be repeated.")
+        list[str] | None, option("'NAME: VALUE'", "One more header. May be repeated.", "--header")
     ] = None,
     sla_ms: Annotated[
-        float | None, typer.Option(metavar="MS", help="Exit with 1 unless 99 % of the requests are answered in time.")
+        float | None, option("MS", "Exit with 1 unless 99 % of the requests are answered in time.")
     ] = None,
-    histogram: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the latencies.")] = None,
+    histogram: Annotated[Path | None, option("FILE.png", "Draw the latencies.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure a served model: rates, latencies, failures, and what the measuring itself costs.
@@ -127,15 +119,9 @@ def _served(target: str) -> Iterator[str]:
 def _print(result: Result, sla_ms: float | None) -> None:
     out = Terminal()
     out.print(f"{result.load}, {result.duration_s:g} s after {result.warm_up_s:g} s of warm-up")
-    latencies = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in result.latency_ms:
-        latencies.add_column(name, justify="right")
-    latencies.add_row(*("–" if value is None else f"{value:,.2f}" for value in result.latency_ms.values()))
-    out.print(latencies)
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    for row in _rows(result, sla_ms):
-        table.add_row(*row)
-    out.print(table)
+    latencies = ["–" if value is None else f"{value:,.2f}" for value in result.latency_ms.values()]
+    out.print_table(list(result.latency_ms), [latencies], justify="right")
+    out.print_pairs(_rows(result, sla_ms))
 
 
 def _rows(result: Result, sla_ms: float | None) -> list[tuple[str, str]]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any
 
-import typer
-
 from marwright.cli.going_on import given
-from marwright.cli.options import JsonOption, OptionalConfigArgument, SetOption, print_json
+from marwright.cli.options import JsonOption, OptionalConfigArgument, SetOption, option, print_json
 from marwright.config import Config, load_config
 from marwright.console.progress import say
 from marwright.files import read_json
@@ -22,9 +20,7 @@ STATION_NAMES = ", ".join(station.name for station in STATIONS)
 
 def build(
     config: OptionalConfigArgument = None,
-    until: Annotated[
-        str | None, typer.Option(metavar="STATION", help=f"Stop after this station: {STATION_NAMES}.")
-    ] = None,
+    until: Annotated[str | None, option("STATION", f"Stop after this station: {STATION_NAMES}.")] = None,
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from marwright.cli.options import ConfigArgument, JsonOption, SetOption, print_json
+from marwright.cli.options import ConfigArgument, JsonOption, SetOption, option, print_json
 from marwright.console.progress import say, waiting
 from marwright.errors import ExportError
 
@@ -18,14 +16,10 @@ def export(
     config: ConfigArgument,
     external: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help=f"ONNX module and tokenizer in Hugging Face's layout, into {FOLDER}"),
+        option("DIR", f"ONNX module and tokenizer in Hugging Face's layout, into {FOLDER}"),
     ] = None,
-    triton: Annotated[
-        Path | None, typer.Option(metavar="DIR", help=f"A model repository for Triton, into {FOLDER}")
-    ] = None,
-    triton_version: Annotated[
-        int, typer.Option(min=1, metavar="N", help="The number of the version's folders in it.")
-    ] = 1,
+    triton: Annotated[Path | None, option("DIR", f"A model repository for Triton, into {FOLDER}")] = None,
+    triton_version: Annotated[int, option("N", "The number of the version's folders in it.", min=1)] = 1,
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import typer
-from rich.table import Table
 
 from marwright.cli.going_on import given
 from marwright.cli.options import JsonOption, OptionalConfigArgument, SetOption, print_json
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
 
 EXIT_FAILED = 1
 WIDTH = 130
+HEADS = ["candidate", "accuracy", "vs teacher (95 %)", "macro-F1", "ECE"]
+HEADS += ["1 text", "16 texts", "texts/s", "MB", "memory"]
 
 
 def explore(config: OptionalConfigArgument = None, settings: SetOption = None, as_json: JsonOption = False) -> None:
@@ -78,16 +79,10 @@ def explored(config: Config) -> Exploration:
 
 
 def _print(exploration: Exploration) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("candidate", no_wrap=True)
-    for name in ("accuracy", "vs teacher (95 %)", "macro-F1", "ECE", "1 text", "16 texts", "texts/s", "MB", "memory"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in exploration.rows:
-        table.add_row(*_cells(row))
     out = Terminal()
     # A figure that is cut off to fit a narrow window is none.
     out.width = max(out.width, WIDTH)
-    out.print(table)
+    out.print_table(HEADS, map(_cells, exploration.rows), no_wrap=True)
     say("Accuracy, F1 and calibration error (ECE) on test; milliseconds are p50 / p99 on one thread.")
     if exploration.config.select is not None:
         say(exploration.verdict.sentence)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from marwright.cli.options import JsonOption, print_json
+from marwright.cli.options import JsonOption, flag, print_json
 from marwright.console.progress import say
 from marwright.console.terminal import Terminal
 
@@ -23,7 +23,7 @@ def lint(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE…", help="A model-config .yaml, a config.properties or a .mar file.")
     ],
-    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
+    strict: Annotated[bool, flag("Warnings count as errors.", "--strict")] = False,
     cores: Annotated[
         int | None, typer.Option(min=1, help="Cores of the machine that will serve; this one's if not given.")
     ] = None,

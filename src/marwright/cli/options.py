@@ -13,6 +13,17 @@ import typer
 
 from marwright.console.terminal import visible_json
 
+
+def option(metavar: str, what: str, *names: str, **bounds: Any) -> Any:
+    """An option with a value; typer names it after its parameter if no name is given."""
+    return typer.Option(*names, metavar=metavar, help=what, **bounds)
+
+
+def flag(what: str, *names: str) -> Any:
+    """An option without a value."""
+    return typer.Option(*names, help=what)
+
+
 ConfigArgument = Annotated[
     str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a shipped one such as customs.")
 ]
@@ -24,10 +35,10 @@ OptionalConfigArgument = Annotated[
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting; dotted key, YAML value. May be repeated."),
+    option("KEY=VALUE", "Override a setting; dotted key, YAML value. May be repeated.", "--set"),
 ]
 ArchiveArgument = Annotated[Path, typer.Argument(metavar="ARCHIVE", help="A .mar file.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+JsonOption = Annotated[bool, flag("Print the result as JSON on standard output.", "--json")]
 
 
 def print_json(value: Any) -> None:

@@ -7,37 +7,25 @@ from typing import Annotated
 
 import typer
 
-from marwright.cli.options import JsonOption, print_json
+from marwright.cli.options import JsonOption, flag, option, print_json
 from marwright.console.progress import say, waiting
 
 
 def package(
-    name: Annotated[str, typer.Option(metavar="NAME", help="The archive is NAME.mar, served at /predictions/NAME.")],
-    serialized_file: Annotated[
-        Path, typer.Option(metavar="FILE", help="TorchScript, ONNX, or weights for --model-file.")
-    ],
+    name: Annotated[str, option("NAME", "The archive is NAME.mar, served at /predictions/NAME.")],
+    serialized_file: Annotated[Path, option("FILE", "TorchScript, ONNX, or weights for --model-file.")],
     handler: Annotated[
         str,
-        typer.Option(
-            metavar="NAME_OR_FILE", help="A Python file, FILE.py:FUNCTION, or TorchServe's own, as image_classifier."
-        ),
+        option("NAME_OR_FILE", "A Python file, FILE.py:FUNCTION, or TorchServe's own, as image_classifier."),
     ],
     version: Annotated[str, typer.Option(help="Numbers with dots between them.")] = "1.0",
-    model_file: Annotated[
-        Path | None, typer.Option(metavar="FILE.py", help="The class that weights are loaded into.")
-    ] = None,
-    extra_files: Annotated[
-        list[str] | None, typer.Option(metavar="FILE[,FILE…]", help="More files. May be repeated.")
-    ] = None,
-    requirements_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="What TorchServe may install for this model.")
-    ] = None,
-    config_file: Annotated[
-        Path | None, typer.Option(metavar="FILE.yaml", help="TorchServe's settings for this model.")
-    ] = None,
-    export_path: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the archive goes.")] = Path("model_store"),
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace an archive that is there.")] = False,
-    run: Annotated[bool, typer.Option("--run/--no-run", help="Run the handler before it is written.")] = True,
+    model_file: Annotated[Path | None, option("FILE.py", "The class that weights are loaded into.")] = None,
+    extra_files: Annotated[list[str] | None, option("FILE[,FILE…]", "More files. May be repeated.")] = None,
+    requirements_file: Annotated[Path | None, option("FILE", "What TorchServe may install for this model.")] = None,
+    config_file: Annotated[Path | None, option("FILE.yaml", "TorchServe's settings for this model.")] = None,
+    export_path: Annotated[Path, option("FOLDER", "Where the archive goes.")] = Path("model_store"),
+    force: Annotated[bool, flag("Replace an archive that is there.", "--force", "-f")] = False,
+    run: Annotated[bool, flag("Run the handler before it is written.", "--run/--no-run")] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Pack any module with any handler, TorchServe's own included, and check the archive before it is written.

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from marwright.cli.options import ArchiveArgument, JsonOption, print_json_list
+from marwright.cli.options import ArchiveArgument, JsonOption, option, print_json_list
 from marwright.console.progress import say
 from marwright.console.terminal import Terminal
 from marwright.errors import DataError
@@ -29,11 +28,9 @@ def predict(
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option("--input", metavar="FILE", help="Texts: a .csv, .tsv or .jsonl file, or one per line."),
+        option("FILE", "Texts: a .csv, .tsv or .jsonl file, or one per line.", "--input"),
     ] = None,
-    column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The column with the texts [text, or the only one].")
-    ] = None,
+    column: Annotated[str | None, option("NAME", "The column with the texts [text, or the only one].")] = None,
     top_k: Annotated[
         int | None, typer.Option(min=1, help="Labels to show; the archive's own number if not given.")
     ] = None,
@@ -86,7 +83,4 @@ def _print_predictions(answers: Iterable[Prediction]) -> None:
             out.print(f"{answer.item.text}  ({where}{answer.status}: {answer.message})")
             continue
         out.print(f"{answer.item.text} (not sure enough for a label)" if answer.abstains else answer.item.text)
-        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-        for label, probability in answer.labels.items():
-            table.add_row(f"{probability:.3f}", label)
-        out.print(table)
+        out.print_pairs((f"{probability:.3f}", label) for label, probability in answer.labels.items())

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
-from marwright.cli.options import ArchiveArgument, JsonOption, print_json
+from marwright.cli.options import ArchiveArgument, JsonOption, flag, option, print_json
 from marwright.cli.server import StateOption
 from marwright.console.progress import say
 from marwright.console.terminal import Terminal
@@ -23,56 +22,46 @@ EXIT_REFUSED = 1
 ModelArgument = Annotated[str, typer.Argument(metavar="NAME", help="The model's name, as in /predictions/NAME.")]
 ManagementOption = Annotated[
     str | None,
-    typer.Option("--management", metavar="URL", help="Another server's management address; then --model-store too."),
+    option("URL", "Another server's management address; then --model-store too.", "--management"),
 ]
 InferenceOption = Annotated[
-    str | None, typer.Option("--inference", metavar="URL", help="With --management: port 8080 there if not given.")
+    str | None, option("URL", "With --management: port 8080 there if not given.", "--inference")
 ]
-MetricsOption = Annotated[
-    str | None, typer.Option("--metrics", metavar="URL", help="With --management: port 8082 there if not given.")
-]
-StoreOption = Annotated[
-    Path | None, typer.Option("--model-store", metavar="FOLDER", help="With --management: the server's model store.")
-]
-KeyFileOption = Annotated[
-    Path | None, typer.Option("--key-file", metavar="FILE", help="With --management: the server's key_file.json.")
-]
+MetricsOption = Annotated[str | None, option("URL", "With --management: port 8082 there if not given.", "--metrics")]
+StoreOption = Annotated[Path | None, option("FOLDER", "With --management: the server's model store.", "--model-store")]
+KeyFileOption = Annotated[Path | None, option("FILE", "With --management: the server's key_file.json.", "--key-file")]
 
 
 def rollout(
     archive: ArchiveArgument,
     canary_seconds: Annotated[
-        float, typer.Option(metavar="SECONDS", help="How long texts go to both versions by their paths; 0: no canary.")
+        float, option("SECONDS", "How long texts go to both versions by their paths; 0: no canary.")
     ] = 30,
     canary_share: Annotated[
-        float, typer.Option(metavar="SHARE", help="Texts sent to both, as a share of the live rate; at least 10/s.")
+        float, option("SHARE", "Texts sent to both, as a share of the live rate; at least 10/s.")
     ] = 0.1,
     watch_seconds: Annotated[
-        float, typer.Option(metavar="SECONDS", help="How long the new default is watched; a bad verdict goes back.")
+        float, option("SECONDS", "How long the new default is watched; a bad verdict goes back.")
     ] = 10,
     max_error_rate: Annotated[
-        float, typer.Option(metavar="SHARE", help="Most requests to the new version without a good answer.")
+        float, option("SHARE", "Most requests to the new version without a good answer.")
     ] = 0.001,
     max_slowdown: Annotated[
-        float, typer.Option(metavar="TIMES", help="Most that its median, p95 and mean may be of the old version's.")
+        float, option("TIMES", "Most that its median, p95 and mean may be of the old version's.")
     ] = 1.5,
     min_agreement: Annotated[
-        float, typer.Option(metavar="SHARE", help="Least share of texts with the same label from both versions.")
+        float, option("SHARE", "Least share of texts with the same label from both versions.")
     ] = 0.8,
     texts: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Texts to send, one per line; the archive's own if not given.")
+        Path | None, option("FILE", "Texts to send, one per line; the archive's own if not given.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Workers for it; by default its own or the old one's number.")
+        int | None, option("N", "Workers for it; by default its own or the old one's number.", min=1)
     ] = None,
-    ready_timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", help="How long its workers may take to be ready.")
-    ] = 120,
-    public_key: Annotated[
-        Path | None, typer.Option(metavar="KEY.pub", help="Whose signature must be beside the archive.")
-    ] = None,
+    ready_timeout: Annotated[float, option("SECONDS", "How long its workers may take to be ready.")] = 120,
+    public_key: Annotated[Path | None, option("KEY.pub", "Whose signature must be beside the archive.")] = None,
     allow_label_change: Annotated[
-        bool, typer.Option("--allow-label-change", help="Take a version that has other labels than the old one.")
+        bool, flag("Take a version that has other labels than the old one.", "--allow-label-change")
     ] = False,
     state: StateOption = Path(".marwright"),
     management: ManagementOption = None,
@@ -215,15 +204,13 @@ def _trained_on(outcome: Outcome) -> str:
 
 
 def _print_comparison(out: Terminal, what: str, seen: Comparison, old: str, new: str) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for title in (what, "requests", "failed", "p50 ms", "p95 ms", "p99 ms", "TorchServe's mean ms"):
-        table.add_column(title, justify="left" if title == what else "right")
+    rows = []
     for name, figures, counted in ((old, seen.old, seen.counted_old), (new, seen.new, seen.counted_new)):
         mean = counted.mean_ms if counted else None
         times = [f"{figures.ms[key]:.1f}" if key in figures.ms else "–" for key in ("p50", "p95", "p99")]
         mean_ms = f"{mean:.1f}" if mean is not None else "–"
-        table.add_row(name, f"{figures.requests:,}", f"{figures.failed:,}", *times, mean_ms)
-    out.print(table)
+        rows.append([name, f"{figures.requests:,}", f"{figures.failed:,}", *times, mean_ms])
+    out.print_table([what, "requests", "failed", "p50 ms", "p95 ms", "p99 ms", "TorchServe's mean ms"], rows)
     if seen.agreement is not None:
         known = seen.agreement_on_others
         others = "" if known is None else f"; to texts that the new one was not trained on: {known:.1%}"

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from marwright.cli.linting import in_a_line
-from marwright.cli.options import JsonOption, print_json
+from marwright.cli.options import JsonOption, flag, option, print_json
 from marwright.console.progress import say, waiting
 from marwright.console.terminal import Terminal
 from marwright.errors import ArchiveError, LintError, ServerError
@@ -26,34 +25,21 @@ EXIT_NOT_SERVING = 1
 # What serving does something about: it brings a log configuration where none is named.
 CURED = {"a-log-line-per-request"}
 
-StateOption = Annotated[
-    Path, typer.Option("--state", metavar="FOLDER", help="Where the server's state, logs and keys are kept.")
-]
+StateOption = Annotated[Path, option("FOLDER", "Where the server's state, logs and keys are kept.", "--state")]
 EXAMPLE_BODY = '{"text": "herbal tea", "request_id": "test_id"}'
 
 
 def serve(
-    model_store: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder with the archives.")] = Path(
-        "model_store"
-    ),
+    model_store: Annotated[Path, option("FOLDER", "The folder with the archives.")] = Path("model_store"),
     properties: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE|NAME",
-            help="TorchServe's configuration, or a shipped one: config, production, rollout [config].",
-        ),
+        option("FILE|NAME", "TorchServe's configuration, or a shipped one: config, production, rollout [config]."),
     ] = None,
-    models: Annotated[
-        list[str] | None, typer.Option("--model", metavar="NAME", help="Serve only this archive. May be repeated.")
-    ] = None,
-    free_ports: Annotated[bool, typer.Option("--free-ports", help="Listen on free ports, not on the usual ones.")] = (
-        False
-    ),
+    models: Annotated[list[str] | None, option("NAME", "Serve only this archive. May be repeated.", "--model")] = None,
+    free_ports: Annotated[bool, flag("Listen on free ports, not on the usual ones.", "--free-ports")] = (False),
     foreground: Annotated[bool, typer.Option(help="Stay until the server ends or Ctrl-C.")] = False,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long the start may take.")] = 60.0,
-    lint: Annotated[
-        bool, typer.Option("--lint/--no-lint", help="Refuse settings that `marwright lint` calls errors.")
-    ] = True,
+    timeout: Annotated[float, option("SECONDS", "How long the start may take.")] = 60.0,
+    lint: Annotated[bool, flag("Refuse settings that `marwright lint` calls errors.", "--lint/--no-lint")] = True,
     state: StateOption = Path(".marwright"),
     as_json: JsonOption = False,
 ) -> None:
@@ -178,12 +164,9 @@ def _by_model(versions: Sequence[ModelVersion]) -> dict[str, list[ModelVersion]]
 
 
 def _print_status(server: RunningServer, versions: Sequence[ModelVersion]) -> None:
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     since = datetime.fromtimestamp(server.started).astimezone().isoformat(sep=" ", timespec="seconds")
     rows = [("process", f"{server.pid}, since {since}"), *_addresses(server), ("logs", server.logs)]
     for one in versions:
         states = ", ".join(f"{count} {state}" for state, count in Counter(one.workers).items()) or "none"
         rows.append((f"{one.model} {one.version}", f"{'default; ' if one.default else ''}workers: {states}"))
-    for row in rows:
-        table.add_row(*row)
-    Terminal(soft_wrap=True).print(table)
+    Terminal(soft_wrap=True).print_pairs(rows)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from marwright.cli.options import JsonOption, print_json
+from marwright.cli.options import JsonOption, flag, print_json
 from marwright.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def settings(
         str | None, typer.Argument(metavar="KEY", help="Only this key and what is below it, such as teacher.")
     ] = None,
     as_schema: Annotated[
-        bool, typer.Option("--json-schema", help="Print the JSON schema of a configuration file, for editors.")
+        bool, flag("Print the JSON schema of a configuration file, for editors.", "--json-schema")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

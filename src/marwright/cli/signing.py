@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from marwright.cli.options import ArchiveArgument, JsonOption, print_json
+from marwright.cli.options import ArchiveArgument, JsonOption, option, print_json
 from marwright.console.progress import say
 
 
@@ -30,7 +30,7 @@ def keygen(
 
 def sign(
     archive: ArchiveArgument,
-    key: Annotated[Path, typer.Option(metavar="KEY", help="The private key that `marwright keygen` made.")],
+    key: Annotated[Path, option("KEY", "The private key that `marwright keygen` made.")],
     as_json: JsonOption = False,
 ) -> None:
     """Sign an archive; the signature goes beside it, as ARCHIVE.sig.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import ValidationError
 
+from marwright.cli.options import flag, option
 from marwright.config import load_config
 from marwright.config.starting import Start, commented_yaml
 from marwright.console.progress import say
@@ -33,14 +34,12 @@ def init(
     table: Annotated[
         str | None, typer.Argument(metavar="TABLE", help="A csv, tsv, jsonl or parquet file, a folder, or a hub id.")
     ] = None,
-    text: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="The column of the texts; repeat it for several.")
-    ] = None,
-    label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column of the labels.")] = None,
+    text: Annotated[list[str] | None, option("COLUMN", "The column of the texts; repeat it for several.")] = None,
+    label: Annotated[str | None, option("COLUMN", "The column of the labels.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Of a text file that is not UTF-8, such as cp1252.")] = None,
     name: Annotated[str | None, typer.Option(help="Of the model; the table's if not given.")] = None,
-    output: Annotated[Path | None, typer.Option(metavar="FILE", help="NAME.yaml if not given.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if there is one.")] = False,
+    output: Annotated[Path | None, option("FILE", "NAME.yaml if not given.")] = None,
+    force: Annotated[bool, flag("Replace the file if there is one.", "--force")] = False,
 ) -> None:
     """Look at a table and write a configuration for it, with comments.
 

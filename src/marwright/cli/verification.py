@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from marwright.cli.options import ArchiveArgument, JsonOption, print_json
+from marwright.cli.options import ArchiveArgument, JsonOption, flag, option, print_json
 from marwright.console.progress import say, waiting
 from marwright.console.terminal import Terminal
 
@@ -20,13 +20,9 @@ MARKS = {"passed": "✓", "failed": "✗", "skipped": "–"}
 
 def verify(
     archive: ArchiveArgument,
-    public_key: Annotated[
-        Path | None, typer.Option(metavar="KEY.pub", help="Whose signature must be beside the archive.")
-    ] = None,
-    run: Annotated[bool, typer.Option("--run/--no-run", help="Run the archive's code too, or only look at it.")] = True,
-    run_anyway: Annotated[
-        bool, typer.Option("--run-anyway", help="Run its code even if a check before that has failed.")
-    ] = False,
+    public_key: Annotated[Path | None, option("KEY.pub", "Whose signature must be beside the archive.")] = None,
+    run: Annotated[bool, flag("Run the archive's code too, or only look at it.", "--run/--no-run")] = True,
+    run_anyway: Annotated[bool, flag("Run its code even if a check before that has failed.", "--run-anyway")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check an archive without Java: its bytes, its handler, its answers.

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.status import Status
+from rich.table import Table
 from rich.text import Text
 
 from marwright.formats.utf16 import escaped
@@ -23,6 +24,7 @@ from marwright.formats.utf16 import escaped
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 # These join letters or keep them apart in Persian, Hindi and emoji, and do nothing else.
 _JOINERS = "\u200c\u200d"
+_PADDING = (0, 2, 0, 0)
 _MAYBE_UNSEEN = re.compile(r"[^\n -~]")
 
 
@@ -71,6 +73,29 @@ class Terminal(Console):
     def status(self, status: RenderableType, **options: Any) -> Status:
         """A line with a spinner, for a terminal only."""
         return _Status(_plain(status), console=self, **options)
+
+    def print_pairs(self, rows: Iterable[Sequence[str]]) -> None:
+        """Rows of cells below each other, without heads or lines."""
+        table = Table(show_header=False, box=None, padding=_PADDING)
+        for row in rows:
+            table.add_row(*row)
+        self.print(table)
+
+    def print_table(self, heads: Sequence[str], rows: Iterable[Sequence[str]], **first: Any) -> None:
+        """A table of figures: all columns but the first are flush right.
+
+        Args:
+            heads: of the columns.
+            rows: as many cells each.
+            first: what rich is told of the first column, such as ``no_wrap``.
+        """
+        table = Table(box=None, padding=_PADDING, header_style="bold")
+        table.add_column(heads[0], **first)
+        for head in heads[1:]:
+            table.add_column(head, justify="right", no_wrap=True)
+        for row in rows:
+            table.add_row(*row)
+        self.print(table)
 
 
 class _Status(Status):

@@ -17,7 +17,6 @@ from rich.table import Table
 from marwright import cli
 from marwright.checks.lint import Finding
 from marwright.checks.verify.report import Report, failed, passed
-from marwright.cli.archives import _print_rows
 from marwright.cli.linting import _print as print_findings
 from marwright.cli.options import print_json, print_json_list
 from marwright.cli.predicting import _print_predictions
@@ -121,7 +120,7 @@ SHOWN = {
     "prediction": lambda text: _print_predictions(
         [Prediction(Item(text), {text: 0.5}), Prediction(Item(text), status=400, message=text)]
     ),
-    "inspect": lambda text: _print_rows([(text, text)]),
+    "inspect": lambda text: Terminal().print_pairs([(text, text)]),
     "lint": lambda text: print_findings([Finding(text, 1, "error", "rule", text, text)]),
     "verify": lambda text: print_report(
         Report(Path(text.replace("\0", "") or "x"), [passed("a", text), failed("b", text, text)], {text: text})
