@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -39,6 +38,7 @@ from gpu.subject import LeftOutError, device_named, opened
 from marwright.console.progress import say, waiting
 from marwright.errors import MarwrightError
 from marwright.files import read_json, stable_json, write_text
+from marwright.processes.child import child
 
 MINUTES = sum(part.seconds for part in PARTS.values()) / 60
 # For a server to be stopped after its part's time is over.
@@ -121,46 +121,22 @@ def _in_its_own_process(name: str, words: Sequence[str], folder: Path, seconds: 
     result, log = folder / f"{name}.json", folder / f"{name}.log"
     result.unlink(missing_ok=True)
     began = time.monotonic()
-    with log.open("wb") as said:
-        process = subprocess.Popen(
-            _command(name, words, seconds),
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
-            start_new_session=True,
-        )
+    with (
+        log.open("wb") as said,
+        child(_command(name, words, seconds), cwd=Path.cwd(), environment=dict(os.environ), output=said) as process,
+    ):
         try:
-            process.wait(seconds + GRACE_S)
+            code = process.wait(seconds + GRACE_S)
         except subprocess.TimeoutExpired:
-            _end(process)
-            found = {
-                "state": "out of time",
-                "why": f"it was not done after {seconds:.0f} s; {log} says how far it came",
-            }
+            why = f"it was not done after {seconds:.0f} s; {log} says how far it came"
+            found = {"state": "out of time", "why": why}
         else:
-            found = _found(result, process.returncode, log)
-        finally:
-            _end(process)
+            found = _found(result, code, log)
     return found | {"seconds": round(time.monotonic() - began, 1)}
 
 
 def _command(name: str, words: Sequence[str], seconds: float) -> list[str]:
     return [sys.executable, __file__, *words, "--part", name, "--seconds-left", str(seconds)]
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a part and what it started; a server is stopped in order first."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is None:
-            process.send_signal(number)
-            try:
-                process.wait(GRACE_S)
-            except subprocess.TimeoutExpired:
-                continue
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
 def _found(result: Path, code: int, log: Path) -> dict[str, Any]:

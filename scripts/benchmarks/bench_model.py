@@ -31,7 +31,7 @@ from compare.engines import CALIBRATION_TEXTS, Array, Engine, marwright_engines,
 from compare.figures import Figure, as_json
 from compare.machine import command, described, machine, versions
 from compare.products import Products
-from compare.tables import page
+from compare.tables import markdown, page
 from marwright.console.progress import say, track
 from marwright.errors import DataError, MarwrightError
 from marwright.files import stable_json, write_text
@@ -148,11 +148,7 @@ def timed(engines: Sequence[Engine], products: Products, batch: Batch, rounds: i
         if number == 4:  # the first calls compile and allocate
             found = {name: [] for name in found}
     # A spread over single calls would show the machine's other work: the middle half of them is compared.
-    return {name: Figure(_at(values, 50), _at(values, 25), _at(values, 75)) for name, values in found.items()}
-
-
-def _at(values: Sequence[float], percent: float) -> float:
-    return float(np.percentile(values, percent))
+    return {name: Figure(*np.percentile(values, [50, 25, 75]).tolist()) for name, values in found.items()}
 
 
 def _exactly(length: int, row: Sequence[int], flat: Sequence[int]) -> list[int]:
@@ -184,21 +180,21 @@ def _write(
     own = next(engine.name for engine in engines if engine.own)
     about, installed = machine(), versions(PACKAGES)
     call = command("python scripts/benchmarks/bench_model.py")
-    head = ["runtime", *(f"{shape.name} ms" for shape in shapes), "same label as fp32"]
-    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+    names = list(times)
+    head = ["runtime", *(f"{name} ms" for name in names), "same label as fp32"]
+    lines = []
     for engine in engines:
         cells = [f"**{engine.name}**" if engine.own else engine.name]
-        for shape in shapes:
-            median, base = times[shape.name][engine.name].median, times[shape.name][own].median
+        for name in names:
+            median, base = times[name][engine.name].median, times[name][own].median
             cells.append(f"{median:.2f}" if engine.name == own else f"{median:.2f} ({median / base:.2f}×)")
         lines.append([*cells, f"{agreement[engine.name]:.1%}"])
-    limits = [["", *(shape.name for shape in shapes)], ["---", *["---:"] * len(shapes)]]
-    shares = {shape.name: times[shape.name]["products"].median / times[shape.name][own].median for shape in shapes}
-    limits += [
-        ["int8 products alone, ms", *(f"{times[shape.name]['products'].median:.2f}" for shape in shapes)],
-        ["at GMAC/s", *(f"{_rate(products, times, shape.name, 'products'):.0f}" for shape in shapes)],
-        ["marwright at GMAC/s", *(f"{_rate(products, times, shape.name, own):.0f}" for shape in shapes)],
-        ["share of marwright's time", *(f"{shares[shape.name]:.0%}" for shape in shapes)],
+    shares = {name: times[name]["products"].median / times[name][own].median for name in names}
+    limits = [
+        ["int8 products alone, ms", *(f"{times[name]['products'].median:.2f}" for name in names)],
+        ["at GMAC/s", *(f"{_rate(products, times, name, 'products'):.0f}" for name in names)],
+        ["marwright at GMAC/s", *(f"{_rate(products, times, name, own):.0f}" for name in names)],
+        ["share of marwright's time", *(f"{share:.0%}" for share in shares.values())],
     ]
     mixed = next(shape for shape in shapes if shape.name == MIXED)
     longest = mixed.ids.shape[1]
@@ -211,11 +207,11 @@ def _write(
         f"```bash\n{call}\n```",
     ]
     sections = {
-        "Milliseconds for a batch": _table(lines),
+        "Milliseconds for a batch": markdown(head, lines),
         "What the core can do": (
             "The int8 matrix products of marwright's module alone, with the same shapes and by the same layers "
             "(FBGEMM's below 64 tokens, oneDNN's from there on), timed in the same turns: what is left of a call "
-            f"without all else.\n\n{_table(limits)}"
+            f"without all else.\n\n{markdown(['', *names], limits)}"
         ),
     }
     write_text(output / "model.md", page("The model alone", paragraphs, sections))
@@ -241,10 +237,6 @@ def _write(
 def _rate(products: dict[str, Products], times: dict[str, dict[str, Figure]], shape: str, name: str) -> float:
     """Multiply-adds of the int8 products, in thousands of millions per second of the named time."""
     return products[shape].operations / 1e6 / times[shape][name].median
-
-
-def _table(lines: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 if __name__ == "__main__":

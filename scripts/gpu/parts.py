@@ -110,39 +110,34 @@ def tests(subject: Subject) -> dict[str, Any]:
 
 def handler(subject: Subject) -> dict[str, Any]:
     """The handler's whole time from texts to JSON, and of it the time that the device is busy."""
-    return _timed(subject, {})
+    return _timed(subject)
 
 
 def with_eager(subject: Subject) -> dict[str, Any]:
     """Hugging Face's module in half precision, as it is."""
-    return _timed(
-        subject,
-        {
-            "Hugging Face, eager": lambda encoder, labels, _: eager(
-                subject.checkpoint(), encoder, labels, subject.device
-            )
-        },
-    )
+
+    def made(encoder: Any, labels: list[str], longest: int) -> Answer:
+        return eager(subject.checkpoint(), encoder, labels, subject.device)
+
+    return _timed(subject, ("Hugging Face, eager", made))
 
 
 def with_compile(subject: Subject) -> dict[str, Any]:
     """The same through ``torch.compile(mode="reduce-overhead")``, which records CUDA graphs."""
-    return _timed(
-        subject,
-        {
-            "torch.compile, reduce-overhead": lambda encoder, labels, longest: compiled(
-                subject.checkpoint(), encoder, labels, subject.device, padded_to=-8 * (-longest // 8)
-            )
-        },
-    )
+
+    def made(encoder: Any, labels: list[str], longest: int) -> Answer:
+        return compiled(subject.checkpoint(), encoder, labels, subject.device, padded_to=-8 * (-longest // 8))
+
+    return _timed(subject, ("torch.compile, reduce-overhead", made))
 
 
 def with_onnx(subject: Subject) -> dict[str, Any]:
     """ONNX Runtime's CUDA provider, in half precision."""
-    return _timed(
-        subject,
-        {"ONNX Runtime": lambda encoder, labels, _: onnx(subject.checkpoint(), encoder, labels, subject.device)},
-    )
+
+    def made(encoder: Any, labels: list[str], longest: int) -> Answer:
+        return onnx(subject.checkpoint(), encoder, labels, subject.device)
+
+    return _timed(subject, ("ONNX Runtime", made))
 
 
 def serving(subject: Subject) -> dict[str, Any]:
@@ -170,7 +165,7 @@ def serving(subject: Subject) -> dict[str, Any]:
 Made = Callable[[Any, list[str], int], Answer]
 
 
-def _timed(subject: Subject, rivals: dict[str, Made]) -> dict[str, Any]:
+def _timed(subject: Subject, rival: tuple[str, Made] | None = None) -> dict[str, Any]:
     """The handler and a rival in turns, so that they meet the same machine."""
     archived = subject.loaded()
     found: dict[str, Any] = {}
@@ -179,12 +174,13 @@ def _timed(subject: Subject, rivals: dict[str, Made]) -> dict[str, Any]:
         encoder, labels = archived.handler.encoder, archived.handler.labels
         longest = max(encoder.encode(list(batch))[0].size(1) for batch in each)
         ways: dict[str, Answer] = {"marwright": archived.answer}
-        for rival, made in rivals.items():
-            ways[rival] = made(encoder, labels, longest)
-            ways[rival](each[0])
+        if rival is not None:
+            name_of_rival, made = rival
+            ways[name_of_rival] = made(encoder, labels, longest)
+            ways[name_of_rival](each[0])
         within = TIMED_SHARE * subject.seconds / len(batches)
         found[name] = {"tokens_at_most": longest, "ways": timed(ways, each, subject.given.calls, name, within)}
-        if subject.on_a_gpu and not rivals:
+        if subject.on_a_gpu and rival is None:
             found[name] |= on_the_device(subject, archived, each, found[name]["ways"]["marwright"]["p50_ms"])
     return found
 

@@ -81,7 +81,8 @@ def _foreign(artifacts: Artifacts, module: Path, settings: dict[str, Any]) -> Co
 
 
 def _packed(artifacts: Artifacts, contents: Contents, name: str, handler: str) -> Path:
-    contents.add(handler, HERE / handler)
+    for file in (handler, "padded_texts.py"):
+        contents.add(file, HERE / file)
     file = artifacts.archive(name)
     pack(contents, file, name=name, version="1.0", handler=handler)
     return file

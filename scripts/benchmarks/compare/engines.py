@@ -15,6 +15,7 @@ import numpy.typing as npt
 from marwright.console.progress import say
 from marwright.encoder.shape import EncoderShape
 from marwright.resources import shipped
+from marwright.runtimes import RUNTIMES
 from marwright.runtimes.onnx_files import INPUTS, export_float, fuse, quantize
 
 if TYPE_CHECKING:
@@ -55,13 +56,15 @@ def marwright_engines(
     sys.path.append(str(shipped("handlers")))
     runtime = importlib.import_module("aotinductor_runtime").AotInductorRuntime(inductor.load(compiled))
     engines = [
-        _own("marwright, int8", jit.load(scripted)),
-        _own("marwright, int8, AOTInductor", runtime.logits),
+        _with_tensors("marwright, int8", jit.load(scripted), own=True),
+        _with_tensors("marwright, int8, AOTInductor", runtime.logits, own=True),
     ]
     return engines, module.shape
 
 
-def _own(name: str, logits: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Engine:
+def _with_tensors(
+    name: str, logits: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], *, own: bool = False
+) -> Engine:
     import torch
 
     def call(ids: Array, mask: Array) -> Array:
@@ -69,7 +72,7 @@ def _own(name: str, logits: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
             found: Array = logits(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()
             return found
 
-    return Engine(name, call, own=True)
+    return Engine(name, call, own)
 
 
 def onnx_engines(checkpoint: Path, folder: Path) -> list[Engine]:
@@ -124,18 +127,7 @@ def openvino_engines(full: Path, calibration: Sequence[tuple[Array, Array]]) -> 
 
 
 def _onnx(name: str, file: Path) -> Engine:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-
-    def call(ids: Array, mask: Array) -> Array:
-        found: Array = session.run(None, dict(zip(INPUTS, (ids, mask), strict=True)))[0]
-        return found
-
-    return Engine(name, call)
+    return _with_tensors(name, RUNTIMES["onnxruntime"].load(file))
 
 
 def _sentence(error: Exception) -> str:

@@ -3,35 +3,14 @@
 Every text is padded to ``max_length``, batches are concatenated row by row, the answer is the best label alone.
 """
 
-import json
-import logging
-from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
-from ts.torch_handler.base_handler import BaseHandler
-
-logger = logging.getLogger(__name__)
+from padded_texts import PaddedTexts
 
 
-class ExampleHandler(BaseHandler):
+class ExampleHandler(PaddedTexts):
     """A text to its best label."""
-
-    def initialize(self, context: Any) -> None:
-        """Load the Hugging Face model and its tokenizer."""
-        folder = Path(context.system_properties["model_dir"])
-        self.setup_config = json.loads((folder / "setup_config.json").read_text(encoding="utf-8"))
-        self.mapping = json.loads((folder / "index_to_name.json").read_text(encoding="utf-8"))
-        self.device = torch.device("cpu")
-        config = transformers.AutoConfig.from_pretrained(folder)
-        self.model = transformers.AutoModelForSequenceClassification.from_config(config)
-        self.model.load_state_dict(torch.load(folder / "model.pt", weights_only=True))
-        self.tokenizer = transformers.PreTrainedTokenizerFast(
-            tokenizer_file=str(folder / "tokenizer.json"), pad_token="[PAD]"
-        )
-        self.model.eval()
-        self.initialized = True
 
     def preprocess(self, requests: list[dict[str, Any]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Grow the batch by a row for each request."""
@@ -42,16 +21,9 @@ class ExampleHandler(BaseHandler):
                 text = text.decode("utf-8")
             if isinstance(text, dict):
                 text = text["text"]
-            logger.info("Received text: '%s'", text)
-            inputs = self.tokenizer(
-                text,
-                padding="max_length",
-                truncation=True,
-                max_length=self.setup_config["max_length"],
-                return_tensors="pt",
-            )
-            ids = inputs["input_ids"] if ids is None else torch.cat((ids, inputs["input_ids"]))
-            mask = inputs["attention_mask"] if mask is None else torch.cat((mask, inputs["attention_mask"]))
+            row, row_mask = self.padded(text)
+            ids = row if ids is None else torch.cat((ids, row))
+            mask = row_mask if mask is None else torch.cat((mask, row_mask))
         return ids, mask
 
     def inference(self, batch: tuple[torch.Tensor, torch.Tensor]) -> list[str]:

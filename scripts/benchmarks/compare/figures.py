@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
@@ -105,10 +106,4 @@ def order_of_round(names: Sequence[str], number: int) -> list[str]:
 
 def as_json(value: Any) -> Any:
     """Turn figures, summaries and visits into what JSON can hold, with numbers rounded."""
-    if hasattr(value, "__dataclass_fields__"):
-        return {name: as_json(getattr(value, name)) for name in value.__dataclass_fields__}
-    if isinstance(value, dict):
-        return {str(key): as_json(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [as_json(inner) for inner in value]
-    return round(value, 4) if isinstance(value, float) else value
+    return json.loads(json.dumps(value, default=asdict), parse_float=lambda digits: round(float(digits), 4))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 from compare import archives, served
 from compare.artifacts import Artifacts, Weights, trained
@@ -77,23 +78,6 @@ def chosen(names: Sequence[str]) -> list[Peer]:
     return [peer for peer in PEERS if not names or peer.name in names]
 
 
-def _python(
-    name: str, arguments: Sequence[str], path: str, environment: Mapping[str, str] | None = None
-) -> Callable[[Artifacts], AbstractContextManager[Server]]:
-    def start(artifacts: Artifacts) -> AbstractContextManager[Server]:
-        folder = artifacts.folder.absolute() / "servers" / name
-        found = {
-            served.FOLDER: str(artifacts.onnx().absolute()),
-            served.WAIT_MS: str(WAIT_MS),
-            "TOKENIZERS_PARALLELISM": "false",
-            "BENTOML_HOME": str(folder),
-            "BENTOML_DO_NOT_TRACK": "True",
-        }
-        return python_server(arguments, path, folder, found | dict(environment or {}))
-
-    return start
-
-
 def _archive(name: str, *, stock: bool = False) -> Callable[[Artifacts], AbstractContextManager[Server]]:
     def start(artifacts: Artifacts) -> AbstractContextManager[Server]:
         folder = artifacts.folder.absolute() / "servers" / name
@@ -102,23 +86,58 @@ def _archive(name: str, *, stock: bool = False) -> Callable[[Artifacts], Abstrac
     return start
 
 
-_ORT = "ONNX Runtime int8"
 _BATCHES = f"batches of up to {served.BATCH}, {WAIT_MS} ms wait"
-_ONNX = ("onnx", "onnxruntime")
+
+
+def _python(
+    name: str,
+    title: str,
+    setup: str,
+    path: str,
+    arguments: Sequence[str],
+    *,
+    best: Callable[[bytes], str] = first_label,
+    needs: tuple[str, ...] = (),
+    template: str = '{"text": %s}',
+) -> Peer:
+    """A Python server with the teacher in ONNX Runtime: its URL's path, and what follows ``python``."""
+
+    def start(artifacts: Artifacts) -> AbstractContextManager[Server]:
+        folder = artifacts.folder.absolute() / "servers" / name
+        environment = {
+            served.FOLDER: str(artifacts.onnx().absolute()),
+            served.WAIT_MS: str(WAIT_MS),
+            "TOKENIZERS_PARALLELISM": "false",
+            "BENTOML_HOME": str(folder),
+            "BENTOML_DO_NOT_TRACK": "True",
+        }
+        return python_server(arguments, path, folder, environment)
+
+    needed = (*(needs or (name,)), "onnx", "onnxruntime")
+    return Peer(name, title, "ONNX Runtime int8", setup, Artifacts.onnx, start, best, needed, template)
+
+
+def _talk(mode: Literal["jit", "original"], title: str, computes: str) -> Peer:
+    """The talk's archive, with a traced module or with a module's weights."""
+    return Peer(
+        name=f"talk-{mode}",
+        title=title,
+        computes=computes,
+        setup=f"as TorchServe comes: {CORES} workers; texts padded to 512, one by one",
+        make=lambda artifacts: archives.pack_talk(artifacts, mode),
+        start=_archive(f"talk-{mode}", stock=True),
+        best=first_label_in_list,
+    )
 
 
 def _own(name: str, title: str, weights: Weights) -> Peer:
     """One of marwright's archives, built as ``marwright build`` does."""
-
-    def make(artifacts: Artifacts) -> Path:
-        return archives.pack_own(artifacts, name, trained(artifacts.run, weights))
-
     return Peer(
         name=name,
         title=title,
         computes="TorchScript int8",
         setup=f"{CORES} workers with 1 thread each, {_BATCHES}",
-        make=make,
+        make=lambda artifacts: archives.pack_own(artifacts, name, trained(artifacts.run, weights)),
         start=_archive(name),
         best=first_label,
         weights=weights,
@@ -127,86 +146,45 @@ def _own(name: str, title: str, weights: Weights) -> Peer:
 
 
 PEERS: tuple[Peer, ...] = (
-    Peer(
-        name="fastapi",
-        title="FastAPI + ONNX Runtime",
-        computes=_ORT,
-        setup=f"uvicorn, {CORES} processes with 1 thread each, no batches",
-        make=Artifacts.onnx,
-        start=_python(
-            "fastapi",
-            (
-                *("-m", "uvicorn", "compare.fastapi_server:app", "--host", "127.0.0.1", "--port", "{port}"),
-                *("--workers", str(CORES), "--log-level", "warning", "--no-access-log"),
-            ),
-            "/predict",
+    _python(
+        "fastapi",
+        "FastAPI + ONNX Runtime",
+        f"uvicorn, {CORES} processes with 1 thread each, no batches",
+        "/predict",
+        (
+            *("-m", "uvicorn", "compare.fastapi_server:app", "--host", "127.0.0.1", "--port", "{port}"),
+            *("--workers", str(CORES), "--log-level", "warning", "--no-access-log"),
         ),
-        best=first_label,
-        needs=("fastapi", "uvicorn", *_ONNX),
+        needs=("fastapi", "uvicorn"),
     ),
-    Peer(
-        name="litserve",
-        title="LitServe",
-        computes=_ORT,
-        setup=f"{CORES} workers with 1 thread each, as many for HTTP, ZeroMQ queues, {_BATCHES}",
-        make=Artifacts.onnx,
-        start=_python("litserve", ("-m", "compare.litserve_server", "--port", "{port}"), "/predict"),
-        best=first_label,
-        needs=("litserve", *_ONNX),
+    _python(
+        "litserve",
+        "LitServe",
+        f"{CORES} workers with 1 thread each, as many for HTTP, ZeroMQ queues, {_BATCHES}",
+        "/predict",
+        ("-m", "compare.litserve_server", "--port", "{port}"),
     ),
-    Peer(
-        name="mosec",
-        title="mosec",
-        computes=_ORT,
-        setup=f"{CORES} workers with 1 thread each, {_BATCHES}",
-        make=Artifacts.onnx,
-        start=_python(
-            "mosec",
-            (
-                *("-m", "compare.mosec_server", "--address", "127.0.0.1", "--port", "{port}"),
-                *("--log-level", "warning"),
-            ),
-            "/inference",
-        ),
-        best=first_label,
-        needs=("mosec", *_ONNX),
+    _python(
+        "mosec",
+        "mosec",
+        f"{CORES} workers with 1 thread each, {_BATCHES}",
+        "/inference",
+        ("-m", "compare.mosec_server", "--address", "127.0.0.1", "--port", "{port}", "--log-level", "warning"),
     ),
-    Peer(
-        name="bentoml",
-        title="BentoML",
-        computes=_ORT,
-        setup=f"{CORES} workers with 1 thread each, adaptive batches of up to {served.BATCH}",
-        make=Artifacts.onnx,
-        start=_python(
-            "bentoml",
-            (
-                *("-m", "bentoml", "serve", "compare.bentoml_server:Classifier", "--quiet"),
-                *("--host", "127.0.0.1", "--port", "{port}"),
-            ),
-            "/classify",
+    _python(
+        "bentoml",
+        "BentoML",
+        f"{CORES} workers with 1 thread each, adaptive batches of up to {served.BATCH}",
+        "/classify",
+        (
+            *("-m", "bentoml", "serve", "compare.bentoml_server:Classifier", "--quiet"),
+            *("--host", "127.0.0.1", "--port", "{port}"),
         ),
         best=first_label_in_list,
-        needs=("bentoml", *_ONNX),
         template='{"texts": [%s]}',
     ),
-    Peer(
-        name="talk-original",
-        title="TorchServe, the talk's handler",
-        computes="PyTorch fp32",
-        setup=f"as TorchServe comes: {CORES} workers; texts padded to 512, one by one",
-        make=lambda artifacts: archives.pack_talk(artifacts, "original"),
-        start=_archive("talk-original", stock=True),
-        best=first_label_in_list,
-    ),
-    Peer(
-        name="talk-jit",
-        title="TorchServe, the talk's handler, traced",
-        computes="TorchScript fp32",
-        setup=f"as TorchServe comes: {CORES} workers; texts padded to 512, one by one",
-        make=lambda artifacts: archives.pack_talk(artifacts, "jit"),
-        start=_archive("talk-jit", stock=True),
-        best=first_label_in_list,
-    ),
+    _talk("original", "TorchServe, the talk's handler", "PyTorch fp32"),
+    _talk("jit", "TorchServe, the talk's handler, traced", "TorchScript fp32"),
     Peer(
         name="example",
         title="TorchServe, its Hugging Face example",

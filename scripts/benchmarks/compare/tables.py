@@ -27,7 +27,7 @@ def table(rows: Sequence[Row], clients: Sequence[int]) -> str:
     for count in clients:
         head += [f"answers/s, {many(count)}", "p50 / p99 ms"]
     head += ["first answer after s", "memory MB: RSS / PSS", "artifact MB"]
-    lines = [_line(head), _line(["---", "---", *["---:"] * (len(head) - 2)])]
+    lines = []
     for row in rows:
         name = f"**{row.title}**" if row.own else row.title
         cells = [name, row.computes]
@@ -41,8 +41,14 @@ def table(rows: Sequence[Row], clients: Sequence[int]) -> str:
             cells.append(f"{found.start_s.median:.1f}")
             cells.append(f"{found.rss_mb.median:,.0f} / {found.pss_mb.median:,.0f}")
             cells.append("" if row.artifact_mb is None else f"{row.artifact_mb:.1f}")
-        lines.append(_line(cells))
-    return "\n".join(lines)
+        lines.append(cells)
+    return markdown(head, lines, left=2)
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """A table in Markdown; the columns are flush right but for so many on the left."""
+    rule = ["---:" if at >= left else "---" for at in range(len(head))]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
 
 
 def setups(rows: Sequence[Row]) -> str:
@@ -84,7 +90,3 @@ def many(clients: int) -> str:
 
 def _ms(figure: Figure) -> str:
     return f"{figure.median:,.0f}" if figure.median >= 100 else f"{figure.median:.1f}"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
