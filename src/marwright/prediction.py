@@ -157,10 +157,10 @@ def _lines(stream: BinaryIO) -> Iterator[Item]:
 
 def _decoded(stream: BinaryIO, newline: str) -> io.TextIOWrapper:
     """The characters of a stream; what is not UTF-8 becomes half characters, which a text has never."""
-    head = stream.read(3)
-    encoding = next((name for mark, name in _MARKS.items() if head.startswith(mark)), "utf-8")
+    buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)  # type: ignore[type-var]
+    encoding = next((name for mark, name in _MARKS.items() if buffered.peek(3).startswith(mark)), "utf-8")
     errors = "replace" if encoding == "utf-16" else "surrogateescape"
-    return io.TextIOWrapper(io.BufferedReader(_Rest(head, stream)), encoding, errors, newline)
+    return io.TextIOWrapper(buffered, encoding, errors, newline)
 
 
 def _checked(text: str, line: int) -> Item:
@@ -237,19 +237,3 @@ def _place_of(column: str | None, names: Sequence[str], file: Path) -> int:
         return names.index(wanted)
     there = ", ".join(names) or "none"
     raise DataError(f"{file}: no column {wanted!r}; it has {there}. Name the one with the texts: --column.")
-
-
-class _Rest(io.RawIOBase):
-    """A stream again, with the bytes that were read from its start."""
-
-    def __init__(self, head: bytes, stream: BinaryIO) -> None:
-        self._head, self._stream = head, stream
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._head[: len(buffer)] or self._stream.read1(len(buffer))  # type: ignore[attr-defined]
-        self._head = self._head[len(data) :] if self._head else b""
-        buffer[: len(data)] = data
-        return len(data)

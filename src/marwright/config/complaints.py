@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel
-
-from marwright.config.described import SECTION, Location, choices, in_words, settings, wanted_at
-from marwright.config.schema import Config
+from marwright.config.described import SECTION, Location, choices, in_words, keys, settings, wanted_at
 
 # After the key of a union pydantic puts the branch it chose; the file has no such key.
 UNIONS: tuple[Location, ...] = (("data", "source"), ("student",), ("pruning",))
@@ -85,25 +82,10 @@ def _nearest_word(location: Location, given: object) -> str:
 
 def _nearest_key(location: Location) -> str:
     last = str(location[-1])
-    nearest = difflib.get_close_matches(last[:64], _keys_at(Config, location[:-1]), n=1)
+    nearest = difflib.get_close_matches(last[:64], keys(location[:-1]), n=1)
     if nearest == [last]:
         return ": it belongs to another choice of this section"
     if nearest:
         return f"; did you mean {nearest[0]}?"
     elsewhere = dict.fromkeys(each.key for each in settings() if each.key.rpartition(".")[2] == last)
     return f"; there is {' and '.join(list(elsewhere)[:3])}" if elsewhere else ""
-
-
-def _keys_at(model: type[BaseModel], location: Location) -> list[str]:
-    """The keys a section may hold; for a union of sections, those of all of them."""
-    sections = [model]
-    for part in location:
-        annotations = [s.model_fields[str(part)].annotation for s in sections if str(part) in s.model_fields]
-        sections = [found for annotation in annotations for found in _sections_in(annotation)]
-    return [key for section in sections for key in section.model_fields]
-
-
-def _sections_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [found for argument in get_args(annotation) for found in _sections_in(argument)]

@@ -58,9 +58,7 @@ def settings() -> list[Setting]:
 
 def wanted_at(location: Sequence[str | int]) -> str | None:
     """What a place must hold, in plain words; none if there is no such place."""
-    nodes = [editor_schema()]
-    for part in location:
-        nodes = [found for node in nodes for found in _inside(node, part)]
+    nodes = _at(location)
     return in_words({"anyOf": nodes}) if nodes else None
 
 
@@ -87,11 +85,20 @@ def _form_in_words(form: Node) -> str:
 
 def choices(location: Sequence[str | int]) -> list[str]:
     """The words that a place may hold, where there are only some."""
+    forms = [form for node in _at(location) for form in _forms(node)]
+    return [str(word) for form in forms for word in form.get("enum", [form["const"]] if "const" in form else [])]
+
+
+def keys(location: Sequence[str | int]) -> list[str]:
+    """The keys that a section may hold; of one with choices, those of all of them."""
+    return [key for node in _at(location) for form in _forms(node) for key in form.get("properties", ())]
+
+
+def _at(location: Sequence[str | int]) -> list[Node]:
     nodes = [editor_schema()]
     for part in location:
         nodes = [found for node in nodes for found in _inside(node, part)]
-    forms = [form for node in nodes for form in _forms(node)]
-    return [str(word) for form in forms for word in form.get("enum", [form["const"]] if "const" in form else [])]
+    return nodes
 
 
 def _settings(node: Node, prefix: str, only_with: str | None) -> Iterator[Setting]:

@@ -16,34 +16,34 @@ from marwright.config.training import (
     StudentConfig,
     TeacherConfig,
 )
-from marwright.formats.section import Section
+from marwright.formats.section import Section, setting
 from marwright.runtimes import RUNTIMES, Wishes
 
 
 class CompressionConfig(Section):
     """The precision of the modules in the archive."""
 
-    cpu: Literal["int8", "fp32"] = Field(default="int8", description="precision of the weights of the module for CPUs")
-    activations: Literal["auto", "static", "dynamic"] = Field(
-        default="auto",
-        description="int8 scales of activations: fixed on train rows (static, for x86 with VNNI), found for each token "
+    cpu: Literal["int8", "fp32"] = setting("int8", "precision of the weights of the module for CPUs")
+    activations: Literal["auto", "static", "dynamic"] = setting(
+        "auto",
+        "int8 scales of activations: fixed on train rows (static, for x86 with VNNI), found for each token "
         "as it comes (dynamic), or whichever of the two proves faster here without answering differently",
     )
-    gpu: Literal["fp16", "bf16", "none"] = Field(
-        default="fp16", description="16 bits for GPUs; bf16 has the range of fp32 and an eighth of fp16's exactness"
+    gpu: Literal["fp16", "bf16", "none"] = setting(
+        "fp16", "16 bits for GPUs; bf16 has the range of fp32 and an eighth of fp16's exactness"
     )
-    embeddings: Literal["int8", "fp32"] = Field(
-        default="int8", description="word embeddings stored as one int8 row and one scale per token"
+    embeddings: Literal["int8", "fp32"] = setting(
+        "int8", "word embeddings stored as one int8 row and one scale per token"
     )
-    quantization_aware: QuantizationAwareConfig | None = Field(
-        default=None, description="train once more with the rounding of int8; none: round the weights as they are"
+    quantization_aware: QuantizationAwareConfig | None = setting(
+        None, "train once more with the rounding of int8; none: round the weights as they are"
     )
-    max_drop: float | None = Field(
-        default=None,
+    max_drop: float | None = setting(
+        None,
+        "share of validation rows whose label int8 may change; if it changes more, the layers that "
+        "cause it stay in fp32",
         ge=0,
         lt=1,
-        description="share of validation rows whose label int8 may change; if it changes more, the layers that "
-        "cause it stay in fp32",
     )
 
     @property
@@ -69,18 +69,18 @@ class CompressionConfig(Section):
 class ExportConfig(Section):
     """How the module becomes TorchScript, and how exactly it must answer as before."""
 
-    runtime: str = Field(
-        default="torchscript",
-        description="what computes the CPU's module in the worker: " + ", ".join(RUNTIMES),
+    runtime: str = setting(
+        "torchscript",
+        "what computes the CPU's module in the worker: " + ", ".join(RUNTIMES),
         json_schema_extra={"enum": list(RUNTIMES)},
     )
-    method: Literal["script", "trace"] = Field(default="script", description="script marwright's own encoder, or trace")
-    tolerance: float = Field(default=1e-4, gt=0, description="largest difference of a logit before quantization")
-    temperature: float | None = Field(
-        default=None,
-        gt=0,
-        description="divides logits before the softmax, so that probabilities are what they say; none: fitted on "
+    method: Literal["script", "trace"] = setting("script", "script marwright's own encoder, or trace")
+    tolerance: float = setting(1e-4, "largest difference of a logit before quantization", gt=0)
+    temperature: float | None = setting(
+        None,
+        "divides logits before the softmax, so that probabilities are what they say; none: fitted on "
         "validation rows, 1: as they are",
+        gt=0,
     )
 
     @field_validator("runtime")
@@ -94,14 +94,12 @@ class ExportConfig(Section):
 class GpuServingConfig(Section):
     """How an archive that is meant for GPUs is served there; it still answers on a CPU."""
 
-    device_ids: tuple[Annotated[int, Field(ge=0)], ...] = Field(
-        default=(), description="GPUs of the server, from 0, each with a worker of its own; none given: all of them"
+    device_ids: tuple[Annotated[int, Field(ge=0)], ...] = setting(
+        (), "GPUs of the server, from 0, each with a worker of its own; none given: all of them"
     )
-    batch_size: int = Field(default=32, ge=1, le=1024, description="most texts that are answered at once")
-    max_batch_delay_ms: int = Field(default=2, ge=1, description="longest wait for a batch to fill; 0 would mean 100")
-    graph_megabytes: int = Field(
-        default=512, ge=0, description="memory of a GPU that a worker's CUDA graphs may take; 0: no graphs"
-    )
+    batch_size: int = setting(32, "most texts that are answered at once", ge=1, le=1024)
+    max_batch_delay_ms: int = setting(2, "longest wait for a batch to fill; 0 would mean 100", ge=1)
+    graph_megabytes: int = setting(512, "memory of a GPU that a worker's CUDA graphs may take; 0: no graphs", ge=0)
 
     @field_validator("device_ids")
     @classmethod
@@ -114,41 +112,32 @@ class GpuServingConfig(Section):
 class ArchiveConfig(Section):
     """What the archive is called and how its handler and worker behave."""
 
-    version: str = Field(default="1.0", pattern=r"^\d+(\.\d+)*$", description="of the model, as TorchServe shows it")
-    handler: Path | None = Field(default=None, description="your own handler file instead of the text classifier")
-    licenses: tuple[str, ...] = Field(default=(), description="lines for the model card: of the data, of the encoder")
-    training_digests: bool = Field(
-        default=True,
-        description="salted digests of the training texts in the archive, by which `evaluate` and `rollout` recognise "
+    version: str = setting("1.0", "of the model, as TorchServe shows it", pattern=r"^\d+(\.\d+)*$")
+    handler: Path | None = setting(None, "your own handler file instead of the text classifier")
+    licenses: tuple[str, ...] = setting((), "lines for the model card: of the data, of the encoder")
+    training_digests: bool = setting(
+        True,
+        "salted digests of the training texts in the archive, by which `evaluate` and `rollout` recognise "
         "them; who guesses a text can find out whether it was one of them",
     )
-    top_k: int = Field(default=5, ge=1, description="labels in an answer, best first, where the request says nothing")
-    min_confidence: float | None = Field(
-        default=None,
-        gt=0,
-        le=1,
-        description="texts whose best label is less probable get none",
-    )
-    max_instances: int = Field(default=64, ge=1, description="texts in one request")
-    max_characters: int = Field(default=20_000, ge=1, description="characters of a text that are read; the rest is cut")
-    max_answer_bytes: int = Field(
-        default=1_000_000,
+    top_k: int = setting(5, "labels in an answer, best first, where the request says nothing", ge=1)
+    min_confidence: float | None = setting(None, "texts whose best label is less probable get none", gt=0, le=1)
+    max_instances: int = setting(64, "texts in one request", ge=1)
+    max_characters: int = setting(20_000, "characters of a text that are read; the rest is cut", ge=1)
+    max_answer_bytes: int = setting(
+        1_000_000,
+        "of one answer; must stay below the server's max_response_size, or an answer ends its worker",
         ge=1_000,
-        description="of one answer; must stay below the server's max_response_size, or an answer ends its worker",
     )
-    threads: int = Field(default=1, ge=1, description="compute threads of a worker")
-    workers: int | None = Field(
-        default=None,
-        ge=1,
-        description="processes with a copy of the model; none: one for every core or GPU of the server",
+    threads: int = setting(1, "compute threads of a worker", ge=1)
+    workers: int | None = setting(
+        None, "processes with a copy of the model; none: one for every core or GPU of the server", ge=1
     )
-    batch_size: int = Field(default=16, ge=1, le=1024, description="most requests that are answered at once")
-    max_batch_delay_ms: int = Field(default=1, ge=1, description="longest wait for a batch to fill; 0 would mean 100")
-    response_timeout_s: int = Field(
-        default=30, ge=1, description="a worker that has not answered by then is started anew"
-    )
-    gpu: GpuServingConfig | None = Field(
-        default=None, description="for servers with GPUs: batches of their size, and which GPUs; none: as for CPUs"
+    batch_size: int = setting(16, "most requests that are answered at once", ge=1, le=1024)
+    max_batch_delay_ms: int = setting(1, "longest wait for a batch to fill; 0 would mean 100", ge=1)
+    response_timeout_s: int = setting(30, "a worker that has not answered by then is started anew", ge=1)
+    gpu: GpuServingConfig | None = setting(
+        None, "for servers with GPUs: batches of their size, and which GPUs; none: as for CPUs"
     )
 
 
@@ -164,24 +153,20 @@ class ExploreConfig(Section):
     candidates: dict[CandidateName, dict[str, Any]] = Field(
         min_length=1, description="by name, the settings in which each differs: dotted.key: value"
     )
-    timing_rounds: int = Field(
-        default=TIMING_ROUNDS,
-        ge=1,
-        description="of timing all candidates in turns; medians are compared",
-    )
+    timing_rounds: int = setting(TIMING_ROUNDS, "of timing all candidates in turns; medians are compared", ge=1)
 
 
 class SelectConfig(Section):
     """What a candidate must keep to be shipped, and which of those that keep it is the best."""
 
-    sla_ms: float | None = Field(
-        default=None, gt=0, description="milliseconds that 99 of 100 calls with 16 texts must keep, on one thread"
+    sla_ms: float | None = setting(
+        None, "milliseconds that 99 of 100 calls with 16 texts must keep, on one thread", gt=0
     )
-    max_accuracy_drop: float = Field(
-        default=0.01, ge=0, lt=1, description="validation accuracy it may lose against the teacher; 0.01 is one point"
+    max_accuracy_drop: float = setting(
+        0.01, "validation accuracy it may lose against the teacher; 0.01 is one point", ge=0, lt=1
     )
-    objective: Literal["latency", "throughput", "size"] = Field(
-        default="latency", description="median of one text, texts a second in calls of 16, or bytes of the module"
+    objective: Literal["latency", "throughput", "size"] = setting(
+        "latency", "median of one text, texts a second in calls of 16, or bytes of the module"
     )
 
 
@@ -189,25 +174,21 @@ class Config(Section):
     """One model, from its rows to its archive."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="the archive is called NAME.mar")
-    seed: int = Field(default=7, description="of everything that is drawn by chance: splits, shuffling, dropout")
-    runs: Path = Field(default=Path("runs"), description="folder for what a build makes on its way, in runs/NAME")
-    model_store: Path = Field(
-        default=Path("model_store"), description="folder for the archive, which is served from it"
-    )
+    seed: int = setting(7, "of everything that is drawn by chance: splits, shuffling, dropout")
+    runs: Path = setting(Path("runs"), "folder for what a build makes on its way, in runs/NAME")
+    model_store: Path = setting(Path("model_store"), "folder for the archive, which is served from it")
     data: DataConfig
     teacher: TeacherConfig = TeacherConfig()
-    student: Student = Field(
-        default=StudentConfig(layers=(0, 2, 5)),
-        description="the smaller model that learns from the teacher and is shipped; none: the teacher is",
+    student: Student = setting(
+        StudentConfig(layers=(0, 2, 5)),
+        "the smaller model that learns from the teacher and is shipped; none: the teacher is",
     )
-    pruning: Pruning | None = Field(
-        default=None, description="parts that are taken out of the student before it is trained once more"
-    )
+    pruning: Pruning | None = setting(None, "parts that are taken out of the student before it is trained once more")
     compression: CompressionConfig = CompressionConfig()
     export: ExportConfig = ExportConfig()
     archive: ArchiveConfig = ArchiveConfig()
-    explore: ExploreConfig | None = Field(default=None, description="what `marwright explore` builds and measures")
-    select: SelectConfig | None = Field(default=None, description="`marwright build` then ships the candidate it picks")
+    explore: ExploreConfig | None = setting(None, "what `marwright explore` builds and measures")
+    select: SelectConfig | None = setting(None, "`marwright build` then ships the candidate it picks")
 
     @model_validator(mode="after")
     def _a_bilstm_is_no_transformer(self) -> Self:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from marwright.formats.section import Section
+from marwright.formats.section import Section, setting
 
 TrainingPrecision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -14,61 +14,52 @@ TrainingPrecision = Literal["auto", "fp32", "bf16", "fp16"]
 class TrainingConfig(Section):
     """Optimisation shared by teacher and student (AdamW, linear decay after a linear warm-up)."""
 
-    epochs: int = Field(default=8, ge=1, description="most passes over the train rows")
-    batch_size: int = Field(default=32, ge=1, description="texts in a step of training")
-    learning_rate: float = Field(default=2e-4, gt=0, description="at its highest, after the warm-up")
-    weight_decay: float = Field(default=0.01, ge=0, description="of AdamW: how fast weights shrink that nothing needs")
-    warmup_fraction: float = Field(
-        default=0.1, ge=0, lt=1, description="share of the steps in which the learning rate rises from 0"
+    epochs: int = setting(8, "most passes over the train rows", ge=1)
+    batch_size: int = setting(32, "texts in a step of training", ge=1)
+    learning_rate: float = setting(2e-4, "at its highest, after the warm-up", gt=0)
+    weight_decay: float = setting(0.01, "of AdamW: how fast weights shrink that nothing needs", ge=0)
+    warmup_fraction: float = setting(0.1, "share of the steps in which the learning rate rises from 0", ge=0, lt=1)
+    dropout: float = setting(
+        0.1, "share of values hidden at random in training; on a CPU a fifth of a step", ge=0, lt=1
     )
-    dropout: float = Field(
-        default=0.1, ge=0, lt=1, description="share of values hidden at random in training; on a CPU a fifth of a step"
-    )
-    freeze_word_embeddings: bool = Field(
-        default=True, description="they are half of a small BERT; frozen, it trains faster"
-    )
-    early_stopping_patience: int = Field(
-        default=3, ge=1, description="epochs without a better macro-F1 on validation rows after which training ends"
+    freeze_word_embeddings: bool = setting(True, "they are half of a small BERT; frozen, it trains faster")
+    early_stopping_patience: int = setting(
+        3, "epochs without a better macro-F1 on validation rows after which training ends", ge=1
     )
     # What is not given stays out of the fingerprint: models made before this setting existed are still fresh.
-    precision: TrainingPrecision = Field(
-        default="auto",
-        exclude_if=lambda given: given == "auto",
-        description="in which numbers matrices are multiplied in training; auto: bf16 where the hardware does it, "
+    precision: TrainingPrecision = setting(
+        "auto",
+        "in which numbers matrices are multiplied in training; auto: bf16 where the hardware does it, "
         "otherwise fp32; fp16 is for GPUs",
+        exclude_if=lambda given: given == "auto",
     )
 
 
 class TeacherConfig(TrainingConfig):
     """The model that learns from the labels."""
 
-    checkpoint: str = Field(
-        default="packaged:all-MiniLM-L6-v2",
-        description="the pretrained encoder: one that a package brings, a folder, or a hub id",
+    checkpoint: str = setting(
+        "packaged:all-MiniLM-L6-v2", "the pretrained encoder: one that a package brings, a folder, or a hub id"
     )
-    max_length: int = Field(
-        default=64, ge=4, le=512, description="tokens of a text that are read, [CLS] and [SEP] included"
-    )
-    label_smoothing: float = Field(
-        default=0.0, ge=0, lt=1, description="share of a label's weight that is spread over the others"
-    )
-    linear_probe: bool = Field(default=True, description="fit the new last layer before the others are trained")
+    max_length: int = setting(64, "tokens of a text that are read, [CLS] and [SEP] included", ge=4, le=512)
+    label_smoothing: float = setting(0.0, "share of a label's weight that is spread over the others", ge=0, lt=1)
+    linear_probe: bool = setting(True, "fit the new last layer before the others are trained")
 
 
 class BiLstmShape(Section):
     """A bidirectional LSTM over the teacher's word embeddings (Tang et al. 2019)."""
 
-    hidden: int = Field(default=150, ge=1, description="size of one direction's state")
-    layers: int = Field(default=1, ge=1, description="one above the other")
-    dense: int = Field(default=200, ge=1, description="size of the layer before the last one")
+    hidden: int = setting(150, "size of one direction's state", ge=1)
+    layers: int = setting(1, "one above the other", ge=1)
+    dense: int = setting(200, "size of the layer before the last one", ge=1)
 
 
 class AugmentationConfig(Section):
     """Altered copies of the train texts, answered by the teacher (Tang et al. 2019)."""
 
-    copies: int = Field(default=4, ge=1, description="of each text; each makes an epoch longer by as much again")
-    mask: float = Field(default=0.1, ge=0, lt=1, description="share of words that are hidden")
-    ngram: float = Field(default=0.25, ge=0, le=1, description="share of copies that are a phrase of 1 to 5 words")
+    copies: int = setting(4, "of each text; each makes an epoch longer by as much again", ge=1)
+    mask: float = setting(0.1, "share of words that are hidden", ge=0, lt=1)
+    ngram: float = setting(0.25, "share of copies that are a phrase of 1 to 5 words", ge=0, le=1)
 
     @model_validator(mode="after")
     def _alters_something(self) -> Self:
@@ -80,28 +71,24 @@ class AugmentationConfig(Section):
 class StudentConfig(TrainingConfig):
     """The smaller model that learns from the teacher (Hinton, Vinyals and Dean 2015)."""
 
-    layers: tuple[int, ...] | None = Field(
-        default=None, min_length=1, description="the teacher's layers it starts from"
-    )
-    checkpoint: str | None = Field(default=None, description="a smaller pretrained checkpoint")
-    shape: Literal["tiny", "mini", "small", "medium"] | None = Field(default=None, description="a fresh BERT")
+    layers: tuple[int, ...] | None = setting(None, "the teacher's layers it starts from", min_length=1)
+    checkpoint: str | None = setting(None, "a smaller pretrained checkpoint")
+    shape: Literal["tiny", "mini", "small", "medium"] | None = setting(None, "a fresh BERT")
     # What is not given stays out of the fingerprint: students made before these settings existed are still fresh.
-    teacher_words: bool = Field(
-        default=False,
+    teacher_words: bool = setting(
+        False,
+        "start a fresh BERT from the teacher's word embeddings, projected to its width",
         exclude_if=lambda given: not given,
-        description="start a fresh BERT from the teacher's word embeddings, projected to its width",
     )
-    bilstm: BiLstmShape | None = Field(
-        default=None, exclude_if=lambda given: given is None, description="a fresh Bi-LSTM"
+    bilstm: BiLstmShape | None = setting(None, "a fresh Bi-LSTM", exclude_if=lambda given: given is None)
+    augmentation: AugmentationConfig | None = setting(
+        None, "more texts for the teacher to answer", exclude_if=lambda given: given is None
     )
-    augmentation: AugmentationConfig | None = Field(
-        default=None, exclude_if=lambda given: given is None, description="more texts for the teacher to answer"
+    temperature: float = setting(
+        3.0, "divides teacher's and student's logits while the one learns from the other", gt=0
     )
-    temperature: float = Field(
-        default=3.0, gt=0, description="divides teacher's and student's logits while the one learns from the other"
-    )
-    alpha: float = Field(default=0.9, ge=0, le=1, description="weight of the teacher's answers against the labels")
-    hidden_weight: float = Field(default=0.0, ge=0, description="weight of the last hidden state's distance")
+    alpha: float = setting(0.9, "weight of the teacher's answers against the labels", ge=0, le=1)
+    hidden_weight: float = setting(0.0, "weight of the last hidden state's distance", ge=0)
 
     @model_validator(mode="after")
     def _starts_from_exactly_one_place(self) -> Self:
@@ -141,28 +128,26 @@ Student = Annotated[
 class FineTuningConfig(TrainingConfig):
     """Training of a model that has learnt already, after something was done to it; it learns from the teacher."""
 
-    epochs: int = Field(default=6, ge=1, description="most passes over the train rows")
-    temperature: float = Field(
-        default=3.0, gt=0, description="divides teacher's and student's logits while the one learns from the other"
+    epochs: int = setting(6, "most passes over the train rows", ge=1)
+    temperature: float = setting(
+        3.0, "divides teacher's and student's logits while the one learns from the other", gt=0
     )
-    alpha: float = Field(default=0.9, ge=0, le=1, description="weight of the teacher's answers against the labels")
+    alpha: float = setting(0.9, "weight of the teacher's answers against the labels", ge=0, le=1)
 
 
 class MagnitudePruning(FineTuningConfig):
     """The smallest weights become zero, wherever they are (Han et al. 2015): smaller when compressed, not faster."""
 
     kind: Literal["magnitude"]
-    share: float = Field(default=0.5, gt=0, lt=1, description="of the weights of the encoder's linear layers")
+    share: float = setting(0.5, "of the weights of the encoder's linear layers", gt=0, lt=1)
 
 
 class StructuredPruning(FineTuningConfig):
     """Attention heads (Michel et al. 2019) and feed-forward neurons (Molchanov et al. 2017) are removed: faster."""
 
     kind: Literal["structured"]
-    heads: float = Field(default=0.5, ge=0, lt=1, description="share of all attention heads to remove")
-    neurons: float = Field(
-        default=0.6, ge=0, lt=1, description="share of feed-forward neurons to remove; the last layer keeps its own"
-    )
+    heads: float = setting(0.5, "share of all attention heads to remove", ge=0, lt=1)
+    neurons: float = setting(0.6, "share of feed-forward neurons to remove; the last layer keeps its own", ge=0, lt=1)
 
     @model_validator(mode="after")
     def _removes_something(self) -> Self:
@@ -177,5 +162,5 @@ Pruning = Annotated[MagnitudePruning | StructuredPruning, Field(discriminator="k
 class QuantizationAwareConfig(FineTuningConfig):
     """Fine-tuning with int8 rounding simulated (Jacob et al. 2018; Zafrir et al. 2019)."""
 
-    epochs: int = Field(default=3, ge=1, description="most passes over the train rows")
-    learning_rate: float = Field(default=5e-5, gt=0, description="at its highest, after the warm-up")
+    epochs: int = setting(3, "most passes over the train rows", ge=1)
+    learning_rate: float = setting(5e-5, "at its highest, after the warm-up", gt=0)

@@ -1,10 +1,13 @@
-"""Single rows that a report shows: all that are answered wrongly, the least sure ones, those that look mislabelled."""
+"""Single rows that a report shows: all that are answered wrongly, the least sure ones, those that look mislabelled.
+
+Each is a dictionary, which the page and the report for programs take as it is. A ``row`` is a place in its split.
+"""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,53 +19,7 @@ from marwright.workspace import Run
 LEAST_SURE = 20
 SHOWN_SUSPECTS = 50
 
-
-@dataclass(frozen=True)
-class Mistake:
-    """A test row that is answered wrongly."""
-
-    row: int
-    """Its place in the test split, from 0."""
-    text: str
-    right: str
-    answered: str
-    probability: float
-    """Of the answer."""
-    right_probability: float
-
-
-@dataclass(frozen=True)
-class Unsure:
-    """A test row whose best label is hardly likelier than others."""
-
-    row: int
-    text: str
-    right: str
-    best: str
-    probability: float
-    second: str
-    second_probability: float
-
-
-@dataclass(frozen=True)
-class Suspect:
-    """A train row that looks mislabelled."""
-
-    row: int
-    """Its place in the train split, from 0."""
-    text: str
-    label: str
-    self_confidence: float
-    likelier_label: str
-    likelier_probability: float
-
-
-@dataclass(frozen=True)
-class Suspects:
-    """The most suspicious train rows, and what they were found among."""
-
-    about: dict[str, Any]
-    first: list[Suspect]
+Shown = dict[str, Any]
 
 
 def mistakes_in(
@@ -70,7 +27,7 @@ def mistakes_in(
     right: npt.NDArray[np.integer[Any]],
     texts: Sequence[str],
     labels: Sequence[str],
-) -> list[Mistake]:
+) -> list[Shown]:
     """Every wrong answer, the surest first.
 
     Args:
@@ -83,14 +40,14 @@ def mistakes_in(
     wrong = np.flatnonzero(answered != right)
     surest = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]
     return [
-        Mistake(
-            row,
-            texts[row],
-            labels[right[row]],
-            labels[answered[row]],
-            float(probabilities[row].max()),
-            float(probabilities[row, right[row]]),
-        )
+        {
+            "row": row,
+            "text": texts[row],
+            "right": labels[right[row]],
+            "answered": labels[answered[row]],
+            "probability": float(probabilities[row].max()),
+            "right_probability": float(probabilities[row, right[row]]),
+        }
         for row in surest.tolist()
     ]
 
@@ -100,36 +57,48 @@ def least_sure_in(
     right: npt.NDArray[np.integer[Any]],
     texts: Sequence[str],
     labels: Sequence[str],
-) -> list[Unsure]:
-    """The rows whose best label has the lowest probability, the lowest first; arguments as above."""
+) -> list[Shown]:
+    """The rows whose best label has the lowest probability, the lowest first, with their two best labels."""
     found = []
     for row in np.argsort(probabilities.max(axis=1), kind="stable")[:LEAST_SURE].tolist():
         given = probabilities[row]
         best, second = np.argsort(-given, kind="stable")[:2].tolist()
-        about = texts[row], labels[right[row]], labels[best], float(given[best]), labels[second], float(given[second])
-        found.append(Unsure(row, *about))
+        about = {"row": row, "text": texts[row], "right": labels[right[row]]}
+        about |= {"best": labels[best], "probability": float(given[best])}
+        found.append(about | {"second": labels[second], "second_probability": float(given[second])})
     return found
 
 
-def suspects_of(run: Run) -> Suspects | None:
-    """What was found in a run's train split; nothing if nobody looked."""
+def disagreements_in(
+    ours: npt.NDArray[np.floating[Any]],
+    theirs: npt.NDArray[np.floating[Any]],
+    right: npt.NDArray[np.integer[Any]],
+    texts: Sequence[str],
+    labels: Sequence[str],
+) -> list[Shown]:
+    """The rows to which candidate and teacher give different labels, first those in which the candidate is surest."""
+    differing = np.flatnonzero(ours.argmax(1) != theirs.argmax(1))
+    return [
+        {
+            "text": texts[row],
+            "right": labels[right[row]],
+            "candidate": labels[ours[row].argmax()],
+            "probability": float(ours[row].max()),
+            "teacher": labels[theirs[row].argmax()],
+            "teacher_probability": float(theirs[row].max()),
+        }
+        for row in differing[np.argsort(-ours[differing].max(axis=1), kind="stable")].tolist()
+    ]
+
+
+def suspects_of(run: Run) -> Shown | None:
+    """What was found in a run's train split: the ``first`` rows, and ``about`` all; nothing if nobody looked."""
     if not (run.suspects.is_file() and run.about_suspects.is_file()):
         return None
     # A text may be longer than what csv takes for a field unasked.
     csv.field_size_limit(2**31 - 1)
-    first: list[Suspect] = []
+    types = {"row": int, "self_confidence": float, "likelier_probability": float}
     with run.suspects.open(encoding="utf-8", newline="") as file:
-        for line in csv.DictReader(file):
-            if len(first) == SHOWN_SUSPECTS:
-                break
-            first.append(
-                Suspect(
-                    int(line["row"]),
-                    line["text"],
-                    line["label"],
-                    float(line["self_confidence"]),
-                    line["likelier_label"],
-                    float(line["likelier_probability"]),
-                )
-            )
-    return Suspects(read_json(run.about_suspects), first)
+        lines = islice(csv.DictReader(file), SHOWN_SUSPECTS)
+        first = [{name: types.get(name, str)(value) for name, value in line.items()} for line in lines]
+    return {"about": read_json(run.about_suspects), "first": first}

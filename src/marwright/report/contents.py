@@ -14,34 +14,11 @@ from marwright.explore.explore import Exploration
 from marwright.files import read_json
 from marwright.metrics.classification import Bin, LabelFigures, confusion_matrix, figures_by_label, reliability
 from marwright.metrics.confidence import expected_calibration_error, probabilities_of
-from marwright.report.answers import Mistake, Suspects, Unsure, least_sure_in, mistakes_in, suspects_of
+from marwright.report.answers import Shown, disagreements_in, least_sure_in, mistakes_in, suspects_of
 from marwright.workspace import SPLITS
 
 WORST_PAIRS = 10
 EXAMPLES = 12
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Test rows of one label that were given another."""
-
-    right: str
-    answered: str
-    rows: int
-    of: int
-    """All test rows of the right label."""
-
-
-@dataclass(frozen=True)
-class Disagreement:
-    """A test row to which candidate and teacher give different labels."""
-
-    text: str
-    right: str
-    candidate: str
-    probability: float
-    teacher: str
-    teacher_probability: float
 
 
 @dataclass(frozen=True)
@@ -54,7 +31,8 @@ class Details:
     """Shape (labels, labels): right label by answered label."""
     per_label: list[LabelFigures]
     """The worst first; labels without a test row are left out."""
-    worst_pairs: list[Pair]
+    worst_pairs: list[Shown]
+    """Labels that were given another one in most ``rows``, ``of`` all rows of the right label."""
     reliability: list[Bin]
     calibration_error: float
     histories: dict[str, list[dict[str, float]]]
@@ -62,14 +40,14 @@ class Details:
     """Of every text of all splits, before it is cut."""
     max_length: int
     disagreeing: int
-    examples: list[Disagreement]
+    examples: list[Shown]
     """Those of the disagreements in which the candidate is surest."""
-    mistakes: list[Mistake]
+    mistakes: list[Shown]
     """All of them, the surest first."""
-    least_sure: list[Unsure]
+    least_sure: list[Shown]
     untested: list[str]
     """Labels without a test row."""
-    suspects: Suspects | None
+    suspects: Shown | None
     warnings: list[str]
     """What speaks against the candidate."""
     temperature: str | None
@@ -83,7 +61,7 @@ class Details:
             "labels": self.labels,
             "confusion": self.confusion.tolist(),
             "per_label": [asdict(each) for each in self.per_label],
-            "worst_pairs": [asdict(each) for each in self.worst_pairs],
+            "worst_pairs": self.worst_pairs,
             "reliability": [asdict(each) for each in self.reliability],
             "calibration_error": self.calibration_error,
             "training": self.histories,
@@ -93,11 +71,11 @@ class Details:
                 "texts_by_length": np.bincount(lengths).tolist(),
             },
             "disagreeing_with_teacher": self.disagreeing,
-            "disagreements": [asdict(each) for each in self.examples],
-            "mistakes": [asdict(each) for each in self.mistakes],
-            "least_sure": [asdict(each) for each in self.least_sure],
+            "disagreements": self.examples,
+            "mistakes": self.mistakes,
+            "least_sure": self.least_sure,
             "labels_without_test_rows": self.untested,
-            "suspects": None if self.suspects is None else asdict(self.suspects),
+            "suspects": self.suspects,
         }
 
 
@@ -119,8 +97,7 @@ def details_of(candidate: Candidate, exploration: Exploration) -> Details:
     tokenizer.no_truncation()
     everything = [text for split in SPLITS for text in splits[split]["text"]]
     histories = {station: read_json(run.model(station).history) for station in candidate.trained}
-    differing = np.flatnonzero(ours.argmax(1) != theirs.argmax(1))
-    surest = differing[np.argsort(-ours[differing].max(axis=1), kind="stable")][:EXAMPLES]
+    disagreements = disagreements_in(ours, theirs, right, texts, labels)
     return Details(
         candidate=candidate,
         labels=labels,
@@ -132,18 +109,8 @@ def details_of(candidate: Candidate, exploration: Exploration) -> Details:
         histories={who: history for who, history in histories.items() if history},
         token_lengths=[len(encoding.ids) for encoding in tokenizer.encode_batch_fast(everything)],
         max_length=candidate.config.teacher.max_length,
-        disagreeing=len(differing),
-        examples=[
-            Disagreement(
-                texts[row],
-                labels[right[row]],
-                labels[ours[row].argmax()],
-                float(ours[row].max()),
-                labels[theirs[row].argmax()],
-                float(theirs[row].max()),
-            )
-            for row in surest
-        ],
+        disagreeing=len(disagreements),
+        examples=disagreements[:EXAMPLES],
         mistakes=mistakes_in(ours, right, texts, labels),
         least_sure=least_sure_in(ours, right, texts, labels),
         untested=list(card.get("labels_without_test_rows", ())),
@@ -158,13 +125,17 @@ def _worst_first(confusion: npt.NDArray[np.int64], labels: Sequence[str]) -> lis
     return sorted(tested, key=lambda each: each.f1 or 0.0)
 
 
-def _worst_pairs(confusion: npt.NDArray[np.int64], labels: Sequence[str]) -> list[Pair]:
+def _worst_pairs(confusion: npt.NDArray[np.int64], labels: Sequence[str]) -> list[Shown]:
     wrong = confusion.copy()
     np.fill_diagonal(wrong, 0)
     order = np.argsort(-wrong, axis=None, kind="stable")[:WORST_PAIRS]
-    pairs = zip(*np.unravel_index(order, wrong.shape), strict=True)
+    pairs = [np.unravel_index(at, wrong.shape) for at in order if wrong.flat[at]]
     return [
-        Pair(labels[right], labels[answered], int(wrong[right, answered]), int(confusion[right].sum()))
+        {
+            "right": labels[right],
+            "answered": labels[answered],
+            "rows": int(wrong[right, answered]),
+            "of": int(confusion[right].sum()),
+        }
         for right, answered in pairs
-        if wrong[right, answered]
     ]

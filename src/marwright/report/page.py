@@ -68,7 +68,7 @@ def page(exploration: Exploration, details: Details | None, environment: dict[st
         majority=None if card is None else majority_share(card),
         worse=_is_worse(card, shown),
         untested_told=None if card is None else never_tested(card),
-        suspects_told=None if suspects is None else in_words(suspects.about),
+        suspects_told=None if suspects is None else in_words(suspects["about"]),
         suspects_file=exploration.teacher.suspects,
         open_mistakes=OPEN_MISTAKES,
         folded_mistakes=FOLDED_MISTAKES,

@@ -123,7 +123,7 @@ def test_a_run_gets_a_table_of_them(run: Run, config: Config, capsys: pytest.Cap
     assert all(line[2] in tiny_run.LABELS and line[4] in tiny_run.LABELS and line[2] != line[4] for line in lines)
     found = suspects_of(run)
     assert found is not None
-    assert [each.row for each in found.first] == [int(line[0]) for line in lines][:50]
+    assert [each["row"] for each in found["first"]] == [int(line[0]) for line in lines][:50]
     assert str(run.suspects) in capsys.readouterr().err
 
 

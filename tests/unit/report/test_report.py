@@ -420,7 +420,7 @@ def test_mistakes_are_counted_by_pair_and_by_label(run: Run, tmp_path: Path) -> 
 
     assert details.confusion.sum() == 60
     assert details.confusion[0, 1] == 3, "of the first 15 rows three are tea, and taken for coffee"
-    assert {(pair.right, pair.answered) for pair in details.worst_pairs} >= {("tea", "coffee"), (NASTY, "tea")}
+    assert {(pair["right"], pair["answered"]) for pair in details.worst_pairs} >= {("tea", "coffee"), (NASTY, "tea")}
     tea = next(each for each in details.per_label if each.label == "tea")
     assert (tea.precision, tea.recall, tea.rows) == (9 / 12, 9 / 12, 12)
     assert [each.f1 for each in details.per_label] == sorted(each.f1 for each in details.per_label)
@@ -431,4 +431,4 @@ def test_disagreements_are_those_with_the_teacher(run: Run, tmp_path: Path) -> N
     details = details_of(found.candidates[0], found)
 
     assert details.disagreeing == len(details.examples) == 5
-    assert all(each.teacher == each.right != each.candidate for each in details.examples)
+    assert all(each["teacher"] == each["right"] != each["candidate"] for each in details.examples)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from marwright.formats.section import each_or_one_text, or_one_text
+from marwright.formats.section import each_or_one_text, or_one_text, setting
 from marwright.sources.source import Source
 
 if TYPE_CHECKING:
@@ -22,41 +22,30 @@ class TableSource(Source):
 
     name: Literal["table"]
     path: str = Field(min_length=1, description="relative to the folder in which the command runs")
-    text: tuple[str, ...] = Field(
-        default=("text",),
-        min_length=1,
-        description="the column of the texts, or several that are joined",
-        json_schema_extra=or_one_text,
+    text: tuple[str, ...] = setting(
+        ("text",), "the column of the texts, or several that are joined", min_length=1, json_schema_extra=or_one_text
     )
-    join: str = Field(default=" ", description="what stands between the texts of several columns")
-    label: str = Field(default="label", description="the column of the labels")
-    split: str | None = Field(
-        default=None, description="a column with train, validation, test; none: the rows are divided here"
-    )
-    splits: dict[SplitName, tuple[str, ...]] = Field(
-        default={},
-        description="what the table calls our splits, such as {validation: dev, test: [matched, mismatched]}; a split "
+    join: str = setting(" ", "what stands between the texts of several columns")
+    label: str = setting("label", "the column of the labels")
+    split: str | None = setting(None, "a column with train, validation, test; none: the rows are divided here")
+    splits: dict[SplitName, tuple[str, ...]] = setting(
+        {},
+        "what the table calls our splits, such as {validation: dev, test: [matched, mismatched]}; a split "
         "that no one names is left out",
         json_schema_extra=each_or_one_text,
     )
-    group: str | None = Field(
-        default=None, description="a column; rows with the same value stay on one side of the split"
-    )
-    subset: str | None = Field(default=None, description="the configuration of a hub dataset that has several")
-    sheet: str | None = Field(default=None, description="the sheet of an xlsx file; none: its first")
-    delimiter: str | None = Field(
-        default=None,
-        description="what separates the fields of a csv or tsv, one character or `tab`; none: the one of , ; | and tab "
+    group: str | None = setting(None, "a column; rows with the same value stay on one side of the split")
+    subset: str | None = setting(None, "the configuration of a hub dataset that has several")
+    sheet: str | None = setting(None, "the sheet of an xlsx file; none: its first")
+    delimiter: str | None = setting(
+        None,
+        "what separates the fields of a csv or tsv, one character or `tab`; none: the one of , ; | and tab "
         "at which the header holds the columns",
     )
-    quoting: bool | None = Field(
-        default=None,
-        description='whether fields of a csv or tsv may stand in quotation marks, "doubled" inside; none: in csv, '
-        "not in tsv",
+    quoting: bool | None = setting(
+        None, 'whether fields of a csv or tsv may stand in quotation marks, "doubled" inside; none: in csv, not in tsv'
     )
-    encoding: str | None = Field(
-        default=None, description="of a text file, such as cp1252; none: UTF-8, or what its first bytes say"
-    )
+    encoding: str | None = setting(None, "of a text file, such as cp1252; none: UTF-8, or what its first bytes say")
 
     @field_validator("text", mode="before")
     @classmethod
