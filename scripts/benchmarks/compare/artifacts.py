@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from compare import served
+from compare import model_folder
 from marwright.files import read_json
 from marwright.workspace import CompressedFolder, ModelFolder, Run
 
@@ -46,10 +46,10 @@ class Artifacts:
             making.mkdir(parents=True, exist_ok=True)
             full = self.folder / "float.onnx"
             export_float(self.run.teacher.checkpoint, full)
-            quantize(full, making / served.MODEL)
+            quantize(full, making / model_folder.MODEL)
             full.unlink()
-            shutil.copy(self.run.teacher.tokenizer, making / served.TOKENIZER)
-            shutil.copy(self.run.data.labels, making / served.LABELS)
+            shutil.copy(self.run.teacher.tokenizer, making / model_folder.TOKENIZER)
+            shutil.copy(self.run.data.labels, making / model_folder.LABELS)
             making.rename(ready)
         return ready
 

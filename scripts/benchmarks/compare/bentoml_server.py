@@ -10,8 +10,8 @@ import os
 
 import bentoml
 
+from compare.model_folder import BATCH
 from compare.onnx_classifier import OnnxClassifier
-from compare.served import BATCH
 
 
 @bentoml.service(workers=os.cpu_count() or 1, traffic={"timeout": 60})

@@ -11,8 +11,8 @@ import os
 
 import litserve
 
+from compare.model_folder import BATCH, WAIT_MS
 from compare.onnx_classifier import OnnxClassifier
-from compare.served import BATCH, WAIT_MS
 
 
 class Classifier(litserve.LitAPI):

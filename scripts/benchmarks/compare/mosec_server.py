@@ -10,8 +10,8 @@ from typing import Any
 
 from mosec import Server, Worker
 
+from compare.model_folder import BATCH, WAIT_MS
 from compare.onnx_classifier import OnnxClassifier
-from compare.served import BATCH, WAIT_MS
 
 
 class Classifier(Worker):

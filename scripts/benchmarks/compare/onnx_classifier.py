@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
 
-from compare.served import BATCH, BEST, FOLDER, LABELS, MODEL, TOKENIZER
+from compare.model_folder import BATCH, BEST, FOLDER, LABELS, MODEL, TOKENIZER
 
 
 class OnnxClassifier:

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from compare import archives, served
+from compare import archives, model_folder
 from compare.artifacts import Artifacts, Weights, trained
 from compare.serving import Server, python_server, torchserve
 from marwright.errors import MarwrightError
@@ -86,7 +86,7 @@ def _archive(name: str, *, stock: bool = False) -> Callable[[Artifacts], Abstrac
     return start
 
 
-_BATCHES = f"batches of up to {served.BATCH}, {WAIT_MS} ms wait"
+_BATCHES = f"batches of up to {model_folder.BATCH}, {WAIT_MS} ms wait"
 
 
 def _python(
@@ -105,8 +105,8 @@ def _python(
     def start(artifacts: Artifacts) -> AbstractContextManager[Server]:
         folder = artifacts.folder.absolute() / "servers" / name
         environment = {
-            served.FOLDER: str(artifacts.onnx().absolute()),
-            served.WAIT_MS: str(WAIT_MS),
+            model_folder.FOLDER: str(artifacts.onnx().absolute()),
+            model_folder.WAIT_MS: str(WAIT_MS),
             "TOKENIZERS_PARALLELISM": "false",
             "BENTOML_HOME": str(folder),
             "BENTOML_DO_NOT_TRACK": "True",
@@ -174,7 +174,7 @@ PEERS: tuple[Peer, ...] = (
     _python(
         "bentoml",
         "BentoML",
-        f"{CORES} workers with 1 thread each, adaptive batches of up to {served.BATCH}",
+        f"{CORES} workers with 1 thread each, adaptive batches of up to {model_folder.BATCH}",
         "/classify",
         (
             *("-m", "bentoml", "serve", "compare.bentoml_server:Classifier", "--quiet"),

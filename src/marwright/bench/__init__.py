@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from marwright.bench.measuring import measure
+from marwright.bench.private_server import serving_archive
 from marwright.bench.result import Result
 from marwright.bench.schedule import Load
-from marwright.bench.served import serving_archive
 from marwright.bench.texts import texts_of_archive, texts_of_file, texts_of_run
 
 __all__ = ["Load", "Result", "measure", "serving_archive", "texts_of_archive", "texts_of_file", "texts_of_run"]

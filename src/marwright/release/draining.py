@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from marwright.console.progress import waiting
-from marwright.release.counters import read_counters
-from marwright.release.versions import Versions
+from marwright.release.server_metrics import read_counters
+from marwright.server.versions import Versions
 
 _PAUSE_S = 0.2
 # Who still sends requests after so many times the longest answer means to go on.

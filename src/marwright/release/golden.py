@@ -12,7 +12,7 @@ from marwright.mar import layout
 from marwright.mar.abstention import probabilities_in
 from marwright.mar.golden import TOLERANCE, difference
 from marwright.mar.reading import member_of
-from marwright.release.asking import Answer, Caller
+from marwright.release.predictions import Answer, Caller
 
 _CURE = "The workers on the server answer otherwise than those that verified the archive"
 

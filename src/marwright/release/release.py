@@ -14,19 +14,19 @@ from marwright.files import sha256_of
 from marwright.mar.reading import describe
 from marwright.mar.training_digests import TrainingDigests
 from marwright.processes.interrupts import interruptible
-from marwright.release.asking import Caller
+from marwright.release.canary import Trial, rate_for, try_beside, try_default
 from marwright.release.draining import drained
 from marwright.release.golden import golden_of, wrong_answers
 from marwright.release.labels import change_of, labels_of
+from marwright.release.live_server import Served
 from marwright.release.plan import Outcome, Plan
-from marwright.release.private_copy import PrivateCopy, private_copy
-from marwright.release.served import Served
+from marwright.release.predictions import Caller
+from marwright.release.snapshot import PrivateCopy, private_copy
 from marwright.release.store import Store
-from marwright.release.trial import Trial, rate_for, try_beside, try_default
 from marwright.release.verdict import objections
-from marwright.release.versions import Version, Versions
 from marwright.release.workers import calmly, require_memory, start_workers, workers_for
 from marwright.server.failure import StartLog
+from marwright.server.versions import Version, Versions
 
 # A model's name and version become part of a path and of a file's name, in an archive that anybody may have made.
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from marwright.errors import MarwrightError
-from marwright.release.asking import Answer
-from marwright.release.counters import Counted
+from marwright.release.predictions import Answer
+from marwright.release.server_metrics import Counted
 
 # Of fewer answers the slowest twentieth would be one or two.
 FEWEST = 50

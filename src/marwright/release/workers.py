@@ -16,8 +16,8 @@ import psutil
 from marwright.errors import ServerError
 from marwright.mar.reading import describe
 from marwright.processes.interrupts import end_children, held
-from marwright.release.versions import Version, Versions
 from marwright.server.failure import StartLog
+from marwright.server.versions import Version, Versions
 
 _PAUSE_S = 0.2
 _LOW_PRIORITY = 10

@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import quote
 
 from marwright.errors import ServerError
+from marwright.server.client import Management
 from marwright.server.failure import StartLog
-from marwright.server.management import Management
 from marwright.server.state import RunningServer
 
 _PAUSE_S = 0.1

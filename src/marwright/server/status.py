@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from marwright.errors import ServerError
-from marwright.server.management import Management
+from marwright.server.client import Management
 from marwright.server.state import RunningServer
 
 

@@ -18,7 +18,7 @@ from marwright.evaluation import evaluate
 from marwright.files import read_json, stable_json, write_text
 from marwright.mar import layout
 from marwright.mar.training_digests import TrainingDigests
-from marwright.release.asking import Answer
+from marwright.release.predictions import Answer
 from marwright.release.verdict import agreement_on_others
 from marwright.workspace import Run
 from tiny_models import tiny_tokenizer

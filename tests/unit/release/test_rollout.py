@@ -13,8 +13,8 @@ from marwright.errors import ArchiveError, MarwrightError, ServerError
 from marwright.files import sha256_of
 from marwright.mar.signing import signature_of
 from marwright.release import Limits, Plan, Served, release
-from marwright.release.asking import Answer
-from marwright.release.counters import Counted, parse
+from marwright.release.predictions import Answer
+from marwright.release.server_metrics import Counted, parse
 from marwright.release.store import Store
 from marwright.release.verdict import Comparison, Figures, agreement, objections
 from marwright.server.server import archives_to_serve

@@ -19,9 +19,9 @@ from marwright.mar.signing import signature_of
 from marwright.release import Outcome, Plan, Served, release, retire, roll_back
 from marwright.release.golden import golden_of
 from marwright.release.labels import change_of, labels_of
-from marwright.release.private_copy import private_copy
+from marwright.release.snapshot import private_copy
 from marwright.release.store import Store
-from marwright.release.versions import Version
+from marwright.server.versions import Version
 
 LABELS = ("tea", "rice")
 # The package has a function of that name.

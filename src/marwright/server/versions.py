@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from marwright.errors import ServerError
-from marwright.server.management import Management
+from marwright.server.client import Management
 
 # TorchServe answers an unregistering when the processes of the version have ended.
 _UNREGISTERED_WITHIN_S = 130

@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from marwright.release.asking import Caller
-from marwright.release.counters import Counted, Counters, read_counters
+from marwright.release.predictions import Caller
+from marwright.release.server_metrics import Counted, Counters, read_counters
 from marwright.release.verdict import FEWEST, Comparison, Figures, agreement, agreement_on_others
 
 # What this process can send without taking the machine from the server.

@@ -8,9 +8,9 @@ from pathlib import Path
 from marwright.console.progress import say
 from marwright.errors import ServerError
 from marwright.release.draining import drained
-from marwright.release.served import Served
+from marwright.release.live_server import Served
 from marwright.release.store import Store
-from marwright.release.versions import Versions
+from marwright.server.versions import Versions
 
 
 @dataclass(frozen=True)

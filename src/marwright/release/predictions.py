@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from marwright.mar.abstention import probabilities_in
-from marwright.server.management import key_header
+from marwright.server.client import key_header
 
 # At a time; the rates of a rollout are a share of what the server bears, so a few are plenty.
 _THREADS = 16

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from marwright.errors import ServerError
 from marwright.server import running
-from marwright.server.management import Management
+from marwright.server.client import Management
 from marwright.server.ports import Ports
 
 
