@@ -13,7 +13,6 @@ import re
 import sys
 import tempfile
 import threading
-import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -126,9 +125,8 @@ def sampled(server: RunningServer) -> Iterator[dict[str, list[float]]]:
 
     def collect() -> None:
         while not over.wait(1.0):
-            with urllib.request.urlopen(f"{server.metrics}/metrics", timeout=5) as answer:
-                for name, value in GAUGE.findall(answer.read().decode()):
-                    samples[name].append(float(value))
+            for name, value in GAUGE.findall(server.client.metrics_text() or ""):
+                samples[name].append(float(value))
 
     thread = threading.Thread(target=collect, daemon=True)
     thread.start()

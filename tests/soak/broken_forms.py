@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
 import re
 from collections import Counter
 from pathlib import Path
 
 import psutil
+from urllib3.exceptions import HTTPError
 
 from marwright.console.progress import say
+from marwright.server.client import http_client
 from marwright.server.properties import Properties
 from soak.finding import Finding
 from soak.served import Served, ask, served
@@ -68,20 +69,15 @@ def broken_forms(archive: Path, properties: Path, *, heap_mb: int, forms: int) -
 
 def _sent(server: Served) -> int:
     """The status of a form; 0 if the connection was closed before the answer was read."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     try:
-        connection.request("POST", server.path, _FORM, _HEADERS)
-        response = connection.getresponse()
-        response.read()
-    except (OSError, http.client.HTTPException):
+        with http_client() as client:
+            return client.request("POST", server.url, body=_FORM, headers=_HEADERS).status
+    except HTTPError:
         return 0
-    finally:
-        connection.close()
-    return response.status
 
 
 def _long_text(server: Served) -> int:
     try:
         return ask(server.url, _LONG_TEXT)[0]
-    except OSError:
+    except HTTPError:
         return 0

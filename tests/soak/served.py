@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,14 +13,12 @@ from urllib.parse import quote
 
 import psutil
 
-from marwright.errors import ServerError
 from marwright.files import read_json
+from marwright.server.client import http_client
 from marwright.server.ports import Ports
 from marwright.server.properties import Properties
 from marwright.server.server import RunningServer, serving
-
-# A proxy of the environment is not meant for this machine's own addresses.
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+from marwright.server.versions import Versions
 
 
 @dataclass(frozen=True)
@@ -63,20 +58,16 @@ class Served:
 
     def headers(self) -> dict[str, str]:
         """What a request for a prediction needs besides its content type."""
-        key = self.keys().get("inference")
-        return {} if key is None else {"Authorization": f"Bearer {key}"}
+        return self.server.client.key_header("inference")
 
     def workers(self) -> dict[int, str]:
         """Process id to status of every worker."""
-        status, text = ask(f"{self.server.management}/models/{quote(self.model)}", key=self.keys().get("management"))
-        if status != 200:
-            raise ServerError(f"{self.server.management}: /models/{self.model} is answered with {status}: {text}")
-        return {worker["pid"]: worker["status"] for worker in json.loads(text)[0]["workers"]}
+        (described,) = self.server.client.accepted("GET", f"/models/{quote(self.model)}")
+        return {worker["pid"]: worker["status"] for worker in described["workers"]}
 
     def versions(self) -> dict[str, str]:
         """Every registered version, with the file it was registered from."""
-        _, text = ask(f"{self.server.management}/models/{quote(self.model)}/all", key=self.keys().get("management"))
-        return {one["modelVersion"]: one["modelUrl"] for one in json.loads(text)}
+        return {one.name: one.file for one in Versions(self.server.client, self.model).all()}
 
     def processes(self) -> dict[str, psutil.Process]:
         """Java as ``frontend``, and the workers as ``worker 1``, … in the order of their process ids."""
@@ -90,13 +81,11 @@ class Served:
 
 
 def ask(url: str, body: bytes | None = None, *, key: str | None = None, method: str | None = None) -> tuple[int, str]:
-    """Send one request; return the answer's status and text."""
+    """Send one request over a connection of its own; return the answer's status and text."""
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key is not None else {})
-    try:
-        with _OPENER.open(urllib.request.Request(url, body, headers, method=method), timeout=30) as response:
-            return response.status, response.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+    with http_client() as client:
+        answer = client.request(method or ("GET" if body is None else "POST"), url, body=body, headers=headers)
+        return answer.status, answer.data.decode()
 
 
 def awaited(condition: Callable[[], bool], timeout_s: float) -> float | None:

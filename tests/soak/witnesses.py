@@ -7,7 +7,6 @@ an answer that no single version of the model has given.
 
 from __future__ import annotations
 
-import http.client
 import itertools
 import json
 import threading
@@ -18,9 +17,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from urllib3 import PoolManager
+from urllib3.exceptions import HTTPError
+
 from marwright.mar.golden import TOLERANCE, difference
 from marwright.mar.reading import describe
 from marwright.release.golden import golden_of
+from marwright.server.client import http_client
 from soak.served import Served
 
 Verdict = Literal["right", "wrong", "refused", "unanswered"]
@@ -159,35 +162,31 @@ class _Turns:
 
 def _ask_on(served: Served, client: int, turns: _Turns, seen: Witnesses, over: threading.Event) -> None:
     headers = {"Content-Type": "application/json"} | served.headers()
-    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=_TIMEOUT_S)
+    http = http_client(_TIMEOUT_S)
     while not over.is_set():
         request_id, question, due = turns.next()
         if (early := due - time.monotonic()) > 0 and over.wait(early):
             break
-        outcome = replace(_asked(connection, served.path, headers, question, request_id), sent=due, client=client)
+        outcome = replace(_asked(http, served.url, headers, question, request_id), sent=due, client=client)
         seen.outcomes.append(outcome)
         if outcome.status != 200:
-            connection.close()
+            http.clear()
             over.wait(_PAUSE_AFTER_FAILURE_S)
-    connection.close()
+    http.clear()
 
 
-def _asked(
-    connection: http.client.HTTPConnection, path: str, headers: dict[str, str], question: Question, request_id: str
-) -> Outcome:
+def _asked(http: PoolManager, url: str, headers: dict[str, str], question: Question, request_id: str) -> Outcome:
     wanted = {"top_k": question.top_k, "min_confidence": 0, "request_id": request_id}
     body = json.dumps({"text": question.text, **wanted})
     sent = time.monotonic()
     try:
-        connection.request("POST", path, body, headers)
-        response = connection.getresponse()
-        answer = response.read()
-    except (OSError, http.client.HTTPException) as error:
+        response = http.request("POST", url, body=body, headers=headers)
+    except HTTPError as error:
         return Outcome(sent, time.monotonic(), "unanswered", 0, f"{type(error).__name__}: {error}")
     ended, status = time.monotonic(), response.status
     if status != 200:
-        return Outcome(sent, ended, "refused", status, answer.decode(errors="replace")[:200])
-    version, mistake = judged(answer, response.getheader("X-Client-Request-Id"), question, request_id)
+        return Outcome(sent, ended, "refused", status, response.data.decode(errors="replace")[:200])
+    version, mistake = judged(response.data, response.headers.get("X-Client-Request-Id"), question, request_id)
     return Outcome(sent, ended, "wrong" if mistake else "right", status, mistake, version)
 
 

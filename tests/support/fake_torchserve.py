@@ -69,7 +69,14 @@ def main(arguments: list[str]) -> None:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             state = "UNLOADED" if silent is not None and silent.exists() else "READY"
-            version = {"modelVersion": "1.0", "minWorkers": 1, "workers": [{"id": "9000", "status": state}]}
+            version = {
+                "modelVersion": "1.0",
+                "modelUrl": f"{names[0]}.mar",
+                "minWorkers": 1,
+                "responseTimeout": 5,
+                "jobQueueStatus": {"pendingRequests": 0},
+                "workers": [{"id": "9000", "status": state, "pid": 0}],
+            }
             listed = {"models": [{"modelName": name, "modelUrl": f"{name}.mar"} for name in names]}
             body = json.dumps(listed if self.path.startswith("/models?") else [version]).encode()
             self.send_response(200)

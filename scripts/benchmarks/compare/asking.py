@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import http.client
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import numpy as np
+from urllib3.exceptions import HTTPError
 
 from compare.serving import Server
 from marwright.bench.target import bodies
 from marwright.errors import ServerError
+from marwright.server.client import http_client
 from marwright.workspace import ModelFolder
 
 START_LIMIT_S = 120
@@ -67,7 +67,7 @@ def wait_for_answer(server: Server, body: bytes) -> None:
     while time.monotonic() < deadline:
         if not server.is_alive():
             raise ServerError(f"it ended while it started: {_last_line(server)}")
-        with suppress(OSError, http.client.HTTPException):
+        with suppress(HTTPError):
             status, answer = post(server.url, body)
             if status == 200:
                 return
@@ -96,14 +96,9 @@ def check(server: Server, reference: Reference, template: str | None, best: Call
 
 def post(url: str, body: bytes) -> tuple[int, bytes]:
     """Send one request over a connection of its own; return status and body."""
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
-    try:
-        connection.request("POST", parts.path, body, {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        return response.status, response.read()
-    finally:
-        connection.close()
+    with http_client(timeout_s=60) as client:
+        answer = client.request("POST", url, body=body, headers={"Content-Type": "application/json"})
+        return answer.status, answer.data
 
 
 def _last_line(server: Server) -> str:

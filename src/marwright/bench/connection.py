@@ -1,4 +1,8 @@
-"""One keep-alive HTTP/1.1 connection that never blocks. Requests are bytes made before; httptools reads the answers."""
+"""One keep-alive HTTP/1.1 connection that never blocks. Requests are bytes made before; httptools reads the answers.
+
+Everything else asks with urllib3. The load generator does not, since it shares the machine with the server it measures:
+a client that builds each request and blocks a thread for each answer takes several times as much of the processor.
+"""
 
 from __future__ import annotations
 

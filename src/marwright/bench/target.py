@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import itertools
 import json
 import socket
@@ -11,9 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from urllib3.exceptions import HTTPError
+from urllib3.exceptions import TimeoutError as NoAnswer
+
 from marwright import __version__
 from marwright.bench.connection import Address
 from marwright.errors import MarwrightError, ServerError
+from marwright.server.client import http_client
 
 PLACE = "%s"
 _LONGEST_MESSAGE = 300
@@ -68,27 +71,23 @@ class Target:
         Raises:
             ServerError: nothing answers there within ``timeout_s`` seconds, or it answers with an error.
         """
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout_s)
         try:
-            connection.connect()
-            family, peer = connection.sock.family, connection.sock.getpeername()
-            connection.request("POST", self.path, body, self._all_headers())
-            response = connection.getresponse()
-            status, answer = response.status, response.read()
-        except TimeoutError:
+            with socket.create_connection((self.host, self.port), timeout_s) as probe:
+                address = Address(probe.family, tuple(probe.getpeername()))
+            answer = http_client(timeout_s).request("POST", self.url, body=body, headers=self._all_headers())
+        except (TimeoutError, NoAnswer):
             raise ServerError(f"{self.url}: no answer to the first request within {timeout_s:g} s.") from None
         except OSError as error:
             raise ServerError(
                 f"Nothing can be reached at {self.host}:{self.port} ({error.strerror or error}). "
                 f"Start the server first, or give an archive instead of a URL."
             ) from None
-        except http.client.HTTPException as error:
-            raise ServerError(f"{self.url}: what answers there does not speak HTTP/1.1: {error!r}.") from None
-        finally:
-            connection.close()
-        if not 200 <= status < 300:
-            raise ServerError(f"{self.url} answers the first request with status {status}: {_message(answer)}")
-        return Address(socket.AddressFamily(family), tuple(peer))
+        except HTTPError as error:
+            raise ServerError(f"{self.url}: what answers there does not speak HTTP/1.1: {error}.") from None
+        if not 200 <= answer.status < 300:
+            said = _message(answer.data)
+            raise ServerError(f"{self.url} answers the first request with status {answer.status}: {said}")
+        return address
 
     def _all_headers(self) -> dict[str, str]:
         usual = {"Content-Type": "application/json", "Accept": "*/*", "User-Agent": f"marwright/{__version__}"}

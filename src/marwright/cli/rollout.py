@@ -15,7 +15,7 @@ from marwright.console.terminal import Terminal
 from marwright.errors import ServerError
 
 if TYPE_CHECKING:
-    from marwright.release import Outcome, Served
+    from marwright.release import LiveServer, Outcome
     from marwright.release.verdict import Comparison
 
 EXIT_REFUSED = 1
@@ -166,16 +166,16 @@ def _served(
     metrics: str | None,
     model_store: Path | None,
     key_file: Path | None,
-) -> Served:
-    from marwright.release import Served
+) -> LiveServer:
+    from marwright.release import LiveServer
 
     if management is None:
         if any(value is not None for value in (inference, metrics, model_store, key_file)):
             raise ServerError("--inference, --metrics, --model-store and --key-file go with --management.")
-        return Served.of_state(state)
+        return LiveServer.of_state(state)
     if model_store is None:
         raise ServerError("--management also needs --model-store: the folder the server was started with.")
-    return Served.at(management, model_store, inference=inference, metrics=metrics, key_file=key_file)
+    return LiveServer.at(management, model_store, inference=inference, metrics=metrics, key_file=key_file)
 
 
 def _print(outcome: Outcome) -> None:

@@ -92,7 +92,7 @@ def status(state: StateOption = Path(".marwright"), as_json: JsonOption = False)
         raise typer.Exit(EXIT_NOT_SERVING)
     models, failure = None, None
     try:
-        models = models_of(running)
+        models = models_of(running.client)
     except ServerError as error:
         failure = str(error)
     serves = bool(models) and all(any(one.ready for one in of) for of in _by_model(models or []).values())

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 from marwright.errors import MarwrightError
 from marwright.processes.launched import is_main
@@ -39,37 +36,19 @@ def locked(
     if not is_main():
         yield
         return
-    deadline = time.monotonic() + wait_s
-    while (lock := _held(file, error)) is None:
-        if time.monotonic() >= deadline:
-            raise error(taken)
-        time.sleep(_PAUSE_S)
-    with lock:
-        try:
-            yield
-        finally:
-            if not keep:
-                with suppress(OSError):
-                    file.unlink()
+    from filelock import FileLock, Timeout
 
-
-def _held(file: Path, error: type[MarwrightError]) -> IO[str] | None:
-    """The open file if this process holds its lock now."""
-    import fcntl
-
+    lock = FileLock(file)
     try:
-        lock = file.open("w")
+        lock.acquire(timeout=wait_s, poll_interval=_PAUSE_S)
+    except Timeout:
+        raise error(taken) from None
     except OSError as failure:
         raise error(f"{file}: cannot be written: {failure.strerror or failure}.") from failure
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Whoever held it before may have removed the file: then others lock another one of that name.
-        if file.stat().st_ino == os.fstat(lock.fileno()).st_ino:
-            return lock
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    except OSError as failure:
-        lock.close()
-        raise error(f"{file}: cannot be locked: {failure.strerror or failure}.") from failure
-    lock.close()
-    return None
+        yield
+    finally:
+        if not keep:
+            with suppress(OSError):
+                file.unlink()  # while it is held: whoever waits for it sees that it is gone, and makes another
+        lock.release()

@@ -13,7 +13,7 @@ _PAUSE_S = 0.2
 _PATIENCE = 2
 
 
-def drained(versions: Versions, metrics: str, version: str, *, asked: int | None = None) -> bool:
+def drained(versions: Versions, version: str, *, asked: int | None = None) -> bool:
     """Wait until a version that is not the default one has answered everything.
 
     TorchServe shows what waits in a version's queue, but not what its workers have in hand. They have it for no longer
@@ -21,7 +21,6 @@ def drained(versions: Versions, metrics: str, version: str, *, asked: int | None
 
     Args:
         versions: of the model.
-        metrics: the metrics address.
         version: not the default one.
         asked: how many requests this process has sent to it, all of which are answered, if it has never been the
             default one. If TorchServe counted no others there is nothing to wait for.
@@ -35,7 +34,7 @@ def drained(versions: Versions, metrics: str, version: str, *, asked: int | None
     now = versions.get(version)
     if now is None or not now.workers:
         return True
-    counted = _requests(versions, metrics, version)
+    counted = _requests(versions, version)
     if asked is not None and counted is not None and counted <= asked and not now.pending:
         return True
     started = quiet_since = time.monotonic()
@@ -47,7 +46,7 @@ def drained(versions: Versions, metrics: str, version: str, *, asked: int | None
             )
             time.sleep(min(_PAUSE_S, now.response_timeout_s - passed))
             described, last = versions.get(version), counted
-            counted = _requests(versions, metrics, version)
+            counted = _requests(versions, version)
             if described is None:
                 return True
             if described.pending or counted != last:
@@ -57,6 +56,6 @@ def drained(versions: Versions, metrics: str, version: str, *, asked: int | None
     return True
 
 
-def _requests(versions: Versions, metrics: str, version: str) -> float | None:
-    counters = read_counters(metrics, versions.model)
+def _requests(versions: Versions, version: str) -> float | None:
+    counters = read_counters(versions.server, versions.model)
     return counters.of(version).requests if counters else None

@@ -41,15 +41,14 @@ def wrong_answers(caller: Caller, version: str, golden: Sequence[dict[str, Any]]
         golden: texts, with answers where these were recorded; others only have to be answered.
     """
     largest = 0.0
-    with caller.connections() as ask:
-        for request in golden:
-            recorded = request.get("answer")
-            body = {"text": request["text"]} | ({"top_k": len(recorded)} if recorded else {})
-            answer = ask(caller.path(version), body)
-            if recorded and not answer.ok:
-                return [f"the golden request {request['text'][:60]!r} was answered with {answer.status}. {_CURE}"]
-            if recorded:
-                largest = max(largest, _off(recorded, answer))
+    for request in golden:
+        recorded = request.get("answer")
+        body = {"text": request["text"]} | ({"top_k": len(recorded)} if recorded else {})
+        answer = caller.ask(version, body)
+        if recorded and not answer.ok:
+            return [f"the golden request {request['text'][:60]!r} was answered with {answer.status}. {_CURE}"]
+        if recorded:
+            largest = max(largest, _off(recorded, answer))
     if largest > TOLERANCE:
         return [
             f"the golden requests' probabilities are {largest:.2g} off the recorded ones, not {TOLERANCE:g}. {_CURE}"

@@ -1,4 +1,4 @@
-"""Which server a rollout is about: where it listens, where its archives lie, and who may ask it."""
+"""The server that a rollout changes: where it listens, where its archives lie, and who may ask it."""
 
 from __future__ import annotations
 
@@ -8,32 +8,24 @@ from urllib.parse import urlsplit
 
 from marwright.errors import ServerError
 from marwright.server import running
-from marwright.server.client import Management
+from marwright.server.client import TorchServe
 from marwright.server.ports import Ports
 
 
-@dataclass(frozen=True)
-class Served:
-    """A running TorchServe.
+@dataclass(frozen=True, kw_only=True)
+class LiveServer(TorchServe):
+    """A running TorchServe with its files.
 
     Args:
-        inference: address of ``/predictions``, as ``http://HOST:PORT``; so are the other two.
-        management: address of ``/models``.
-        metrics: address of ``/metrics``.
         model_store: the folder it was started with, as this process sees it.
-        key_file: the file with its keys; ``None`` where it asks for none.
         logs: its logs, if this process can read them.
     """
 
-    inference: str
-    management: str
-    metrics: str
     model_store: Path
-    key_file: Path | None = None
     logs: Path | None = None
 
     @classmethod
-    def of_state(cls, state: Path) -> Served:
+    def of_state(cls, state: Path) -> LiveServer:
         """The server that ``marwright serve`` started with this state folder.
 
         Raises:
@@ -49,9 +41,14 @@ class Served:
                 f"{state} does not say which model store its server has: start the server anew, or name both: "
                 f"--management and --model-store."
             )
-        key_file = Path(server.key_file) if server.key_file else None
-        addresses = (server.inference, server.management, server.metrics)
-        return cls(*addresses, Path(server.model_store), key_file, Path(server.logs))
+        return cls(
+            inference=server.inference,
+            management=server.management,
+            metrics=server.metrics,
+            key_file=Path(server.key_file) if server.key_file else None,
+            model_store=Path(server.model_store),
+            logs=Path(server.logs),
+        )
 
     @classmethod
     def at(
@@ -62,7 +59,7 @@ class Served:
         inference: str | None = None,
         metrics: str | None = None,
         key_file: Path | None = None,
-    ) -> Served:
+    ) -> LiveServer:
         """A server that somebody else started; what is not named is on its usual port of the same host.
 
         Raises:
@@ -75,17 +72,12 @@ class Served:
             _checked(address or management)
         usual = Ports()
         return cls(
-            (inference or f"http://{host}:{usual.inference}").rstrip("/"),
-            management.rstrip("/"),
-            (metrics or f"http://{host}:{usual.metrics}").rstrip("/"),
-            model_store.resolve(),
-            key_file,
+            inference=(inference or f"http://{host}:{usual.inference}").rstrip("/"),
+            management=management.rstrip("/"),
+            metrics=(metrics or f"http://{host}:{usual.metrics}").rstrip("/"),
+            key_file=key_file,
+            model_store=model_store.resolve(),
         )
-
-    @property
-    def manager(self) -> Management:
-        """Its management address."""
-        return Management(self.management, self.key_file)
 
 
 def _checked(address: str) -> str:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import http.client
 import itertools
 import json
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from marwright.mar.abstention import probabilities_in
-from marwright.server.client import key_header
+from marwright.server.client import TorchServe
 
 # At a time; the rates of a rollout are a share of what the server bears, so a few are plenty.
 _THREADS = 16
@@ -50,55 +46,32 @@ class Answer:
 
 
 class Caller:
-    """Sends requests for one model to a server's ``/predictions``, on connections that it keeps."""
+    """Asks a server for predictions of one model; any thread may."""
 
-    def __init__(self, inference: str, model: str, key_file: Path | None, timeout_s: float = 30) -> None:
-        self.model = model
-        self._inference, self._key_file, self._timeout_s = inference, key_file, timeout_s
-        self._asked: Counter[str] = Counter()
+    def __init__(self, server: TorchServe, model: str) -> None:
+        self.server, self.model = server, model
+        self._asked: Counter[str | None] = Counter()
         self._lock = Lock()
 
-    def asked(self, version: str | None) -> int:
+    def asked(self, version: str) -> int:
         """How many requests were sent so far with this version in their path."""
-        return self._asked[self.path(version)]
+        return self._asked[version]
 
     def path(self, version: str | None) -> str:
         """Where a version answers, or with ``None`` the default one."""
         return f"/predictions/{quote(self.model, safe='')}" + (f"/{version}" if version else "")
 
-    @contextmanager
-    def connections(self) -> Iterator[Callable[[str, Mapping[str, Any]], Answer]]:
-        """Yield a function that any thread may call with a path and a JSON body."""
-        parts = urlsplit(self._inference)
-        idle: SimpleQueue[http.client.HTTPConnection] = SimpleQueue()
-        made: list[http.client.HTTPConnection] = []
+    def ask(self, version: str | None, body: Mapping[str, Any]) -> Answer:
+        """Send one request to a version, or with ``None`` to the default one.
 
-        def ask(path: str, body: Mapping[str, Any]) -> Answer:
-            try:
-                connection = idle.get_nowait()
-            except Empty:
-                connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=self._timeout_s)
-                made.append(connection)
-            headers = {"Content-Type": "application/json", **key_header(self._key_file, "inference")}
-            with self._lock:
-                self._asked[path] += 1
-            started = time.perf_counter()
-            try:
-                connection.request("POST", path, json.dumps(body).encode(), headers)
-                response = connection.getresponse()
-                status, text = response.status, response.read()
-            except (OSError, http.client.HTTPException):
-                connection.close()  # the next request opens it again
-                status, text = 0, b""
-            answer = Answer(status, 1000 * (time.perf_counter() - started), _parsed(text))
-            idle.put(connection)
-            return answer
-
-        try:
-            yield ask
-        finally:
-            for connection in made:
-                connection.close()
+        Raises:
+            ServerError: there is no key where one is asked for.
+        """
+        with self._lock:
+            self._asked[version] += 1
+        started = time.perf_counter()
+        status, text = self.server.predict(self.path(version), body)
+        return Answer(status, 1000 * (time.perf_counter() - started), _parsed(text))
 
     def in_turn(
         self, versions: Sequence[str | None], texts: Sequence[str], *, rate: float, seconds: float
@@ -115,18 +88,17 @@ class Caller:
             for each text that was sent, the answers in the order of ``versions``.
         """
         shuffled = random.Random(0)
-        paths = [self.path(version) for version in versions]
-        with self.connections() as ask, ThreadPoolExecutor(_THREADS) as pool:
 
-            def send(text: str, order: Sequence[int]) -> tuple[Answer, ...]:
-                got = {at: ask(paths[at], {"text": text}) for at in order}
-                return tuple(got[at] for at in range(len(paths)))
+        def send(text: str, order: Sequence[int]) -> tuple[Answer, ...]:
+            got = {at: self.ask(versions[at], {"text": text}) for at in order}
+            return tuple(got[at] for at in range(len(versions)))
 
+        with ThreadPoolExecutor(_THREADS) as pool:
             started, sent = time.monotonic(), list[Future[tuple[Answer, ...]]]()
             try:
                 for number, text in zip(range(max(1, round(rate * seconds))), itertools.cycle(texts), strict=False):
                     time.sleep(max(started + number / rate - time.monotonic(), 0))
-                    sent.append(pool.submit(send, text, shuffled.sample(range(len(paths)), len(paths))))
+                    sent.append(pool.submit(send, text, shuffled.sample(range(len(versions)), len(versions))))
                 return [future.result() for future in sent]
             finally:
                 pool.shutdown(cancel_futures=True)

@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from marwright.console.progress import say, waiting
-from marwright.errors import ArchiveError, ServerError
+from marwright.errors import ServerError
 from marwright.files import sha256_of
-from marwright.mar.reading import describe
-from marwright.mar.training_digests import TrainingDigests
 from marwright.processes.interrupts import interruptible
-from marwright.release.canary import Trial, rate_for, try_beside, try_default
+from marwright.release.canary import Trial, rate_for, trial
+from marwright.release.candidate import Candidate
 from marwright.release.draining import drained
-from marwright.release.golden import golden_of, wrong_answers
+from marwright.release.golden import wrong_answers
 from marwright.release.labels import change_of, labels_of
-from marwright.release.live_server import Served
+from marwright.release.live_server import LiveServer
 from marwright.release.plan import Outcome, Plan
 from marwright.release.predictions import Caller
-from marwright.release.snapshot import PrivateCopy, private_copy
+from marwright.release.snapshot import snapshot_of
 from marwright.release.store import Store
 from marwright.release.verdict import objections
 from marwright.release.workers import calmly, require_memory, start_workers, workers_for
 from marwright.server.failure import StartLog
 from marwright.server.versions import Version, Versions
 
-# A model's name and version become part of a path and of a file's name, in an archive that anybody may have made.
-_NAME = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)
-_VERSION = re.compile(r"[A-Za-z0-9][\w.+]*", re.ASCII)  # without the hyphen that divides the two
-
 
 def release(
-    archive: Path, served: Served, plan: Plan, *, texts: Sequence[str] = (), public_key: Path | None = None
+    archive: Path, server: LiveServer, plan: Plan, *, texts: Sequence[str] = (), public_key: Path | None = None
 ) -> Outcome:
     """Replace a model's version by the one in an archive, while the server answers.
 
@@ -46,7 +40,7 @@ def release(
 
     Args:
         archive: the new version, a ``.mar`` file of a model that the server serves.
-        served: the server.
+        server: which one.
         plan: how it is tried.
         texts: what is sent in the trial; by default the texts of the archive's golden requests.
         public_key: whose signature must be beside the archive.
@@ -60,34 +54,22 @@ def release(
         ServerError: the server cannot be reached, does not let models be registered, does not serve this model, or has
             a third version of it; or another rollout is at work.
     """
-    with interruptible(), private_copy(archive) as copy:
-        return _Release(copy, served, plan, texts, public_key).run()
+    with interruptible(), snapshot_of(archive) as snapshot:
+        return _Release(Candidate.read(snapshot, texts), server, plan, public_key).run()
 
 
 class _Release:
     """One call of :func:`release`: what its steps share."""
 
-    def __init__(
-        self, copy: PrivateCopy, served: Served, plan: Plan, texts: Sequence[str], public_key: Path | None
-    ) -> None:
-        archive = copy.origin
-        model = describe(copy.file)["manifest"]["model"]
-        self.name, self.new = model["modelName"], str(model.get("modelVersion") or "1.0")
-        for what, written, pattern in (("name", self.name, _NAME), ("version", self.new, _VERSION)):
-            if not pattern.fullmatch(written) or ".." in written:
-                raise ArchiveError(
-                    f"{archive}: {written!r} cannot be a model's {what} here, since it becomes part of a file's name: "
-                    f"letters, digits and dots. Build it again with another."
-                )
-        self.copy, self.archive, self.served, self.plan, self.public_key = copy, archive, served, plan, public_key
-        self.versions = Versions(served.manager, self.name)
-        self.store = Store(served.model_store, self.name)
-        self.caller = Caller(served.inference, self.name, served.key_file)
-        self.golden = golden_of(copy.file)
-        self.texts = texts or [request["text"] for request in self.golden]
-        if not self.texts:
-            raise ArchiveError(f"{archive} has no golden requests to take texts from: give --texts FILE.")
+    def __init__(self, candidate: Candidate, server: LiveServer, plan: Plan, public_key: Path | None) -> None:
+        self.candidate, self.server, self.plan, self.public_key = candidate, server, plan, public_key
+        self.snapshot, self.archive = candidate.snapshot, candidate.snapshot.origin
+        self.name, self.new = candidate.model, candidate.version
+        self.versions = Versions(server, self.name)
+        self.store = Store(server.model_store, self.name)
+        self.caller = Caller(server, self.name)
         self.trained_on: list[bool] | None = None
+        self.canary: Trial | None = None
 
     def run(self) -> Outcome:
         with self.store.alone():
@@ -95,30 +77,29 @@ class _Release:
 
     def _run(self) -> Outcome:
         old = self.versions.default()
-        self.outcome = Outcome(self.name, self.new, old.name, texts=len(self.texts))
+        self.outcome = Outcome(self.name, self.new, old.name, texts=len(self.candidate.texts))
         if old.name == self.new:
             return self._go_on()
-        self.versions.require_registering()
+        self.server.require_registering()
         self._put_in_order(old)
-        workers = workers_for(self.copy.file, old, self.plan.workers)
+        workers = workers_for(self.snapshot.file, old, self.plan.workers)
         require_memory(old, workers)
         self._step("labels", lambda: self._other_labels(old))
         self._step("verified", self._verify)
         if not self.outcome.reasons:
             self._recognise()
-        trial = None
         try:
             self._step("ready", lambda: self._bring_up(workers))
-            self._step("golden", lambda: wrong_answers(self.caller, self.new, self.golden))
-            if self.plan.canary_s and not self.outcome.reasons:
-                trial = self._try_beside(old)
+            self._step("golden", lambda: wrong_answers(self.caller, self.new, self.candidate.golden))
+            if self.plan.canary_s:
+                self._step("canary", lambda: self._canary(old))
         except BaseException:
             # The first error is the one to tell; one of a server that is gone would hide it.
             with suppress(ServerError):
                 self._withdraw()
             raise
         if not self.outcome.reasons:
-            self._make_default(old.name, trial)
+            self._make_default(old.name)
         else:
             self._withdraw()
         self._warn_of_restart()
@@ -144,19 +125,19 @@ class _Release:
                     f"{self.name} {other.name} is still registered beside {old.name}, the default: "
                     f"`marwright retire {self.name}` ends it."
                 )
-            say(f"{self.name} {self.new} is registered already without being the default: it is begun anew")
+            say(f"{self.candidate} is registered already without being the default: it is begun anew")
             if not self._withdraw():
-                raise ServerError(f"{self.name} {self.new} cannot be begun anew while somebody asks it.")
+                raise ServerError(f"{self.candidate} cannot be begun anew while somebody asks it.")
 
     def _other_labels(self, old: Version) -> list[str]:
-        before, new = self.store.archive_of(old.name), labels_of(self.copy.file)
+        before, new = self.store.archive_of(old.name), labels_of(self.snapshot.file)
         if before is None:
             if new is not None:
-                say(f"{self.served.model_store} has no archive of {self.name} {old.name}: the labels are not compared")
+                say(f"{self.server.model_store} has no archive of {self.name} {old.name}: the labels are not compared")
             return []
         change = change_of(labels_of(before), new)
         if change is not None and self.plan.allow_label_change:
-            say(f"{self.name} {self.new} has other labels than {old.name}: {change}")
+            say(f"{self.candidate} has other labels than {old.name}: {change}")
         elif change is not None:
             return [f"its labels are not those of {old.name}: {change}. --allow-label-change takes them"]
         return []
@@ -165,56 +146,44 @@ class _Release:
         from marwright.checks.verify import verify  # going back in a hurry need not wait for it
 
         with waiting(f"verifying {self.archive}"):
-            report = calmly(lambda: verify(self.copy.file, public_key=self.public_key))
+            report = calmly(lambda: verify(self.snapshot.file, public_key=self.public_key))
         failed = [check for check in report.checks if check.state == "failed"]
         if not failed:
             say(f"{self.archive}: all that was checked holds")
-        return [self.copy.told(f"{check.name}: {check.detail}") for check in failed]
+        return [self.snapshot.told(f"{check.name}: {check.detail}") for check in failed]
 
     def _recognise(self) -> None:
         """Find out on which of the texts the model was trained; before the checks nothing of the archive is trusted."""
-        digests = TrainingDigests.in_archive(self.copy.file)
-        if digests is not None:
-            self.trained_on = digests.recognise(self.texts)
+        self.trained_on = self.candidate.trained_on()
+        if self.trained_on is not None:
             self.outcome.texts_trained_on = sum(self.trained_on)
 
     def _bring_up(self, workers: int) -> list[str]:
-        log = StartLog(self.served.logs) if self.served.logs else None
-        self.versions.register(self.store.take_in(self.copy.file, self.new, self.copy.digest))
-        with waiting(f"{self.name} {self.new}: waiting for {workers} workers to be ready"):
+        log = StartLog(self.server.logs) if self.server.logs else None
+        self.versions.register(self.store.take_in(self.snapshot.file, self.new, self.snapshot.digest))
+        with waiting(f"{self.candidate}: waiting for {workers} workers to be ready"):
             failure = start_workers(self.versions, self.new, workers, log, self.plan.ready_s)
         if failure is None:
-            say(f"{self.name} {self.new} is ready with {workers} workers; {self.outcome.previous} answers")
+            say(f"{self.candidate} is ready with {workers} workers; {self.outcome.previous} answers")
         return [failure] if failure else []
 
-    def _try_beside(self, old: Version) -> Trial:
-        started = time.monotonic()
-        path, seconds = self.caller.path(self.new), self.plan.canary_s
-        rate = self._rate(seconds)
+    def _canary(self, old: Version) -> list[str]:
+        rate = self._rate(self.plan.canary_s)
         say(
-            f"canary: {rate:.0f} texts/s to {old.name} and to {self.new} for {seconds:g} s; a proxy may send a share "
-            f"of its requests to {path} meanwhile"
+            f"canary: {rate:.0f} texts/s to {old.name} and to {self.new} for {self.plan.canary_s:g} s; a proxy may "
+            f"send a share of its requests to {self.caller.path(self.new)} meanwhile"
         )
-        with waiting(f"{self.name} {self.new}: canary"):
-            trial = try_beside(
-                self.caller,
-                self.served.metrics,
-                old.name,
-                self.new,
-                self.texts,
-                rate=rate,
-                seconds=seconds,
-                trained_on=self.trained_on or (),
-            )
-        self.outcome.canary = trial.compared
-        self.outcome.reasons += objections(trial.compared, self.plan.limits)
-        self.outcome.seconds["canary"] = round(time.monotonic() - started, 2)
-        return trial
+        with waiting(f"{self.candidate}: canary"):
+            self.canary = self._trial(old.name, self.new, rate, self.plan.canary_s)
+        self.outcome.canary = self.canary.compared
+        return objections(self.canary.compared, self.plan.limits)
+
+    def _trial(self, old: str, new: str | None, rate: float, seconds: float) -> Trial:
+        texts, known = self.candidate.texts, self.trained_on or ()
+        return trial(self.caller, old, new, texts, rate=rate, seconds=seconds, trained_on=known)
 
     def _rate(self, seconds: float) -> float:
-        return rate_for(
-            self.caller, self.served.metrics, share=self.plan.share, least=self.plan.least_rate, seconds=seconds
-        )
+        return rate_for(self.caller, share=self.plan.share, least=self.plan.least_rate, seconds=seconds)
 
     def _withdraw(self) -> bool:
         """Unregister the new version, which is not the default, and remove what was copied for it.
@@ -223,14 +192,14 @@ class _Release:
             False if it had to stay since somebody asks it by its path, and would get errors.
         """
         if self.versions.get(self.new) is not None:
-            if not drained(self.versions, self.served.metrics, self.new, asked=self.caller.asked(self.new)):
+            if not drained(self.versions, self.new, asked=self.caller.asked(self.new)):
                 say(
-                    f"{self.name} {self.new} is still registered, since {self.caller.path(self.new)} is still asked: "
+                    f"{self.candidate} is still registered, since {self.caller.path(self.new)} is still asked: "
                     f"stop whoever does; `marwright retire {self.name}` then ends it"
                 )
                 return False
             self.versions.unregister(self.new)
-            say(f"{self.name} {self.new} is withdrawn; {self.outcome.previous} answers")
+            say(f"{self.candidate} is withdrawn; {self.outcome.previous} answers")
         self.store.clear_away(self.new, but=self.archive)
         return True
 
@@ -239,33 +208,33 @@ class _Release:
         in_sight = self.store.version_in_sight()
         if not self.outcome.accepted and in_sight == self.new:
             say(
-                f"{self.store.in_sight()} is {self.name} {self.new}, and a restart would serve it: put the archive of "
+                f"{self.store.in_sight()} is {self.candidate}, and a restart would serve it: put the archive of "
                 f"{self.outcome.previous} in its place"
             )
 
     # --- from the moment it is ----------------------------------------------------------------------------------------
 
-    def _make_default(self, old: str, trial: Trial | None) -> None:
+    def _make_default(self, old: str) -> None:
         self.store.remember(previous=old, current=self.new)
         self.versions.make_default(self.new)
-        say(f"{self.name} {self.new} is the default now; {old} keeps its workers")
-        self._watch_and_finish(old, trial)
+        say(f"{self.candidate} is the default now; {old} keeps its workers")
+        self._watch_and_finish(old)
 
-    def _watch_and_finish(self, old: str, trial: Trial | None) -> None:
+    def _watch_and_finish(self, old: str) -> None:
         """Go back if the new version does worse as the default; otherwise have a restart serve it too."""
         if self.plan.watch_s:
             try:
-                self._step("watch", lambda: self._watch(trial))
+                self._step("watch", self._watch)
             except KeyboardInterrupt:
                 say(
-                    f"{self.name} {self.new} is the default, but was not watched to the end: the same command goes on, "
+                    f"{self.candidate} is the default, but was not watched to the end: the same command goes on, "
                     f"`marwright rollback {self.name}` goes back"
                 )
                 raise
         if not self.outcome.reasons:
             if self.store.version_in_sight() != self.new:
                 # Again: since it was taken in, others may have had a hand on the store.
-                self.store.keep(self.copy.file, self.new, self.copy.digest)
+                self.store.keep(self.snapshot.file, self.new, self.snapshot.digest)
             self.store.put_in_sight(self.new)
             self.outcome.accepted = True
             return
@@ -273,35 +242,25 @@ class _Release:
         self.store.forget()
         say(f"{self.name} {old} is the default again")
         # It may have live requests in hand, which are not counted for its path.
-        drained(self.versions, self.served.metrics, self.new)
+        drained(self.versions, self.new)
         self._withdraw()
 
-    def _watch(self, trial: Trial | None) -> list[str]:
-        seconds = self.plan.watch_s
-        with waiting(f"{self.name} {self.new}: watching it as the default"):
-            rate = self._rate(seconds)
-            watched = try_default(
-                self.caller,
-                self.served.metrics,
-                self.outcome.previous,
-                self.texts,
-                trial,
-                rate=rate,
-                seconds=seconds,
-                trained_on=self.trained_on or (),
-            )
+    def _watch(self) -> list[str]:
+        with waiting(f"{self.candidate}: watching it as the default"):
+            rate = self._rate(self.plan.watch_s)
+            watched = self._trial(self.outcome.previous, None, rate, self.plan.watch_s).against(self.canary)
         self.outcome.watch = watched.compared
         return objections(watched.compared, self.plan.limits)
 
     def _go_on(self) -> Outcome:
         """The version is the default one already: finish what an earlier call began, if it did not."""
         own = [file for file in (self.store.archive(self.new), self.store.in_sight()) if file.is_file()]
-        if not any(sha256_of(file) == self.copy.digest for file in own):
+        if not any(sha256_of(file) == self.snapshot.digest for file in own):
             raise ServerError(
-                f"{self.name} {self.new} is the default already, made from another archive than {self.archive}. "
+                f"{self.candidate} is the default already, made from another archive than {self.archive}. "
                 f"Give the new one another version: archive.version."
             )
-        say(f"{self.name} {self.new} is the default already")
+        say(f"{self.candidate} is the default already")
         noted, in_sight = self.store.recall(), self.store.version_in_sight()
         previous = self.versions.get(noted[0]) if noted and noted[1] == self.new else None
         if previous is None or (in_sight == self.new):
@@ -310,5 +269,5 @@ class _Release:
             return self.outcome
         self.outcome.previous = previous.name
         self._recognise()
-        self._watch_and_finish(previous.name, None)
+        self._watch_and_finish(previous.name)
         return self.outcome

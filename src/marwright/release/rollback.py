@@ -8,13 +8,13 @@ from pathlib import Path
 from marwright.console.progress import say
 from marwright.errors import ServerError
 from marwright.release.draining import drained
-from marwright.release.live_server import Served
+from marwright.release.live_server import LiveServer
 from marwright.release.store import Store
 from marwright.server.versions import Versions
 
 
 @dataclass(frozen=True)
-class Reversal:
+class Rollback:
     """Which version is the default again, which was, and the archive that a restart serves (``None``: not known)."""
 
     model: str
@@ -23,19 +23,19 @@ class Reversal:
     in_sight: Path | None
 
 
-def roll_back(model: str, served: Served) -> Reversal:
+def roll_back(model: str, server: LiveServer) -> Rollback:
     """Make the version before the last rollout the default again; the newer one stays registered.
 
     Raises:
         ServerError: no rollout of this model is noted in the store, the previous version is retired or has no worker
             that is ready, or the server cannot be asked.
     """
-    versions, store = Versions(served.manager, model), Store(served.model_store, model)
+    versions, store = Versions(server, model), Store(server.model_store, model)
     with store.alone():
         return _rolled_back(model, versions, store)
 
 
-def _rolled_back(model: str, versions: Versions, store: Store) -> Reversal:
+def _rolled_back(model: str, versions: Versions, store: Store) -> Rollback:
     now, noted = versions.default(), store.recall()
     if noted is None or noted[1] != now.name:
         raise ServerError(f"{model} {now.name} has no version to go back to: no rollout of it is noted in the store.")
@@ -52,10 +52,10 @@ def _rolled_back(model: str, versions: Versions, store: Store) -> Reversal:
             f"{store.in_sight()} is not {model} {previous.name}, and a restart would serve it: put the archive of "
             f"{previous.name} in its place"
         )
-    return Reversal(model, previous.name, now.name, in_sight)
+    return Rollback(model, previous.name, now.name, in_sight)
 
 
-def retire(model: str, served: Served) -> dict[str, Path | None]:
+def retire(model: str, server: LiveServer) -> dict[str, Path | None]:
     """End every version of a model that is not the default one, once it has answered what it still has.
 
     Returns:
@@ -64,17 +64,17 @@ def retire(model: str, served: Served) -> dict[str, Path | None]:
     Raises:
         ServerError: a version is still asked by its path, or the server does not let it be unregistered.
     """
-    versions, store = Versions(served.manager, model), Store(served.model_store, model)
+    versions, store = Versions(server, model), Store(server.model_store, model)
     with store.alone():
-        return _retired(model, versions, store, served.metrics)
+        return _retired(model, versions, store)
 
 
-def _retired(model: str, versions: Versions, store: Store, metrics: str) -> dict[str, Path | None]:
+def _retired(model: str, versions: Versions, store: Store) -> dict[str, Path | None]:
     default, ended = versions.default(), dict[str, Path | None]()
     for version in versions.all():
         if version.name == default.name:
             continue
-        if not drained(versions, metrics, version.name):
+        if not drained(versions, version.name):
             raise ServerError(
                 f"/predictions/{model}/{version.name} is still asked: stop whoever does, then retire it again."
             )

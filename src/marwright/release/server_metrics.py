@@ -7,11 +7,11 @@ as version "default", whichever version was the default one when they came.
 from __future__ import annotations
 
 import re
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+from marwright.server.client import TorchServe
+
 _WITHOUT_VERSION = "default"
 _LINE = re.compile(r"^(?P<name>\w+)\{(?P<labels>[^}]*)\} (?P<value>\S+)", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
@@ -59,18 +59,9 @@ class Counters:
         return Counters(by_path, self.server_errors - earlier.server_errors)
 
 
-def read_counters(metrics: str, model: str) -> Counters | None:
-    """Read a server's counters; ``None`` where it shows none (``metrics_mode`` must be ``prometheus``).
-
-    Args:
-        metrics: the metrics address, without a slash at its end.
-        model: its name.
-    """
-    try:
-        with _OPENER.open(f"{metrics}/metrics", timeout=10) as response:
-            return parse(response.read().decode("utf-8", errors="replace"), model)
-    except (OSError, ValueError):
-        return None
+def read_counters(server: TorchServe, model: str) -> Counters | None:
+    """Read a model's counters; ``None`` where the server shows none (``metrics_mode`` must be ``prometheus``)."""
+    return parse(server.metrics_text() or "", model)
 
 
 def parse(text: str, model: str) -> Counters | None:

@@ -17,7 +17,7 @@ _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
-class PrivateCopy:
+class Snapshot:
     """A copy of an archive and of its signature that only this user can change, and the hex SHA-256 of its bytes."""
 
     origin: Path
@@ -30,7 +30,7 @@ class PrivateCopy:
 
 
 @contextmanager
-def private_copy(archive: Path) -> Iterator[PrivateCopy]:
+def snapshot_of(archive: Path) -> Iterator[Snapshot]:
     """Copy an archive and the signature beside it into a private folder, for the length of a block.
 
     Errors of the block are told of the archive, not of its copy.
@@ -45,7 +45,7 @@ def private_copy(archive: Path) -> Iterator[PrivateCopy]:
                 raise ArchiveError(f"{archive}: no such archive. Build one with `marwright build`.")
             folder = Path(tempfile.mkdtemp(prefix="marwright-"))
             file = folder / archive.name
-            copy = PrivateCopy(archive, file, _copied(archive, file))
+            copy = Snapshot(archive, file, _copied(archive, file))
             if signature_of(archive).is_file():
                 shutil.copyfile(signature_of(archive), signature_of(file))
         except OSError as error:

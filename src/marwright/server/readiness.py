@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from contextlib import suppress
 
 from marwright.errors import ServerError
-from marwright.server.client import Management
+from marwright.server.client import TorchServe
 from marwright.server.failure import StartLog
 from marwright.server.state import RunningServer
+from marwright.server.versions import Versions
 
 _PAUSE_S = 0.1
+_ANSWERS_WITHIN_S = 5
 
 
 def wait_until_ready(
@@ -34,19 +34,20 @@ def wait_until_ready(
         ServerError: the server ended, an archive was refused, a worker died, or the time is over.
     """
     deadline = time.monotonic() + timeout_s
-    waiting_for = "its management address"
+    client, waiting_for = server.client, "its management address"
     while time.monotonic() < deadline:
         if not server.is_alive():
             raise ServerError(f"TorchServe ended while it started: {log.last_words()} (see {server.logs}).")
         if failure := log.failure():
             raise ServerError(failure)
-        loaded = _loaded(server)
-        if loaded is not None:
-            refused = sorted(set(archives) - set(loaded))
-            unready = [name for name in loaded.values() if not _is_ready(server, name)]
-            if not refused and not unready:
-                return tuple(sorted(loaded.values()))
-            waiting_for = ", ".join([*refused, *unready])
+        # It listens when it has registered the archives: what is missing then is on its way into the log.
+        with suppress(ServerError):
+            loaded = client.models(timeout_s=_ANSWERS_WITHIN_S)
+            missing = sorted(set(archives) - set(loaded.values()))
+            missing += [name for name in sorted(loaded) if not _can_answer(client, name)]
+            if not missing:
+                return tuple(sorted(loaded))
+            waiting_for = ", ".join(missing)
         time.sleep(_PAUSE_S)
     raise ServerError(
         f"TorchServe was not ready after {timeout_s:g} seconds; it was still waiting for {waiting_for} "
@@ -54,35 +55,8 @@ def wait_until_ready(
     )
 
 
-def _loaded(server: RunningServer) -> dict[str, str] | None:
-    """Map the archives TorchServe has registered to their models' names; ``None`` until it listens.
-
-    It registers the archives before it listens, so what is missing here is on its way into the log.
-    """
-    found: dict[str, str] = {}
-    page = "0"
-    while page:
-        answer = _get(server, f"/models?limit=100&next_page_token={page}")
-        if answer is None:
-            return None
-        found |= {model["modelUrl"]: model["modelName"] for model in answer["models"]}
-        page = answer.get("nextPageToken", "")
-    return found
-
-
-def _is_ready(server: RunningServer, name: str) -> bool:
-    answer = _get(server, f"/models/{quote(name, safe='')}")
-    if answer is None:
-        return False
-    states = [worker["status"] for worker in answer[0]["workers"]]
-    return len(states) >= answer[0]["minWorkers"] and all(state == "READY" for state in states)
-
-
-def _get(server: RunningServer, path: str) -> Any:
-    """Return the JSON answer of the management address, or ``None`` while it does not give one."""
-    key_file = Path(server.key_file) if server.key_file is not None else None
+def _can_answer(client: TorchServe, model: str) -> bool:
     try:
-        status, answer = Management(server.management, key_file).ask("GET", path, timeout_s=5)
+        return Versions(client, model, timeout_s=_ANSWERS_WITHIN_S).default().is_whole
     except ServerError:
-        return None
-    return answer if status == 200 else None
+        return False

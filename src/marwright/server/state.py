@@ -13,6 +13,7 @@ from typing import Any
 from marwright.errors import ServerError
 from marwright.files import read_json, stable_json, write_text
 from marwright.processes.locking import locked
+from marwright.server.client import TorchServe
 from marwright.server.identity import ProcessIdentity
 from marwright.server.process import started_with
 
@@ -48,6 +49,16 @@ class RunningServer:
     grpc_inference: str | None = None
     grpc_management: str | None = None
     identity: ProcessIdentity | None = None
+
+    @property
+    def client(self) -> TorchServe:
+        """A client of it."""
+        return TorchServe(
+            inference=self.inference,
+            management=self.management,
+            metrics=self.metrics,
+            key_file=Path(self.key_file) if self.key_file else None,
+        )
 
     def is_alive(self) -> bool:
         """Whether the server's process still runs. In a container nobody may collect the dead: a zombie does not."""

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
-from marwright.errors import ServerError
-from marwright.server.client import Management
-from marwright.server.state import RunningServer
+from marwright.server.client import TorchServe
+from marwright.server.versions import Versions
 
 
 @dataclass(frozen=True)
@@ -27,34 +23,15 @@ class ModelVersion:
         return self.workers.count("READY")
 
 
-def models_of(server: RunningServer, timeout_s: float = 5) -> list[ModelVersion]:
+def models_of(server: TorchServe, timeout_s: float = 5) -> list[ModelVersion]:
     """Ask a server for every version of its models.
 
     Raises:
         ServerError: it does not answer within ``timeout_s`` seconds, or not as TorchServe does.
     """
-    manager = Management(server.management, Path(server.key_file) if server.key_file else None)
-
-    def ask(path: str) -> Any:
-        status, answer = manager.ask("GET", path, timeout_s=timeout_s)
-        if status != 200:
-            raise ServerError(f"TorchServe's management address {server.management} answers {path} with {status}.")
-        return answer
-
     found: list[ModelVersion] = []
-    try:
-        page = "0"
-        while page:
-            listed = ask(f"/models?limit=100&next_page_token={page}")
-            for model in listed["models"]:
-                name, path = model["modelName"], f"/models/{quote(model['modelName'], safe='')}"
-                default = ask(path)[0]["modelVersion"]
-                for one in ask(f"{path}/all"):
-                    states = tuple(worker["status"] for worker in one["workers"])
-                    found.append(ModelVersion(name, one["modelVersion"], one["modelVersion"] == default, states))
-            page = listed.get("nextPageToken", "")
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
-        raise ServerError(
-            f"TorchServe's management address {server.management} does not answer as it should."
-        ) from error
+    for model in server.models(timeout_s=timeout_s):
+        versions = Versions(server, model, timeout_s=timeout_s)
+        default = versions.default().name
+        found += [ModelVersion(model, one.name, one.name == default, one.states) for one in versions.all()]
     return sorted(found, key=lambda one: (one.model, one.version))

@@ -12,7 +12,7 @@ import pytest
 from marwright.errors import ArchiveError, MarwrightError, ServerError
 from marwright.files import sha256_of
 from marwright.mar.signing import signature_of
-from marwright.release import Limits, Plan, Served, release
+from marwright.release import Limits, LiveServer, Plan, release
 from marwright.release.predictions import Answer
 from marwright.release.server_metrics import Counted, parse
 from marwright.release.store import Store
@@ -153,7 +153,7 @@ def test_a_server_that_shows_no_metrics_has_no_counters() -> None:
 
 @pytest.mark.parametrize("version", ["../2.0", ".2", "2..0", "2/0", "2 0"])
 def test_a_version_that_would_leave_the_store_is_refused(tmp_path: Path, version: str) -> None:
-    served = Served.at("http://127.0.0.1:1", tmp_path)
+    served = LiveServer.at("http://127.0.0.1:1", tmp_path)
 
     with pytest.raises(ArchiveError, match="cannot be a model's version"):
         release(archive(tmp_path / "goods.mar", version), served, Plan())
@@ -260,7 +260,7 @@ def test_two_archives_of_a_model_in_sight_are_refused_since_a_restart_would_serv
 
 
 def test_a_server_of_somebody_else_has_the_usual_ports_unless_they_are_named(tmp_path: Path) -> None:
-    served = Served.at("http://model-host:9001/", tmp_path, metrics="http://model-host:9002")
+    served = LiveServer.at("http://model-host:9001/", tmp_path, metrics="http://model-host:9002")
 
     assert (served.inference, served.management) == ("http://model-host:8080", "http://model-host:9001")
     assert served.metrics == "http://model-host:9002"
@@ -269,9 +269,9 @@ def test_a_server_of_somebody_else_has_the_usual_ports_unless_they_are_named(tmp
 @pytest.mark.parametrize("address", ["model-host:8081", "https://model-host", "http://model-host/models"])
 def test_an_address_that_is_none_is_named(address: str, tmp_path: Path) -> None:
     with pytest.raises(ServerError, match="of the form http://HOST:PORT"):
-        Served.at(address, tmp_path)
+        LiveServer.at(address, tmp_path)
 
 
 def test_without_a_server_there_is_nothing_to_roll_out_to(tmp_path: Path) -> None:
     with pytest.raises(ServerError, match="No server runs from"):
-        Served.of_state(tmp_path)
+        LiveServer.of_state(tmp_path)

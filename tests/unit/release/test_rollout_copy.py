@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from marwright.checks.verify.report import Report, failed, passed
 from marwright.errors import ArchiveError, ServerError
 from marwright.mar.signing import signature_of
-from marwright.release import Outcome, Plan, Served, release, retire, roll_back
+from marwright.mar.training_digests import TrainingDigests
+from marwright.release import LiveServer, Outcome, Plan, release, retire, roll_back
 from marwright.release.golden import golden_of
 from marwright.release.labels import change_of, labels_of
-from marwright.release.snapshot import private_copy
+from marwright.release.snapshot import snapshot_of
 from marwright.release.store import Store
 from marwright.server.versions import Version
 
@@ -49,7 +50,7 @@ class StandIn:
     model: str = "goods"
 
     def version(self, name: str) -> Version:
-        return Version(name, "", 1, 1, 0, 0.1, ())
+        return Version(name, "", 1, ("READY",), 0, 0.1, ())
 
     def default(self) -> Version:
         return self.version(self.default_one)
@@ -59,9 +60,6 @@ class StandIn:
 
     def get(self, name: str) -> Version | None:
         return self.version(name) if name in self.registered else None
-
-    def require_registering(self) -> None:
-        pass
 
     def register(self, folder: str) -> None:
         self.registered["2.0"] = folder
@@ -77,7 +75,7 @@ class StandIn:
 @dataclass
 class Shop:
     new: Path
-    served: Served
+    served: LiveServer
     server: StandIn
     verified: list[bytes] = field(default_factory=list)
 
@@ -92,10 +90,11 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     archive(store / "goods.mar", "1.0")
     server = StandIn(store)
     monkeypatch.setattr(release_module, "Versions", lambda *_: server)
+    monkeypatch.setattr(LiveServer, "require_registering", lambda _: None)
     monkeypatch.setattr(release_module, "start_workers", lambda *_: None)
     monkeypatch.setattr(release_module, "wrong_answers", lambda *_: [])
     monkeypatch.setattr(release_module, "drained", lambda *_, **__: True)
-    made = Shop(archive(tmp_path / "next.mar", "2.0"), Served.at("http://127.0.0.1:1", store), server)
+    made = Shop(archive(tmp_path / "next.mar", "2.0"), LiveServer.at("http://127.0.0.1:1", store), server)
 
     def verify(file: Path, *, public_key: Path | None = None) -> Report:
         made.verified.append(file.read_bytes())
@@ -164,7 +163,7 @@ def test_nothing_of_an_archive_is_learnt_before_it_is_verified(
         assert verified
 
     monkeypatch.setattr("marwright.checks.verify.verify", verify)
-    monkeypatch.setattr(release_module.TrainingDigests, "in_archive", in_archive)
+    monkeypatch.setattr(TrainingDigests, "in_archive", in_archive)
     assert shop.release().accepted == holds
     assert bool(opened) == holds
 
@@ -196,7 +195,7 @@ def test_errors_about_the_copy_name_the_archive_and_the_copy_goes(tmp_path: Path
     seen = []
 
     def fail() -> None:
-        with private_copy(origin) as copy:
+        with snapshot_of(origin) as copy:
             seen.append(copy.file)
             assert copy.file.parent.stat().st_mode & 0o077 == 0
             raise ArchiveError(f"{copy.file}: damaged")
@@ -204,7 +203,7 @@ def test_errors_about_the_copy_name_the_archive_and_the_copy_goes(tmp_path: Path
     with pytest.raises(ArchiveError, match="^" + str(origin)):
         fail()
     assert not seen[0].exists()
-    with pytest.raises(ArchiveError, match="no such archive"), private_copy(tmp_path / "none.mar"):
+    with pytest.raises(ArchiveError, match="no such archive"), snapshot_of(tmp_path / "none.mar"):
         pass
 
 
