@@ -16,9 +16,9 @@ import random
 import shutil
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from compare.tables import markdown, page
 from marwright.console.progress import say, track
 from marwright.errors import DataError, MarwrightError
 from marwright.files import stable_json, write_text
+from marwright.metrics.latency import Latencies
 from marwright.workspace import Run
 
 PACKAGES = ("marwright", "torch", "transformers", "tokenizers", "numpy", "onnxruntime", "openvino", "nncf")
@@ -138,17 +139,17 @@ def sample(file: Path | None, run: Run) -> list[str]:
 
 def timed(engines: Sequence[Engine], products: Products, batch: Batch, rounds: int) -> dict[str, Figure]:
     """Milliseconds of every runtime, and of the int8 products alone (under the name ``products``), in turn."""
-    found: dict[str, list[float]] = {engine.name: [] for engine in engines} | {"products": []}
-    for number in range(rounds + 5):
-        for engine in engines:
-            started = time.perf_counter()
-            engine.call(batch.ids, batch.mask)
-            found[engine.name].append(1000 * (time.perf_counter() - started))
-        found["products"].append(1000 * products.seconds())
-        if number == 4:  # the first calls compile and allocate
-            found = {name: [] for name in found}
+    calls: dict[str, Callable[[], object]] = {
+        engine.name: partial(engine.call, batch.ids, batch.mask) for engine in engines
+    }
+    calls["products"] = products.seconds
+    found = {name: Latencies(warm_up=5) for name in calls}  # the first calls compile and allocate
+    for _ in range(rounds + 5):
+        for name, call in calls.items():
+            with found[name].call():
+                call()
     # A spread over single calls would show the machine's other work: the middle half of them is compared.
-    return {name: Figure(*np.percentile(values, [50, 25, 75]).tolist()) for name, values in found.items()}
+    return {name: Figure(*map(times.percentile, (50, 25, 75))) for name, times in found.items()}
 
 
 def _exactly(length: int, row: Sequence[int], flat: Sequence[int]) -> list[int]:

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from marwright.console.progress import track
+from marwright.metrics.latency import Latencies
 
 Answer = Callable[[Sequence[str]], list[bytes]]
 """Texts to JSON, one for each."""
@@ -36,29 +36,26 @@ def timed(
         within_s: seconds after which there are no more calls; a few are made in any case.
     """
     warm_up = min(MOST_WARM_UP_CALLS, len(batches), calls)
-    times: dict[str, list[float]] = {name: [] for name in ways}
+    warming, times = Latencies(), {name: Latencies() for name in ways}
     began = time.monotonic()
     for number in track(range(warm_up + calls), what, total=warm_up + calls):
         passed = time.monotonic() - began
-        if passed > within_s and min(map(len, times.values())) >= FEWEST_CALLS:
+        if passed > within_s and min(len(found.ms) for found in times.values()) >= FEWEST_CALLS:
             break
         counted = number >= warm_up or passed > within_s / 2
         batch = batches[number % len(batches)]
         for name, answer in ways.items():
-            started = time.perf_counter()
-            answer(batch)
-            if counted:
-                times[name].append(1000 * (time.perf_counter() - started))
+            with (times[name] if counted else warming).call():
+                answer(batch)
     return {name: _figures(found, len(batches[0])) for name, found in times.items()}
 
 
-def _figures(milliseconds: Sequence[float], texts: int) -> dict[str, float]:
-    median, p99 = np.percentile(milliseconds, [50, 99])
+def _figures(found: Latencies, texts: int) -> dict[str, float]:
     return {
-        "calls": len(milliseconds),
-        "p50_ms": round(float(median), 3),
-        "p99_ms": round(float(p99), 3),
-        "texts_per_second": round(1000 * texts * len(milliseconds) / sum(milliseconds), 1),
+        "calls": len(found.ms),
+        "p50_ms": round(found.percentile(50), 3),
+        "p99_ms": round(found.percentile(99), 3),
+        "texts_per_second": round(1000 * texts * len(found.ms) / sum(found.ms), 1),
     }
 
 

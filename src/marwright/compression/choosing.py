@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import torch
 from torch import nn
 
 from marwright.encoder.logits import logits_of
+from marwright.metrics.latency import Latencies
 from marwright.pretrained.tokenization import padded
 from marwright.processes.threads import one_thread
 from marwright.schemes import Texts
@@ -44,18 +44,16 @@ def measure(candidates: Mapping[str, nn.Module], reference: nn.Module, validatio
     compared = rows[:COMPARED_ROWS]
     labels = logits_of(reference, compared, filler).argmax(1)
     batch = padded([rows[index % len(rows)] for index in range(TIMED_TEXTS)], filler)
-    times: dict[str, list[float]] = {name: [] for name in candidates}
+    times = {name: Latencies(warm_up=3) for name in candidates}
     with one_thread(), torch.inference_mode():
-        for number in range(TIMED_ROUNDS + 3):
+        for _ in range(TIMED_ROUNDS + 3):
             for name, module in candidates.items():
-                started = time.perf_counter()
-                module(*batch)
-                if number >= 3:
-                    times[name].append(1000 * (time.perf_counter() - started))
+                with times[name].call():
+                    module(*batch)
     return {
         name: Measured(
             same_label=float((logits_of(module, compared, filler).argmax(1) == labels).mean()),
-            ms=sorted(times[name])[TIMED_ROUNDS // 2],
+            ms=times[name].percentile(50),
         )
         for name, module in candidates.items()
     }

@@ -21,6 +21,7 @@ from marwright.encoder.logits import Module
 from marwright.explore.measured import token_rows
 from marwright.explore.rows import Latency
 from marwright.files import read_json, stable_json, write_text
+from marwright.metrics.latency import Latencies
 from marwright.pretrained.tokenization import pad_id, padded
 from marwright.processes.threads import one_thread
 from marwright.road.freshness import fingerprint, recorded_digest
@@ -83,9 +84,9 @@ def interleaved(
         for number in range(rounds):
             for name, module in modules.items():
                 for size in SIZES:
-                    p50, p99 = np.percentile(_calls(module, batches[name][size]), [50, 99])
-                    medians[name, size].append(float(p50))
-                    ends[name, size].append(float(p99))
+                    found = _calls(module, batches[name][size])
+                    medians[name, size].append(found.percentile(50))
+                    ends[name, size].append(found.percentile(99))
                 bar.advance(task)
             left = (time.monotonic() - started) / (number + 1) * (rounds - number - 1)
             say(f"  round {number + 1} of {rounds}" + (f", about {left:.0f} s left" if left else ""))
@@ -103,18 +104,15 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def _calls(module: Module, batches: Sequence[Batch]) -> list[float]:
-    """Milliseconds of each call, after some that are not timed."""
+def _calls(module: Module, batches: Sequence[Batch]) -> Latencies:
+    """Time each call, after some that are not counted."""
     for ids, mask in batches[:WARM_UP]:
         module(ids, mask)
-    times: list[float] = []
-    began = time.perf_counter()
+    times, ends = Latencies(), time.monotonic() + LONGEST_S
     for ids, mask in batches[WARM_UP:]:
-        started = time.perf_counter()
-        module(ids, mask)
-        ended = time.perf_counter()
-        times.append(1000 * (ended - started))
-        if len(times) >= 10 and ended - began > LONGEST_S:
+        with times.call():
+            module(ids, mask)
+        if len(times.ms) >= 10 and time.monotonic() > ends:
             break
     return times
 

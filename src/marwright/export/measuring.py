@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 from marwright.encoder.logits import Module
+from marwright.metrics.latency import Latencies
 from marwright.pretrained.tokenization import padded
 from marwright.processes.threads import one_thread
 
@@ -30,11 +29,9 @@ def latency_ms(
         padded([rows[(start * batch + offset) % len(rows)] for offset in range(batch)], filler)
         for start in range(runs + 10)
     ]
-    times = []
+    times = Latencies(warm_up=10)
     with one_thread(), torch.inference_mode():
         for ids, mask in batches:
-            started = time.perf_counter()
-            module(ids, mask)
-            times.append(1000 * (time.perf_counter() - started))
-    p50, p99 = np.percentile(times[10:], [50, 99])
-    return {"texts": batch, "p50_ms": round(float(p50), 2), "p99_ms": round(float(p99), 2)}
+            with times.call():
+                module(ids, mask)
+    return {"texts": batch, "p50_ms": round(times.percentile(50), 2), "p99_ms": round(times.percentile(99), 2)}

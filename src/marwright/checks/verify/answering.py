@@ -11,8 +11,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from marwright.checks.verify.report import Check, Report, failed, passed, skipped
 from marwright.errors import ArchiveError
 from marwright.mar import layout
@@ -21,6 +19,7 @@ from marwright.mar.golden import TOLERANCE, difference
 from marwright.mar.protocol import Answer, Body
 from marwright.mar.reading import description_in
 from marwright.mar.worker import ArchiveWorker, started
+from marwright.metrics.latency import Latencies
 
 WORKER, GOLDEN, NEIGHBOURS, LATENCY = "worker", "golden requests", "bad request alone", "latency"
 BATCH = 16
@@ -149,19 +148,18 @@ def _latency(worker: ArchiveWorker, golden: Golden, report: Report) -> Check:
     """Time through the handler, without HTTP and without waiting for a batch to fill."""
     said = []
     for size in (1, BATCH):
-        times: list[float] = []
+        times = Latencies(warm_up=10)
         until = time.monotonic() + LONGEST_S
         for turn in range(TIMED + 10):
             bodies = [_plain(golden[(turn * size + at) % len(golden)]) for at in range(size)]
-            begun = time.perf_counter()
-            answers = worker.answer(bodies)
-            times.append(1000 * (time.perf_counter() - begun))
+            with times.call():
+                answers = worker.answer(bodies)
             if any(answer.status != 200 for answer in answers):
                 return skipped(LATENCY, "the recorded texts are no requests for its handler")
             if time.monotonic() > until:
                 break
-        p50, p99 = np.percentile(times[10:] or times, [50, 99])
-        report.latency_ms[size] = {"p50": round(float(p50), 2), "p99": round(float(p99), 2)}
+        p50, p99 = (times.percentile(percent) for percent in (50, 99))
+        report.latency_ms[size] = {"p50": round(p50, 2), "p99": round(p99, 2)}
         said.append(f"{size} request{'s' if size > 1 else ''} {p50:.1f} ms (p99 {p99:.1f})")
     return passed(LATENCY, ", ".join(said) + ", through the handler on this machine")
 
