@@ -117,7 +117,7 @@ def check(given: argparse.Namespace, words: Sequence[str]) -> dict[str, Any]:
 
 
 def _in_its_own_process(name: str, words: Sequence[str], folder: Path, seconds: float) -> dict[str, Any]:
-    """A part cannot take the others with it: not by an error of the GPU that lasts, not by its memory, nor for ever."""
+    """A part cannot harm the others: not by a lasting error of the GPU, not by its memory, not by its time."""
     result, log = folder / f"{name}.json", folder / f"{name}.log"
     result.unlink(missing_ok=True)
     began = time.monotonic()

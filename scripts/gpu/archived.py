@@ -14,8 +14,6 @@ from marwright.errors import ArchiveError
 from marwright.mar import layout
 from marwright.mar.reading import manifest_in
 
-Json = dict[str, Any]
-
 
 class Archived:
     """A handler that has loaded its archive for one device."""

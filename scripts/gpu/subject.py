@@ -72,7 +72,7 @@ def device_named(name: str) -> torch.device:
     """The device of ``--device``.
 
     Raises:
-        MarwrightError: there is none here.
+        MarwrightError: there is no such device here.
     """
     try:
         device = torch.device(name)

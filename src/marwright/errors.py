@@ -46,7 +46,7 @@ class SigningError(MarwrightError):
 
 
 class LintError(MarwrightError):
-    """A file is none that can be linted."""
+    """A file cannot be linted."""
 
 
 class PromiseError(MarwrightError):

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from marwright.console.progress import say
 from marwright.encoder.shape import EncoderShape
+from marwright.errors import first_line
 from marwright.resources import shipped
 from marwright.runtimes import RUNTIMES
 from marwright.runtimes.onnx_files import INPUTS, export_float, fuse, quantize
@@ -90,7 +91,7 @@ def onnx_engines(checkpoint: Path, folder: Path) -> list[Engine]:
         quantize(fused, folder / "fused-int8.onnx")
         found.append(_onnx("ONNX Runtime, optimizer and int8", folder / "fused-int8.onnx"))
     except Exception as error:
-        say(f"ONNX Runtime, optimizer and int8: left out: {_sentence(error)}")
+        say(f"ONNX Runtime, optimizer and int8: left out: {type(error).__name__}: {first_line(error)[:200]}")
     return found
 
 
@@ -128,7 +129,3 @@ def openvino_engines(full: Path, calibration: Sequence[tuple[Array, Array]]) -> 
 
 def _onnx(name: str, file: Path) -> Engine:
     return _with_tensors(name, RUNTIMES["onnxruntime"].load(file))
-
-
-def _sentence(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

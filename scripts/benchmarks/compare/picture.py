@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from compare.figures import Figure
 from compare.tables import Row, many
 from marwright.files import replacing
 
@@ -31,7 +30,8 @@ def draw(rows: Sequence[Row], clients: Sequence[int], file: Path, title: str) ->
             colour = _COLOURS[number % len(_COLOURS)]
             label = many(count) if at == 0 else None
             for axes, found in ((left, row.summary.rate[count]), (right, row.summary.p99_ms[count])):
-                axes.barh(place, found.median, _BAR, color=colour, label=label, xerr=_whiskers(found), ecolor="0.35")
+                whiskers = [[found.median - found.least], [found.most - found.median]]
+                axes.barh(place, found.median, _BAR, color=colour, label=label, xerr=whiskers, ecolor="0.35")
                 text = f"  {found.median:,.0f}" if found.median >= 10 else f"  {found.median:.1f}"
                 axes.annotate(text, (found.most, place), va="center", fontsize="x-small")
     left.set_yticks(range(len(measured)), [f"{row.title}\n{row.computes}" for row in measured], fontsize="small")
@@ -51,7 +51,3 @@ def draw(rows: Sequence[Row], clients: Sequence[int], file: Path, title: str) ->
     with replacing(file) as partial:
         figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
     plt.close(figure)
-
-
-def _whiskers(figure: Figure) -> list[list[float]]:
-    return [[figure.median - figure.least], [figure.most - figure.median]]

@@ -82,7 +82,7 @@ class Server:
 def python_server(
     arguments: Sequence[str], path: str, folder: Path, environment: Mapping[str, str]
 ) -> Iterator[Server]:
-    """Run ``python`` with these arguments, of which ``{port}`` becomes a free port.
+    """Run ``python`` with these arguments; ``{port}`` in them becomes a free port.
 
     Args:
         arguments: what follows ``python``.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -44,27 +45,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(starting.init)
-app.command()(building.build)
-app.command()(settings.settings)
-app.command()(exploring.explore)
-app.command()(exploring.report)
-app.command()(deployment.export)
-app.command()(packaging.package)
-app.command()(predicting.predict)
-app.command()(archives.evaluate)
-app.command()(archives.inspect)
-app.command()(verification.verify)
-app.command()(linting.lint)
-app.command()(signing.keygen)
-app.command()(signing.sign)
-app.command()(server.serve)
-app.command()(server.status)
-app.command()(server.stop)
-app.command()(rollout.rollout)
-app.command()(rollout.rollback)
-app.command()(rollout.retire)
-app.command()(bench.bench)
+VERBS: list[Callable[..., None]] = [
+    *(starting.init, building.build, settings.settings, exploring.explore, exploring.report, deployment.export),
+    *(packaging.package, predicting.predict, archives.evaluate, archives.inspect, verification.verify, linting.lint),
+    *(signing.keygen, signing.sign, server.serve, server.status, server.stop, rollout.rollout, rollout.rollback),
+    *(rollout.retire, bench.bench),
+]
+for verb in VERBS:
+    app.command()(verb)
 
 
 def _version(wanted: bool) -> None:

@@ -154,7 +154,7 @@ def inspect(archive: ArchiveArgument, as_json: JsonOption = False) -> None:
 
 
 def _card_rows(card: dict[str, Any]) -> list[tuple[str, str]]:
-    """What a card says; that it is none if it has not what marwright writes there: anybody can write one."""
+    """What a card says, or that it lacks what marwright writes there: anybody can write a card."""
     rows = [("made by", str(card["made_by"]))]
     try:
         rows.append(("data", str(card["data"]["origin"])))

@@ -80,7 +80,7 @@ def explored(config: Config) -> Exploration:
 
 def _print(exploration: Exploration) -> None:
     out = Terminal()
-    # A figure that is cut off to fit a narrow window is none.
+    # A narrow window would cut figures off.
     out.width = max(out.width, WIDTH)
     out.print_table(HEADS, map(_cells, exploration.rows), no_wrap=True)
     say("Accuracy, F1 and calibration error (ECE) on test; milliseconds are p50 / p99 on one thread.")

@@ -36,7 +36,7 @@ def serve(
         option("FILE|NAME", "TorchServe's configuration, or a shipped one: config, production, rollout [config]."),
     ] = None,
     models: Annotated[list[str] | None, option("NAME", "Serve only this archive. May be repeated.", "--model")] = None,
-    free_ports: Annotated[bool, flag("Listen on free ports, not on the usual ones.", "--free-ports")] = (False),
+    free_ports: Annotated[bool, flag("Listen on free ports, not on the usual ones.", "--free-ports")] = False,
     foreground: Annotated[bool, typer.Option(help="Stay until the server ends or Ctrl-C.")] = False,
     timeout: Annotated[float, option("SECONDS", "How long the start may take.")] = 60.0,
     lint: Annotated[bool, flag("Refuse settings that `marwright lint` calls errors.", "--lint/--no-lint")] = True,

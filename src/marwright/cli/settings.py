@@ -59,7 +59,7 @@ def _in_lines(setting: Setting) -> str:
 
 
 def default_in_words(setting: Setting) -> str:
-    """The default as YAML has it, or that there is none."""
+    """The default as YAML writes it, or that there is no default."""
     import yaml
 
     if setting.required:

@@ -75,7 +75,7 @@ def _columns(table: str, encoding: str | None, text: Sequence[str], label: str |
     from marwright.data.guessing import guess
     from marwright.sources.preview import preview
 
-    found = preview(table, encoding).columns
+    found = preview(table, encoding)
     guessed = guess(found, text=text, label=label)
     say(f"columns: {visible(', '.join(found))}")
     for what, column in (("texts", guessed.text), ("labels", guessed.label), ("split", guessed.split)):

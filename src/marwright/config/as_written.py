@@ -43,7 +43,7 @@ def _plain(kind: str) -> Callable[[_Loader, yaml.ScalarNode], object]:
             return Plain(read(loader, node), node.value)
         except (ValueError, LookupError, AttributeError):
             if not _is_tagged(loader, node):
-                return node.value  # 2024-13-01 looks like a date and is none
+                return node.value  # 2024-13-01 looks like a date and is not one
             raise yaml.constructor.ConstructorError(
                 None, None, f"{node.value!r} is tagged as {kind} and is none", node.start_mark
             ) from None

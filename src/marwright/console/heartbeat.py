@@ -1,4 +1,4 @@
-"""A line now and then where no bar can be seen: who reads a log must be able to tell work from a standstill."""
+"""A line now and then where no bar can be seen: the reader of a log must be able to tell work from a standstill."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 QUIET_S = 25.0
-"""After so long without a line comes one; with what it takes to look, that is less than half a minute."""
+"""A line follows a silence of this length; with the time between two looks that is less than half a minute."""
 
 _LOOK_EVERY_S = 1.0
 
@@ -26,26 +26,22 @@ class Work:
     note: str = ""
     over: bool = False
 
-    def update(self, status: str) -> None:
-        """Say anew what it is."""
-        self.what = status
-
-    def change(
+    def update(
         self,
+        status: str | None = None,
         *,
-        description: str | None = None,
         total: float | None = None,
         completed: float | None = None,
         note: str | None = None,
     ) -> None:
-        """Change what is given."""
-        self.what = self.what if description is None else description
+        """Change what is given; ``status`` says anew what it is."""
+        self.what = self.what if status is None else status
         self.total = self.total if total is None else total
         self.completed = self.completed if completed is None else completed
         self.note = self.note if note is None else note
 
     def stop(self) -> None:
-        """It is over; what its block does from now on is other work."""
+        """It is over; the rest of its block is other work."""
         self.over = True
 
     def line(self, now: float) -> str:
@@ -106,7 +102,7 @@ class Heartbeat:
             self.end(work)
 
     def end(self, work: Work) -> None:
-        """Note that it is done, and what was begun in it and broke off."""
+        """Note that it is done, with all that was begun in it and broke off."""
         with self._lock:
             if work in self._under_way:
                 del self._under_way[self._under_way.index(work) :]
@@ -135,7 +131,7 @@ class Heartbeat:
 
 
 class PipedBar:
-    """What a progress bar is where there is no terminal: the same methods, and a line now and then."""
+    """The methods of a progress bar for where there is no terminal: a line now and then."""
 
     def __init__(self, heartbeat: Heartbeat) -> None:
         self._heartbeat = heartbeat
@@ -160,13 +156,13 @@ class PipedBar:
         self._works.append(self._heartbeat.begin(description, total, completed))
         return len(self._works) - 1
 
-    def update(self, task: Any, **fields: Any) -> None:
+    def update(self, task: Any, *, description: str | None = None, **fields: Any) -> None:
         """Change ``description``, ``completed``, ``total`` or ``note``, and nothing else.
 
         Raises:
             TypeError: another one is given.
         """
-        self._works[task].change(**fields)
+        self._works[task].update(description, **fields)
 
     def advance(self, task: Any, advance: float = 1) -> None:
         """One more is done."""

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Waiting(Protocol):
-    """What one waits for, which may change."""
+    """What one waits for; it may change."""
 
     def update(self, status: str) -> None:
         """Say anew what it is."""
@@ -78,13 +78,13 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
 
 @contextmanager
 def waiting(what: str) -> Iterator[Waiting]:
-    """Wait for work of which nobody knows how far it is: a spinner on a terminal, a line now and then elsewhere."""
+    """Wait for work whose progress is unknown: a spinner on a terminal, a line now and then elsewhere."""
     with console().status(what) if console().is_terminal else heartbeat().over(what) as wait:
         yield wait
 
 
 @contextmanager
 def working(what: str) -> Iterator[None]:
-    """Do work that says itself how it goes; without a terminal a line comes where it says nothing for long."""
+    """Do work that reports its own progress; without a terminal a line fills long silences."""
     with nullcontext() if console().is_terminal else heartbeat().over(what):
         yield

@@ -1,7 +1,7 @@
-"""The way of every word to a terminal. Labels, names and texts are somebody else's: they are shown, and never obeyed.
+"""Shows labels, names and texts of others on a terminal, which must not obey them.
 
-A terminal takes control characters for commands, bidirectional ones let a line read as another one, and rich takes
-square brackets for markup. So what is printed goes through a :class:`Terminal`, which shows all three as they are.
+A terminal takes control characters for commands, bidirectional characters make a line read as another one, and rich
+takes square brackets for markup. A :class:`Terminal` shows all three as they are.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _MAYBE_UNSEEN = re.compile(r"[^\n -~]")
 
 
 def visible(text: str, *, keep: str = "") -> str:
-    """Text as it is safe on a terminal: what a terminal would obey, or would not show, is written as in Python.
+    """A text that is safe on a terminal: what it would obey, or would not show, is written as in Python.
 
     Args:
-        text: of anybody's.
+        text: from anybody.
         keep: characters that stay as they are, such as the line's end.
     """
     if text.isascii() and text.isprintable():
@@ -46,7 +46,7 @@ def visible_json(text: str) -> str:
 
 
 def as_standard_output_takes_it(text: str) -> str:
-    """Somebody's data, such as a table: as it is for a file or a program, and as it is safe on a terminal."""
+    """Data of others, such as a table: unchanged for a file or a program, made safe for a terminal."""
     return visible(text, keep="\n") if sys.stdout.isatty() else text
 
 
@@ -62,11 +62,11 @@ class Terminal(Console):
         super().__init__(stderr=stderr, soft_wrap=soft_wrap, highlight=False, markup=False, emoji=False)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Every string comes through here: printed ones, a table's cells, its title and its heads."""
+        """Every string passes here: printed ones, and a table's cells, title and heads."""
         return super().render_str(visible(text), **options | {"markup": False, "emoji": False})
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """What was made into text elsewhere cannot control the terminal either; rich's own controls can."""
+        """Text that was rendered elsewhere cannot control the terminal either; rich's own controls can."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=visible(segment.text, keep="\n"))
 

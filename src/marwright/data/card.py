@@ -37,7 +37,7 @@ def describe(
         dropped: how many rows were left out, by reason.
         seen_in_train: rows of validation and test whose text stands in train.
         counted_as_wrong: how many test rows have a label that train lacks and count as wrong answers, by label; they
-            are none of ``rows``.
+            are not among ``rows``.
         split_exceptions: which splits do not follow from the hash, as :class:`marwright.data.splitting.Division` says.
     """
     per_label = Counter(row.label for row in rows)

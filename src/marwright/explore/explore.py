@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
@@ -86,12 +86,14 @@ def explore(config: Config) -> Exploration:
         say(f"exploring {len(candidates)} candidates; first the teacher they are compared with")
         build(config, "teacher", lenders=lenders, brief=True)
         failures: dict[str, str] = {}
-        progress = _Progress(len(candidates))
+        took: list[float] = []
+        started, total = time.monotonic(), len(candidates)
         for number, candidate in enumerate(candidates, 1):
-            progress.tell(number, candidate)
             began = time.monotonic()
+            times = _times(total - number + 1, began - started, took)
+            say(f"candidate {number} of {total}: {candidate.name} ({candidate.about}){times}")
             reason = _build_and_measure(candidate, lenders, folder)
-            progress.took(time.monotonic() - began)
+            took.append(time.monotonic() - began)
             if reason is not None:
                 failures[candidate.name] = reason
                 say(f"  {candidate.name} FAILED: {reason}")
@@ -153,88 +155,59 @@ def _judged(
     runs = {each.name: each.run for each in candidates if each.name not in failures}
     rounds = TIMING_ROUNDS if config.explore is None else config.explore.timing_rounds
     latencies = time_in_turns(runs, findings.timings, rounds) if runs else {}
-    teacher = _Teacher(Run(config.runs / config.name))
-    rows = tuple(
-        Row(each.name, each.about, failure=failures[each.name])
-        if each.name in failures
-        else teacher.row(each, latencies[each.name])
-        for each in candidates
-    )
+    rows = tuple(_rows(candidates, failures, latencies, Run(config.runs / config.name)))
     verdict = select(rows, config.select or SelectConfig())
     return Exploration(config, candidates, rows, verdict, findings)
 
 
-class _Teacher:
-    """What candidates are compared with: the teacher's answers, and the right ones."""
+def _rows(
+    candidates: Sequence[Candidate], failures: Mapping[str, str], latencies: Mapping[str, Latency], teacher: Run
+) -> Iterator[Row]:
+    """The candidates' rows: their answers beside the teacher's and the right ones."""
+    import numpy as np
+    from datasets import load_from_disk
 
-    def __init__(self, run: Run) -> None:
-        import numpy as np
-        from datasets import load_from_disk
+    from marwright.explore.rows import split_figures
 
-        splits = load_from_disk(str(run.data.splits))
-        self.labels = {split: np.asarray(splits[split]["label"]) for split in ("validation", "test")}
-        self.logits = {split: np.load(run.teacher.logits(split)) for split in self.labels}
-
-    def row(self, candidate: Candidate, latency: Latency) -> Row:
-        """The candidate's row."""
-        import numpy as np
-
-        from marwright.explore.rows import split_figures
-
-        run = candidate.run
+    splits = load_from_disk(str(teacher.data.splits))
+    answers = {
+        split: (np.load(teacher.teacher.logits(split)), np.asarray(splits[split]["label"]))
+        for split in ("validation", "test")
+    }
+    for candidate in candidates:
+        name, run = candidate.name, candidate.run
+        if name in failures:
+            yield Row(name, candidate.about, failure=failures[name])
+            continue
         temperature = read_json(run.exported.card)["confidence"]["temperature"]
         figures: dict[str, Any] = {
             split: split_figures(
-                np.load(run.exported.logits(split)),
-                self.logits[split],
-                self.labels[split],
-                temperature,
-                run.data.counted_as_wrong(split),
+                np.load(run.exported.logits(split)), *theirs, temperature, run.data.counted_as_wrong(split)
             )
-            for split in self.labels
+            for split, theirs in answers.items()
         }
-        return Row(
-            candidate.name,
+        yield Row(
+            name,
             candidate.about,
             **figures,
-            latency=latency,
+            latency=latencies[name],
             module_bytes=run.exported.cpu.stat().st_size,
             peak_memory_bytes=read_json(run.measured.memory)["peak_bytes_above_baseline"],
             fp32_test_accuracy=read_json(model_to_compress(candidate.config, run).metrics)["test"]["accuracy"],
         )
 
 
-class _Progress:
-    """Tells which candidate is at work, how long it has taken, and how long the rest may take."""
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self.started = time.monotonic()
-        self.seconds: list[float] = []
-
-    def tell(self, number: int, candidate: Candidate) -> None:
-        """Announce a candidate."""
-        say(f"candidate {number} of {self.total}: {candidate.name} ({candidate.about}){self._times(number)}")
-
-    def took(self, seconds: float) -> None:
-        """Note what a candidate took."""
-        self.seconds.append(seconds)
-
-    def _times(self, number: int) -> str:
-        elapsed = time.monotonic() - self.started
-        if elapsed < 2:
-            return ""
-        told = f"; {_clock(elapsed)} gone"
-        # Those that were fresh say nothing of those to come.
-        worked = [seconds for seconds in self.seconds if seconds > FRESH_S]
-        if not worked:
-            return told
-        left = sum(worked) / len(worked) * (self.total - number + 1)
-        return f"{told}, about {_clock(left)} left if the others take as long"
-
-
-def _clock(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))
+def _times(left: int, elapsed: float, took: Sequence[float]) -> str:
+    """How long it has taken, and how long the candidates that are left may take, from the seconds of the others."""
+    if elapsed < 2:
+        return ""
+    told = f"; {timedelta(seconds=round(elapsed))} gone"
+    # Fresh candidates say nothing about the others.
+    worked = [seconds for seconds in took if seconds > FRESH_S]
+    if not worked:
+        return told
+    rest = timedelta(seconds=round(sum(worked) / len(worked) * left))
+    return f"{told}, about {rest} left if the others take as long"
 
 
 def as_json(exploration: Exploration) -> dict[str, Any]:

@@ -24,24 +24,16 @@ class Objective:
     told: Callable[[Row], str]
 
 
-def _milliseconds(row: Row) -> float | None:
-    return None if row.latency is None else row.latency.p50_1
-
-
-def _seconds_per_text(row: Row) -> float | None:
-    return None if row.latency is None else 1 / row.latency.texts_per_second
-
-
-def _size(row: Row) -> float | None:
-    return row.module_bytes
-
-
 OBJECTIVES = {
-    "latency": Objective(_milliseconds, lambda row: f"{row.latency.p50_1:.2f} ms a text" if row.latency else ""),
-    "throughput": Objective(
-        _seconds_per_text, lambda row: f"{row.latency.texts_per_second:,.0f} texts/s" if row.latency else ""
+    "latency": Objective(
+        lambda row: row.latency.p50_1 if row.latency else None,
+        lambda row: f"{row.latency.p50_1:.2f} ms a text" if row.latency else "",
     ),
-    "size": Objective(_size, lambda row: f"{(row.module_bytes or 0) / 1e6:.1f} MB"),
+    "throughput": Objective(
+        lambda row: 1 / row.latency.texts_per_second if row.latency else None,
+        lambda row: f"{row.latency.texts_per_second:,.0f} texts/s" if row.latency else "",
+    ),
+    "size": Objective(lambda row: row.module_bytes, lambda row: f"{(row.module_bytes or 0) / 1e6:.1f} MB"),
 }
 
 

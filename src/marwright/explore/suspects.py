@@ -29,7 +29,7 @@ REVISION = 1
 COLUMNS = ("row", "text", "label", "self_confidence", "likelier_label", "likelier_probability")
 MOST_ROWS = 50_000
 MOST_SECONDS = 600.0
-"""After so long no more features are computed, and the rows that have them are judged."""
+"""After that no more features are computed, and the rows that have features are judged."""
 MOST_TOKENS = 128
 PART = 1024
 BATCH = 32

@@ -44,7 +44,7 @@ def time_in_turns(runs: Mapping[str, Run], file: Path, rounds: int) -> dict[str,
     Args:
         runs: built up to their exported modules, by name. The texts are those of the validation split.
         file: where the latencies are kept.
-        rounds: in which every module has its turn; other than before, they are measured again.
+        rounds: in which every module has its turn; with another number they are measured again.
     """
     machine = {"processor": processor(), "torch": torch.__version__}
     modules = {name: recorded_digest(run.stamp("exported")) for name, run in runs.items()}

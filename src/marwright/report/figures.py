@@ -112,7 +112,8 @@ def reliability_diagram(bins: Sequence[Bin]) -> str:
         axes.plot([0, 100], [0, 100], color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
         axes.bar(middles, [22 * each.rows / most for each in bins], width=0.8 * BIN_PERCENT, color=LINE, zorder=0)
         for middle, each in zip(middles, bins, strict=True):
-            axes.text(middle, -2, _short(each.rows), ha="center", va="top", fontsize=7, color=MUTED)
+            rows = str(each.rows) if each.rows < 10_000 else f"{each.rows / 1000:.0f}k"
+            axes.text(middle, -2, rows, ha="center", va="top", fontsize=7, color=MUTED)
         axes.plot([100 * b.confidence for b in bins], [100 * b.accuracy for b in bins], color=ACCENT, marker="o")
         axes.set(xlim=(0, 102), ylim=(-9, 102), xlabel="confidence, %, and rows of each bar", ylabel="right, %")
         axes.set_yticks(range(0, 101, 20))
@@ -169,10 +170,6 @@ def token_lengths(lengths: Sequence[int], max_length: int) -> str:
         axes.grid(visible=False, axis="x")
 
     return svg(draw, height=210, label="Histogram of the texts' lengths in tokens")
-
-
-def _short(count: int) -> str:
-    return str(count) if count < 10_000 else f"{count / 1000:.0f}k"
 
 
 def _cut(text: str, length: int) -> str:

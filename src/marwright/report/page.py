@@ -111,7 +111,7 @@ def _template() -> Template:
         lstrip_blocks=True,
     )
     filters: dict[str, Callable[..., str]] = {
-        "percent": _percent,
+        "percent": lambda share, digits=1: f"{100 * share:.{digits}f}\u00a0%",
         "points": _points_of,
         "ms": lambda value: f"{value:.2f}" if value < 10 else f"{value:.1f}",
         "mb": lambda size: "–" if size is None else f"{size / 1e6:.1f}",
@@ -123,10 +123,6 @@ def _template() -> Template:
     }
     surroundings.filters |= filters
     return surroundings.get_template("page.html.j2")
-
-
-def _percent(share: float, digits: int = 1) -> str:
-    return f"{100 * share:.{digits}f}\u00a0%"
 
 
 def _label(name: str) -> Markup:

@@ -7,8 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from marwright.files import read_json, sha256_of, stable_json, write_text
 
 
@@ -21,11 +19,8 @@ def fingerprint(revision: int, settings: dict[str, Any], inputs: dict[str, str])
         inputs: a digest for every input, by name.
     """
     value = {"revision": revision, "settings": settings, "inputs": inputs}
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=_as_json).encode()).hexdigest()
-
-
-def _as_json(section: BaseModel) -> Any:
-    return section.model_dump(mode="json")
+    text = json.dumps(value, sort_keys=True, default=lambda section: section.model_dump(mode="json"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def digest_of(path: Path) -> str:

@@ -95,45 +95,30 @@ def _student(config: Config, run: Run, output: Path, scratch: Path) -> None:
     check_plan(config)
     if isinstance(config.student, StudentConfig):
         rehearse(config, run.data, scratch)
-        length = config.teacher.max_length
-        train_student(
-            config.student, run.data, run.teacher, max_length=length, seed=config.seed, output=output, work=scratch
-        )
+        train_student(config.student, run.data, run.teacher, **_training(config, output, scratch))
     else:
         ship_teacher(run.teacher, output=output)
+
+
+def _training(config: Config, output: Path, scratch: Path) -> dict[str, Any]:
+    """What all training of students is told."""
+    return {"max_length": config.teacher.max_length, "seed": config.seed, "output": output, "work": scratch}
 
 
 def _pruned(config: Config, run: Run, output: Path, scratch: Path) -> None:
     from marwright.training.pruned import prune
 
     assert config.pruning is not None
-    prune(
-        config.pruning,
-        run.data,
-        run.teacher,
-        run.student,
-        max_length=config.teacher.max_length,
-        seed=config.seed,
-        output=output,
-        work=scratch,
-    )
+    prune(config.pruning, run.data, run.teacher, run.student, **_training(config, output, scratch))
 
 
 def _tuned(config: Config, run: Run, output: Path, scratch: Path) -> None:
     from marwright.training.tuned import tune
 
     before = [name for name in trained_models(config) if name != "tuned"]
-    tune(
-        config.compression,
-        config.export,
-        run.data,
-        run.teacher,
-        run.model(before[-1]),
-        max_length=config.teacher.max_length,
-        seed=config.seed,
-        output=output,
-        work=scratch,
-    )
+    start = run.model(before[-1])
+    training = _training(config, output, scratch)
+    tune(config.compression, config.export, run.data, run.teacher, start, **training)
 
 
 def _compressed(config: Config, run: Run, output: Path, scratch: Path) -> None:

@@ -22,6 +22,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from marwright.errors import DataError
+from marwright.formats.section import setting
 from marwright.sources.download import check, download, public
 from marwright.sources.left_out import LeftOut
 from marwright.sources.rows import Reading, Row
@@ -39,20 +40,14 @@ class AboSource(Source):
 
     name: Literal["abo"]
     location: str = Field(description="a folder or a tar with listings_*.json.gz, or the URL of one")
-    sha256: str | None = Field(
-        default=None, pattern=r"^[0-9a-f]{64}$", description="of the archive at the URL; none: it is not compared"
-    )
-    size: int | None = Field(default=None, gt=0, description="bytes of the archive at the URL")
-    download_to: Path = Field(default=Path("downloads"), description="folder for what is downloaded")
-    languages: tuple[str, ...] = Field(
-        default=("en_US",), min_length=1, description="language tags of the listings that are read"
-    )
-    text_fields: tuple[str, ...] = Field(
-        default=("item_name",), min_length=1, description="of a listing, joined in this order"
-    )
-    join: str = Field(default=" ", description="what stands between the text fields")
-    label_field: str = Field(default="product_type", description="of a listing")
-    min_rows_per_label: int = Field(default=500, ge=1, description="labels with fewer rows are left out")
+    sha256: str | None = setting(None, "of the archive at the URL; none: it is not compared", pattern=r"^[0-9a-f]{64}$")
+    size: int | None = setting(None, "bytes of the archive at the URL", gt=0)
+    download_to: Path = setting(Path("downloads"), "folder for what is downloaded")
+    languages: tuple[str, ...] = setting(("en_US",), "language tags of the listings that are read", min_length=1)
+    text_fields: tuple[str, ...] = setting(("item_name",), "of a listing, joined in this order", min_length=1)
+    join: str = setting(" ", "what stands between the text fields")
+    label_field: str = setting("product_type", "of a listing")
+    min_rows_per_label: int = setting(500, "labels with fewer rows are left out", ge=1)
 
     @property
     def text_parts(self) -> tuple[tuple[str, ...], str]:
@@ -89,7 +84,7 @@ class AboSource(Source):
 
 
 def _rows(location: Path, source: AboSource, left_out: LeftOut) -> Iterator[Row]:
-    # Which labels are frequent is known at the end only: the short texts are kept so long, not the listings.
+    # Frequent labels are known at the end only: until then the short texts are kept, not the listings.
     rows: list[Row] = []
     languages = ", ".join(source.languages)
     for place, listing in _listings(location):
@@ -177,7 +172,10 @@ def _shards(location: Path) -> Iterator[list[Shard]]:
         except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
             raise DataError(f"{location}: not a readable tar archive ({error}); get the file again.") from error
         found = {it.name: it for it in members if it.isfile() and fnmatch(PurePosixPath(it.name).name, SHARDS)}
-        yield [(name, partial(_unzipped, archive, member)) for name, member in sorted(found.items())]
+        yield [
+            (name, partial(lambda member: gzip.GzipFile(fileobj=archive.extractfile(member)), member))
+            for name, member in sorted(found.items())
+        ]
 
 
 def _require_end(archive: tarfile.TarFile) -> None:
@@ -186,7 +184,3 @@ def _require_end(archive: tarfile.TarFile) -> None:
     archive.fileobj.seek(archive.offset)
     if archive.fileobj.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
         raise tarfile.ReadError("it breaks off")
-
-
-def _unzipped(archive: tarfile.TarFile, member: tarfile.TarInfo) -> gzip.GzipFile:
-    return gzip.GzipFile(fileobj=archive.extractfile(member))

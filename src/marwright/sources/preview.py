@@ -1,14 +1,13 @@
 """The columns of a table and its first rows, before anybody has said which column is what.
 
-They are read as a build reads them (:mod:`marwright.sources.tables`), but that faulty rows are passed over, and
-that a text file which is no UTF-8 is taken for cp1252 until somebody says better.
+They are read as a build reads them (:mod:`marwright.sources.tables`), except that faulty rows are passed over, and
+that a text file which is not UTF-8 is read as cp1252 until somebody names its encoding.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -27,22 +26,18 @@ MOST_ROWS = 2000
 _TABLES = "a csv, tsv, jsonl, parquet or xlsx file, a folder saved by datasets, or a hub id"
 
 
-@dataclass(frozen=True)
-class Preview:
-    """Column names in their order, and the values of up to :data:`MOST_ROWS` rows in each, as text."""
-
-    columns: dict[str, list[str]]
-
-
-def preview(table: str, encoding: str | None = None) -> Preview:
+def preview(table: str, encoding: str | None = None) -> dict[str, list[str]]:
     """Look at the head of a table.
 
     Args:
         table: a path, or a hub id.
         encoding: of a text file; guessed if not given.
 
+    Returns:
+        The columns in their order, with the values of up to :data:`MOST_ROWS` rows in each, as text.
+
     Raises:
-        DataError: there is none, or no columns can be made out.
+        DataError: there is no such table, or its columns cannot be made out.
     """
     try:
         names, rows = _head(table, Path(table).expanduser(), encoding)
@@ -54,7 +49,7 @@ def preview(table: str, encoding: str | None = None) -> Preview:
         raise DataError(f"{table}: cannot be read as {_TABLES}: {first_line(error)}.") from error
     if not good:
         raise DataError(f"{table}: holds no rows{'' if not names else ' that can be read'}.")
-    return Preview({name: ["" if row.get(name) is None else str(row[name]) for row in good] for name in names})
+    return {name: ["" if row.get(name) is None else str(row[name]) for row in good] for name in names}
 
 
 def _head(table: str, path: Path, encoding: str | None) -> tuple[list[str], Iterator[Record]]:
@@ -75,7 +70,8 @@ def _head(table: str, path: Path, encoding: str | None) -> tuple[list[str], Iter
     parts = saved.load_folder(path, source, f"give {_TABLES}.") if path.is_dir() else saved.load_from_hub(source)
     part = next(iter(parts.values()))
     rows = part.with_format(None).select(range(min(MOST_ROWS, len(part))))
-    return list(rows.column_names), records([rows[:]], class_names(rows.features), None)
+    names = list(rows.column_names)
+    return names, records([rows[:]], dict(zip(names, names, strict=True)), class_names(rows.features))
 
 
 def _names(path: Path, kind: str, source: TableSource, faults: Faults) -> list[str]:

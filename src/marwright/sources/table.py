@@ -127,7 +127,7 @@ def _row(record: Record, source: TableSource, splits: SplitNames, faults: Faults
     if named and (aside or split is not None):
         splits.count(named, used=not aside)
     if aside or problems:
-        # As they stand in the table, for whoever looks for them there.
+        # As they stand in the table, where somebody may look for them.
         shown = join_fields((None if part is None else str(part) for part in texts), source.join)
         shown_label = str(value) if label is None else label
         if aside:

@@ -9,7 +9,7 @@ from marwright.resources import shipped_handler
 _handler = shipped_handler("text_fields")
 
 join_fields: Callable[[Iterable[str | None], str], str] = _handler.join_fields
-"""Values, of which empty ones and None are left out, and what stands between the others."""
+"""Joins values with a separator; empty ones and None are left out."""
 
 RESERVED: tuple[str, ...] = _handler.RESERVED
 """Names that a request already uses for something else."""

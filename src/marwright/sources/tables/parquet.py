@@ -17,7 +17,7 @@ def read(path: Path, wanted: Sequence[str], faults: Faults) -> Iterator[Record]:
     """The rows of a parquet file.
 
     Raises:
-        DataError: it is none, it is damaged, or it lacks a column.
+        DataError: it is not a parquet file, it is damaged, or it lacks a column.
     """
     import pyarrow
     import pyarrow.parquet
@@ -26,17 +26,16 @@ def read(path: Path, wanted: Sequence[str], faults: Faults) -> Iterator[Record]:
         with pyarrow.parquet.ParquetFile(path) as file:
             schema = file.schema_arrow
             positions = columns.require(wanted, schema.names, faults.table)
-            names: dict[str, list[str]] = {}
+            classes: dict[str, list[str]] = {}
             if b"huggingface" in (schema.metadata or {}):
                 from datasets import Features
 
-                names = class_names(Features.from_arrow_schema(schema))
-            there = {name: schema.names[at] for name, at in positions.items()}
-            batches = file.iter_batches(batch_size=BATCH, columns=list(there.values()))
-            by_wish = (
-                {name: _values(batch, column, faults.table) for name, column in there.items()} for batch in batches
-            )
-            yield from records(by_wish, {name: names[it] for name, it in there.items() if it in names}, None)
+                classes = class_names(Features.from_arrow_schema(schema))
+            column_of = {name: schema.names[at] for name, at in positions.items()}
+            there = list(dict.fromkeys(column_of.values()))
+            batches = file.iter_batches(batch_size=BATCH, columns=there)
+            lists = ({column: _values(batch, column, faults.table) for column in there} for batch in batches)
+            yield from records(lists, column_of, classes)
     except pyarrow.ArrowException as error:
         raise DataError(f"{faults.table}: not a readable parquet file: {first_line(error)}.") from error
     except UnicodeDecodeError as error:

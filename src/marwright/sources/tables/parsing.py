@@ -49,7 +49,7 @@ class Parsed:
 
 
 class Parser(Iterator[Parsed]):
-    """Takes rows off lines; blank lines are none."""
+    """Takes rows off lines, and passes over blank lines."""
 
     def __init__(self, lines: Lines, delimiter: str, quoting: bool) -> None:
         csv.field_size_limit(_LONGEST)

@@ -69,10 +69,8 @@ def read(parts: Parts, source: TableSource, splits: SplitNames, faults: Faults) 
         column_of = {wish: part.column_names[at] for wish, at in positions.items()}
         # A saved dataset may remember a tensor format.
         chosen = part.with_format(None).select_columns(list(dict.fromkeys(column_of.values())))
-        names = class_names(part.features)
-        by_wish = ({wish: batch[it] for wish, it in column_of.items()} for batch in chosen.iter(batch_size=BATCH))
-        named = {wish: names[it] for wish, it in column_of.items() if it in names}
-        yield from records(by_wish, named, name, aside.get(name, "") if name is not None else "")
+        why_aside = aside.get(name, "") if name is not None else ""
+        yield from records(chosen.iter(batch_size=BATCH), column_of, class_names(part.features), name, why_aside)
 
 
 def _by_split(loaded: Any, source: TableSource) -> Parts:

@@ -22,7 +22,7 @@ _Row = tuple[tuple[Any, ...], tuple[Any, ...]]
 
 
 def read(path: Path, source: TableSource, wanted: Sequence[str], faults: Faults) -> Iterator[Record]:
-    """The rows of a sheet under its first row that is not empty; empty rows are none.
+    """The rows of a sheet under its first row that is not empty; empty rows do not count.
 
     A number is read as its digits, 1.0 as 1: a spreadsheet makes numbers of what its author typed as text.
 
@@ -95,7 +95,7 @@ def _rows(path: Path, source: TableSource, faults: Faults) -> Iterator[_Row]:
 
 
 def _quietly(work: Callable[[], Any]) -> Any:
-    """Without warnings about styles and the like, which are not read; whoever takes the rows keeps theirs."""
+    """Work without warnings about styles and the like, which are not read; the caller's warnings stay."""
     with warnings.catch_warnings(action="ignore"):
         return work()
 
