@@ -19,12 +19,7 @@ WHAT_STAYS = {
 
 
 def after_an_interrupt(arguments: Sequence[str], *, many_processes: bool = False) -> str:
-    """The sentence after Ctrl-C, with the command that goes on if there is one.
-
-    Args:
-        arguments: of the command line, without the program's name.
-        many_processes: it was started by ``accelerate launch``.
-    """
+    """The sentence after Ctrl-C, with the command (its words without the program) that goes on if there is one."""
     verb = next((word for word in arguments if not word.startswith("-")), "")
     if verb not in RESUMED:
         return "marwright: stopped."

@@ -73,12 +73,7 @@ def parse(text: str) -> Any:
 
 
 def settle(tree: Any, *annotations: Any) -> Any:
-    """Replace every :class:`Plain` of a tree by its text where text is wanted, else by its value.
-
-    Args:
-        tree: what :func:`parse` gave.
-        annotations: the types of which the tree may be one, such as a model of settings.
-    """
+    """Replace every :class:`Plain` of a tree by its text where one of these types wants text, else by its value."""
     leaves = [leaf for annotation in annotations for leaf in _leaves(annotation)]
     if isinstance(tree, dict):
         return {key: settle(value, *_of_key(leaves, key)) for key, value in tree.items()}

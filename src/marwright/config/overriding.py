@@ -31,11 +31,7 @@ def set_value(settings: dict[str, Any], key: str, value: Any) -> tuple[str, ...]
 
 
 def variant(config: Config, overrides: Mapping[str, Any]) -> Config:
-    """The configuration with some settings changed; it explores and selects nothing itself.
-
-    Args:
-        config: the model.
-        overrides: dotted key to value; a whole section may be a value.
+    """The configuration with the settings of some dotted keys changed; it explores and selects nothing itself.
 
     Raises:
         ConfigError: a key belongs to what all candidates share.

@@ -33,12 +33,7 @@ class Start:
 
 
 def commented_yaml(start: Start, file: str) -> str:
-    """A configuration that ``marwright build`` takes as it is.
-
-    Args:
-        start: the table and its columns.
-        file: as the configuration will be called.
-    """
+    """A configuration that ``marwright build`` takes as it is; ``file`` is what it will be called."""
     length = next((each for each in LENGTHS if start.tokens <= each), LENGTHS[-1])
     fewest, fewest_rows = min(start.labels.items(), key=lambda each: (each[1], each[0]))
     rare = sum(rows < ROWS_FOR_ALL_SPLITS for rows in start.labels.values())

@@ -5,25 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.status import Status
 
-from marwright.console.heartbeat import Heartbeat, PipedBar
+from marwright.console.heartbeat import Heartbeat, PipedBar, Work
 from marwright.console.terminal import Terminal
 from marwright.processes.launched import is_main
 
 T = TypeVar("T")
-
-
-class Waiting(Protocol):
-    """What one waits for; it may change."""
-
-    def update(self, status: str) -> None:
-        """Say anew what it is."""
-
-    def stop(self) -> None:
-        """It has come; what the block does from now on is other work."""
 
 
 @cache
@@ -77,7 +68,7 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
 
 
 @contextmanager
-def waiting(what: str) -> Iterator[Waiting]:
+def waiting(what: str) -> Iterator[Status | Work]:
     """Wait for work whose progress is unknown: a spinner on a terminal, a line now and then elsewhere."""
     with console().status(what) if console().is_terminal else heartbeat().over(what) as wait:
         yield wait

@@ -29,12 +29,7 @@ _MAYBE_UNSEEN = re.compile(r"[^\n -~]")
 
 
 def visible(text: str, *, keep: str = "") -> str:
-    """A text that is safe on a terminal: what it would obey, or would not show, is written as in Python.
-
-    Args:
-        text: from anybody.
-        keep: characters that stay as they are, such as the line's end.
-    """
+    """A text that is safe on a terminal: what it would obey, or not show, is written as in Python; some may be kept."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(one if one in keep or not _is_unseen(one) else ascii(one)[1:-1] for one in text)
@@ -82,13 +77,7 @@ class Terminal(Console):
         self.print(table)
 
     def print_table(self, heads: Sequence[str], rows: Iterable[Sequence[str]], **first: Any) -> None:
-        """A table of figures: all columns but the first are flush right.
-
-        Args:
-            heads: of the columns.
-            rows: as many cells each.
-            first: what rich is told of the first column, such as ``no_wrap``.
-        """
+        """A table of figures: all columns but the first, of which rich is told more, are flush right."""
         table = Table(box=None, padding=_PADDING, header_style="bold")
         table.add_column(heads[0], **first)
         for head in heads[1:]:

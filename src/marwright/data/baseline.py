@@ -22,11 +22,8 @@ NONE: Mapping[str, int] = MappingProxyType({})
 def baseline_accuracy(rows: Sequence[Row], counted_as_wrong: Mapping[str, int] = NONE) -> float:
     """Test accuracy of a linear support vector machine on TF-IDF of words and word pairs, trained on train.
 
-    Of a table that would take too long, rows are left out at random.
-
-    Args:
-        rows: of train and test.
-        counted_as_wrong: how many more test rows nobody can answer rightly, by label.
+    Of a table that would take too long, rows are left out at random. Rows that are counted as wrong, by label, are more
+    test rows that nobody can answer rightly.
 
     Raises:
         DataError: there can be no such figure; the sentence says why.

@@ -17,10 +17,7 @@ REVISION = 2
 
 
 def measure_memory(run: Run) -> bool:
-    """Fill a run's :class:`MeasuredFolder`, unless it is fresh.
-
-    Args:
-        run: built up to its exported module.
+    """Fill the :class:`MeasuredFolder` of a run that is built up to its exported module, unless it is fresh.
 
     Returns:
         whether there was anything to do.

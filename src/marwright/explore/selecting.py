@@ -61,10 +61,6 @@ def select(rows: Sequence[Row], promise: SelectConfig) -> Verdict:
     A candidate takes part if it was built and all figures of the promise and the objective were measured. It must keep
     every promise; of those that do, the one with the best objective wins. Within 3 % of the best one counts as a tie:
     then the higher validation accuracy wins, then the smaller module, then the earlier place in the configuration.
-
-    Args:
-        rows: one for each candidate, in the configuration's order.
-        promise: limits and objective.
     """
     objective = OBJECTIVES[promise.objective]
     measured = [row for row in rows if row.failure is None and not _missing(row, promise)]

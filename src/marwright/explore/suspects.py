@@ -38,10 +38,6 @@ BATCH = 32
 def find_suspects(config: Config, run: Run) -> bool:
     """Write a run's ``suspects.csv`` and what it is about, unless they are fresh.
 
-    Args:
-        config: its teacher's checkpoint gives the features.
-        run: has the train split.
-
     Returns:
         whether they are there; if not, the user has been told why.
     """

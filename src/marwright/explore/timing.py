@@ -68,13 +68,7 @@ def time_in_turns(runs: Mapping[str, Run], file: Path, rounds: int) -> dict[str,
 def interleaved(
     modules: Mapping[str, Module], batches: Mapping[str, Mapping[int, Sequence[Batch]]], rounds: int
 ) -> dict[str, Latency]:
-    """Time modules in rounds; in each round every module has its turn.
-
-    Args:
-        modules: by name.
-        batches: for each module and each size, the ids and masks that its calls are given.
-        rounds: how many.
-    """
+    """Time modules in rounds, on batches (ids and mask) of each size; in each round every module has its turn."""
     medians: dict[tuple[str, int], list[float]] = {(name, size): [] for name in modules for size in SIZES}
     ends: dict[tuple[str, int], list[float]] = {key: [] for key in medians}
     say(f"timing {len(modules)} modules in {rounds} rounds, in turns on one thread:")

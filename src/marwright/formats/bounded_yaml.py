@@ -15,10 +15,6 @@ LONGEST_NUMBER = 100
 def parsed(text: str, load: Callable[[str], Any] = yaml.safe_load) -> tuple[yaml.Node | None, Any]:
     """Parse a document of settings.
 
-    Args:
-        text: one document of YAML.
-        load: makes its value.
-
     Returns:
         its nodes, with their lines, and its value.
 

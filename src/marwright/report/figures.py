@@ -22,12 +22,7 @@ BIN_PERCENT = 100 / BINS
 
 
 def accuracy_against_latency(points: Sequence[Point], winner: int | None) -> str:
-    """Candidates by the milliseconds of a text and by accuracy, with the front of those that nothing beats.
-
-    Args:
-        points: numbered as in the table.
-        winner: the number of the candidate that was picked.
-    """
+    """Candidates, by number, with their milliseconds and accuracy, and the front of those that nothing beats."""
     best = front(points)
 
     def draw(axes: Any) -> None:
@@ -64,11 +59,9 @@ def accuracy_against_latency(points: Sequence[Point], winner: int | None) -> str
 
 
 def confusion_matrix(counts: npt.NDArray[np.int64], labels: Sequence[str]) -> str:
-    """Rows are right labels, columns are answers; the darker, the larger the share of the row.
+    """Rows are right labels, columns are answers: counts of shape (labels, labels); few labels are named.
 
-    Args:
-        counts: shape (labels, labels).
-        labels: their names; they are written only where there are few.
+    A cell is the darker, the larger its share of the row.
     """
     total = len(labels)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

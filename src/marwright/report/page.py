@@ -37,13 +37,7 @@ MOST_CHARACTERS = 600
 
 
 def page(exploration: Exploration, details: Details | None, environment: dict[str, Any]) -> str:
-    """The page, with everything it needs inside.
-
-    Args:
-        exploration: rows and verdict.
-        details: of the candidate that is shown, if any could be measured.
-        environment: machine and versions, by name.
-    """
+    """The page, with everything it needs inside."""
     points = _points(exploration)
     numbers = {row.name: number for number, row in enumerate(exploration.rows, 1)}
     winner = exploration.verdict.winner

@@ -61,11 +61,8 @@ class AboSource(Source):
         """Read the listings; an archive at a URL is downloaded first.
 
         Listings without text or label in the wanted languages, and labels with too few listings, are left out and
-        counted. Listings that repeat are kept.
-
-        Args:
-            source: where the listings are and what is the text and the label. ``sha256`` and ``size`` describe
-                the archive; a folder is not checked against them.
+        counted. Listings that repeat are kept. ``sha256`` and ``size`` describe the archive; a folder is not checked
+        against them.
 
         Raises:
             DataError: there is nothing at the location, the download failed, or the archive is not the expected

@@ -27,11 +27,7 @@ _TABLES = "a csv, tsv, jsonl, parquet or xlsx file, a folder saved by datasets, 
 
 
 def preview(table: str, encoding: str | None = None) -> dict[str, list[str]]:
-    """Look at the head of a table.
-
-    Args:
-        table: a path, or a hub id.
-        encoding: of a text file; guessed if not given.
+    """Look at the head of a file, a folder or a hub id, in an encoding that is guessed if not given.
 
     Returns:
         The columns in their order, with the values of up to :data:`MOST_ROWS` rows in each, as text.

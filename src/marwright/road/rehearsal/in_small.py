@@ -34,10 +34,7 @@ ALIKE = 1e-3
 def rehearse(config: Config, data: DataFolder, work: Path) -> None:
     """Take a model of a family that marwright does not know the whole road in small, before it is trained.
 
-    Args:
-        config: the model to build.
-        data: its labels, and texts to try.
-        work: a copy of the weights is written here for a moment.
+    A copy of its weights is written into ``work`` for a moment.
 
     Raises:
         MarwrightError: a step of the road cannot be done; the sentence names family and step.

@@ -19,12 +19,7 @@ _ONE_PER_LINE = "write one JSON object per line"
 
 
 def read(text: TextFile, wanted: Sequence[str], faults: Faults) -> Iterator[Record]:
-    """The rows of a jsonl file.
-
-    Args:
-        text: the file.
-        wanted: the columns to read; the first is one of the text's.
-        faults: of the table.
+    """The rows of a jsonl file; the first of the wanted columns is one of the text's.
 
     Raises:
         DataError: it is JSON of another shape, or no object has one of the columns.

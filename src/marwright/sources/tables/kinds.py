@@ -53,11 +53,7 @@ def check_kind(path: Path, kind: str, table: str) -> None:
 
 
 def refuse_idle_settings(source: TableSource, kind: str) -> None:
-    """Refuse settings that are not about this kind of table.
-
-    Args:
-        source: the settings.
-        kind: the suffix of a file; empty for what ``datasets`` reads.
+    """Refuse settings that are not about this kind of table: a suffix, empty for what ``datasets`` reads.
 
     Raises:
         DataError: one of them is given.

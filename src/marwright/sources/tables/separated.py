@@ -19,14 +19,7 @@ _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
 def read(text: TextFile, source: TableSource, wanted: Sequence[str], faults: Faults, usual: str) -> Iterator[Record]:
-    """The rows of a csv or tsv.
-
-    Args:
-        text: the file.
-        source: its delimiter and quoting, if they are said.
-        wanted: the columns to read.
-        faults: where what is noticed about the whole table is noted.
-        usual: the delimiter that the file's suffix stands for.
+    """The rows of a csv or tsv; its suffix stands for the usual delimiter, and the source may say another.
 
     Raises:
         DataError: the header lacks a column, or, unless faulty rows are skipped, quotation marks do not match.
