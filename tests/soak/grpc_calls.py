@@ -74,8 +74,7 @@ def grpc_calls(served: Served, *, calls: int, seed: int) -> Finding:
     mistakes = [mistake_in(call, reply, alone=False) for call, reply in zip(wanted, replies, strict=True)]
     mistakes += [mistake_in(call, reply, alone=True) for call, reply in zip(lonely, lonely_replies, strict=True)]
     broken += [mistake for mistake in mistakes if mistake]
-    broken += [f"wrong answer to a witness: {mistake}" for mistake in seen.wrong()]
-    broken += [f"a witness got {each.status or 'no answer'}: {each.detail}" for each in seen.lost()]
+    broken += seen.complaints()
     statuses = Counter(reply.status for reply in [*replies, *lonely_replies])
     in_body = sum(call.question is None and reply.status == "OK" for call, reply in zip(wanted, replies, strict=True))
     figures = {

@@ -19,6 +19,7 @@ import psutil
 from marwright.console.progress import say
 from marwright.files import sha256_of
 from marwright.road.stations import STATIONS
+from marwright.server.process import is_alive
 from soak.finding import Finding
 from soak.served import awaited
 
@@ -115,20 +116,13 @@ def _killed(build: Build, delay_s: float, line: str) -> _Attempt:
                 family = psutil.Process(process.pid).children(recursive=True)
                 process.send_signal(signal.SIGKILL)
         # What the dead build had started must end by itself, or it would share the machine with the next one.
-        awaited(lambda: not any(map(_lives, family)), _ORPHANS_END_S)
-        orphans = [each for each in family if _lives(each)]
+        awaited(lambda: not any(map(is_alive, family)), _ORPHANS_END_S)
+        orphans = [each for each in family if is_alive(each)]
         for each in orphans:
             each.kill()
         reader.join()
     begun = [written[:-1] for written in map(str.rstrip, lines) if written in _BEGINNINGS]
     return _Attempt(begun[-1] if begun else "start", finished=False, orphans=len(orphans))
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _verified(archive: Path) -> bool:

@@ -111,6 +111,11 @@ class Witnesses:
         """The requests without a good answer."""
         return [each for each in self.outcomes if each.verdict in ("refused", "unanswered")]
 
+    def complaints(self) -> list[str]:
+        """A sentence for each request that got a wrong answer or none."""
+        wrong = [f"wrong answer to a witness: {mistake}" for mistake in self.wrong()]
+        return wrong + [f"a witness got {each.status or 'no answer'}: {each.detail}" for each in self.lost()]
+
     def versions(self, client: int) -> list[str]:
         """The versions that gave a client right answers, in the order of its requests."""
         return [each.version for each in self.outcomes if each.client == client and each.verdict == "right"]

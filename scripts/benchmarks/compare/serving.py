@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ import psutil
 
 from marwright.errors import ServerError
 from marwright.server.ports import Ports
-from marwright.server.process import end
+from marwright.server.process import end, is_alive
 from marwright.server.server import serving
 
 _ENVIRONMENT = {
@@ -50,10 +49,7 @@ class Server:
 
     def is_alive(self) -> bool:
         """Whether its first process still runs."""
-        try:
-            return psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
+        return psutil.pid_exists(self.pid) and is_alive(psutil.Process(self.pid))
 
     def memory_mb(self) -> dict[str, float]:
         """Resident memory of the whole process tree: summed, and with shared pages divided among their users."""
@@ -91,7 +87,7 @@ def python_server(
         environment: variables besides this process's own.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
+    port = Ports.free().inference
     log = folder / "log.txt"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -139,9 +135,3 @@ def _stock_properties(folder: Path) -> Path:
     file = folder / "config.properties"
     file.write_text(_STOCK.format(metrics=package / "configs" / "metrics.yaml", logging=logging.absolute()))
     return file
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

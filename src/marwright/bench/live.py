@@ -10,9 +10,9 @@ from rich.live import Live
 from rich.text import Text
 
 from marwright.bench.generator import Observer, Record
-from marwright.bench.result import percentile
 from marwright.bench.schedule import Load
 from marwright.console.progress import console
+from marwright.metrics.latency import percentile
 
 # Sorting more would take the generator's time.
 _LATEST = 20_000

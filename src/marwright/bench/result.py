@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from marwright.bench.generator import Record
 from marwright.bench.schedule import Load
+from marwright.metrics.latency import percentile
 
 PERCENTILES = (50, 90, 95, 99, 99.9)
 SLA_SHARE = 0.99
@@ -123,12 +123,6 @@ def _spread(milliseconds: npt.NDArray[np.float64]) -> dict[str, float | None]:
         found = {f"p{percent:g}": percentile(milliseconds, percent) for percent in PERCENTILES}
         found |= {"max": float(milliseconds.max()), "mean": float(milliseconds.mean())}
     return found
-
-
-def percentile(values: npt.NDArray[np.float64], percent: float) -> float:
-    """The smallest of ``values`` that at least ``percent`` % of them do not exceed: always one that was measured."""
-    ordered = np.partition(values, at := max(math.ceil(values.size * percent / 100 - 1e-9) - 1, 0))
-    return float(ordered[at])
 
 
 def _doubts(lateness: dict[str, float], p99: float | None, record: Record) -> list[str]:

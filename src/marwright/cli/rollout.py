@@ -96,7 +96,7 @@ def rollout(
     sent = texts_of_file(texts) if texts else ()
     outcome = release(archive, served, plan, texts=sent, public_key=public_key)
     if as_json:
-        print_json(outcome.as_json())
+        print_json(asdict(outcome))
     else:
         _print(outcome)
     if not outcome.accepted:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 
 @dataclass
@@ -32,3 +34,9 @@ class Latencies:
     def percentile(self, percent: float) -> float:
         """Milliseconds, interpolated between two calls; needs one call at least."""
         return float(np.percentile(self.ms, percent))
+
+
+def percentile(values: npt.NDArray[np.float64], percent: float) -> float:
+    """The smallest of ``values`` that at least ``percent`` % of them do not exceed: always one that was measured."""
+    ordered = np.partition(values, at := max(math.ceil(values.size * percent / 100 - 1e-9) - 1, 0))
+    return float(ordered[at])

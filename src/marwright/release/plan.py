@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from marwright.errors import MarwrightError
 from marwright.release.verdict import Comparison, Limits
@@ -60,7 +59,3 @@ class Outcome:
     seconds: dict[str, float] = field(default_factory=dict)
     texts: int = 0
     texts_trained_on: int | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """The same for a script."""
-        return asdict(self)

@@ -32,27 +32,25 @@ def roll_back(model: str, server: LiveServer) -> Rollback:
     """
     versions, store = Versions(server, model), Store(server.model_store, model)
     with store.alone():
-        return _rolled_back(model, versions, store)
-
-
-def _rolled_back(model: str, versions: Versions, store: Store) -> Rollback:
-    now, noted = versions.default(), store.recall()
-    if noted is None or noted[1] != now.name:
-        raise ServerError(f"{model} {now.name} has no version to go back to: no rollout of it is noted in the store.")
-    previous = versions.get(noted[0])
-    if previous is None or not previous.ready:
-        raise ServerError(
-            f"{model} {noted[0]} is retired: bring it back with `marwright rollout {store.archive(noted[0])}`."
-        )
-    versions.make_default(previous.name)
-    in_sight = store.put_in_sight(previous.name)
-    store.forget()
-    if in_sight is None:
-        say(
-            f"{store.in_sight()} is not {model} {previous.name}, and a restart would serve it: put the archive of "
-            f"{previous.name} in its place"
-        )
-    return Rollback(model, previous.name, now.name, in_sight)
+        now, noted = versions.default(), store.recall()
+        if noted is None or noted[1] != now.name:
+            raise ServerError(
+                f"{model} {now.name} has no version to go back to: no rollout of it is noted in the store."
+            )
+        previous = versions.get(noted[0])
+        if previous is None or not previous.ready:
+            raise ServerError(
+                f"{model} {noted[0]} is retired: bring it back with `marwright rollout {store.archive(noted[0])}`."
+            )
+        versions.make_default(previous.name)
+        in_sight = store.put_in_sight(previous.name)
+        store.forget()
+        if in_sight is None:
+            say(
+                f"{store.in_sight()} is not {model} {previous.name}, and a restart would serve it: put the archive of "
+                f"{previous.name} in its place"
+            )
+        return Rollback(model, previous.name, now.name, in_sight)
 
 
 def retire(model: str, server: LiveServer) -> dict[str, Path | None]:
@@ -66,22 +64,18 @@ def retire(model: str, server: LiveServer) -> dict[str, Path | None]:
     """
     versions, store = Versions(server, model), Store(server.model_store, model)
     with store.alone():
-        return _retired(model, versions, store)
-
-
-def _retired(model: str, versions: Versions, store: Store) -> dict[str, Path | None]:
-    default, ended = versions.default(), dict[str, Path | None]()
-    for version in versions.all():
-        if version.name == default.name:
-            continue
-        if not drained(versions, version.name):
-            raise ServerError(
-                f"/predictions/{model}/{version.name} is still asked: stop whoever does, then retire it again."
-            )
-        versions.unregister(version.name)
-        kept = store.archive(version.name)
-        store.clear_away(version.name, but=kept)
-        ended[version.name] = kept if kept.is_file() else None
-    if ended:
-        store.forget()
-    return ended
+        default, ended = versions.default(), dict[str, Path | None]()
+        for version in versions.all():
+            if version.name == default.name:
+                continue
+            if not drained(versions, version.name):
+                raise ServerError(
+                    f"/predictions/{model}/{version.name} is still asked: stop whoever does, then retire it again."
+                )
+            versions.unregister(version.name)
+            kept = store.archive(version.name)
+            store.clear_away(version.name, but=kept)
+            ended[version.name] = kept if kept.is_file() else None
+        if ended:
+            store.forget()
+        return ended

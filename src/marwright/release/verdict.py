@@ -7,7 +7,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from marwright.errors import MarwrightError
+from marwright.metrics.latency import percentile
 from marwright.release.predictions import Answer
 from marwright.release.server_metrics import Counted
 
@@ -55,8 +58,8 @@ class Figures:
         """Sum answers up; percentiles are values that were measured (nearest rank)."""
         bad = [answer for answer in answers if not answer.ok]
         statuses = [f"HTTP {answer.status}" if answer.status else "no answer" for answer in bad]
-        good = sorted(answer.ms for answer in answers if answer.ok)
-        ms = {f"p{percent}": _percentile(good, percent) for percent in (50, 95, 99)} if good else {}
+        good = np.array([answer.ms for answer in answers if answer.ok])
+        ms = {f"p{percent}": percentile(good, percent) for percent in (50, 95, 99)} if good.size else {}
         return cls(len(answers), len(bad), {kind: statuses.count(kind) for kind in sorted(set(statuses))}, ms)
 
     def or_slower(self, other: Figures) -> Figures:
@@ -151,7 +154,3 @@ def _slower(old_ms: float, new_ms: float, limits: Limits) -> bool:
 def _slowness(what: str, old_ms: float, new_ms: float, limits: Limits) -> str:
     times = f"{new_ms / old_ms:.1f} times the old version's {old_ms:.1f}"
     return f"{what} is {new_ms:.1f} ms, {times}; at most {limits.max_slowdown:g} times is allowed"
-
-
-def _percentile(ordered: Sequence[float], percent: int) -> float:
-    return ordered[max(math.ceil(len(ordered) * percent / 100) - 1, 0)]

@@ -171,7 +171,7 @@ def _kill_all(processes: list[psutil.Process]) -> None:
     _wait(processes, 5)
 
 
-def _is_alive(process: psutil.Process) -> bool:
+def is_alive(process: psutil.Process) -> bool:
     """Whether a process still runs. In a container nobody may collect the dead: a zombie has ended."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
@@ -181,5 +181,5 @@ def _is_alive(process: psutil.Process) -> bool:
 
 def _wait(processes: list[psutil.Process], timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline and any(map(_is_alive, processes)):
+    while time.monotonic() < deadline and any(map(is_alive, processes)):
         time.sleep(0.05)

@@ -11,9 +11,10 @@ import pytest
 
 from marwright.bench.generator import Record
 from marwright.bench.picture import draw_histogram
-from marwright.bench.result import Result, percentile, summarized
+from marwright.bench.result import Result, summarized
 from marwright.bench.schedule import Load
 from marwright.errors import MarwrightError
+from marwright.metrics.latency import percentile
 
 
 def result_of(
