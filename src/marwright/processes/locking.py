@@ -38,6 +38,8 @@ def locked(
         return
     from filelock import FileLock, Timeout
 
+    if not file.parent.is_dir():  # filelock would make it
+        raise error(f"{file}: cannot be written: {file.parent} is no folder.")
     lock = FileLock(file)
     try:
         lock.acquire(timeout=wait_s, poll_interval=_PAUSE_S)
