@@ -60,7 +60,7 @@ class BatchMetrics:
         """The batch is done: report if it is time, or see to it that somebody does.
 
         Args:
-            sink: TorchServe's metrics of the model; none where it has none.
+            sink: has `add_counter(name, value)` and `set_gauge(name, value, unit)`; none where nobody wants figures.
         """
         with self._lock:
             if sink is not None:
@@ -89,18 +89,15 @@ class BatchMetrics:
                 self._report_or_wait(sink)
 
     def _report(self, sink: Any) -> None:
-        from ts.metrics.metric_type_enum import MetricTypes
-
         counts, milliseconds, batches = self._done_counts, self._done_milliseconds, self._batches
         self._done_counts, self._done_milliseconds, self._batches = Counter(), Counter(), 0
         self._due = time.monotonic() + self._between
         slots = counts.pop("Slots", 0)
-        # Dimensions of their own: TorchServe's default is one list that all calls, of all threads, append to.
         for name, value in counts.items():
-            sink.add_counter(f"Marwright{name}", value, dimensions=[])
+            sink.add_counter(f"Marwright{name}", value)
         gauges = [("BatchTexts", round(counts["Texts"] / batches, 2), "count")]
         if slots:
             gauges.append(("PaddingShare", round(100 * (1 - counts["Tokens"] / slots), 1), "percent"))
         gauges += [(name, round(value / batches, 3), "ms") for name, value in milliseconds.items()]
         for name, value, unit in gauges:
-            sink.add_metric(f"Marwright{name}", value, unit, dimensions=[], metric_type=MetricTypes.GAUGE)
+            sink.set_gauge(f"Marwright{name}", value, unit)

@@ -1,3 +1,20 @@
 """From a table of labelled short texts to a TorchServe archive that is small, fast, proven and safe."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from marwright.model import Answer, Model, Request, load
+
 __version__ = "0.1.0"
+__all__ = ["Answer", "Model", "Request", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """What stands in :mod:`marwright.model`, imported when it is first asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from marwright import model
+
+    return getattr(model, name)

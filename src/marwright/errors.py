@@ -37,6 +37,10 @@ class ArchiveError(MarwrightError):
     """An archive cannot be written, read or run."""
 
 
+class RequestError(MarwrightError):
+    """A loaded model cannot answer what it is asked."""
+
+
 class ServerError(MarwrightError):
     """TorchServe cannot be started, reached or stopped."""
 

@@ -33,6 +33,7 @@ FLOORS: list[set[str]] = [
     {"config"},
     {"workspace"},
     {"metrics", "mar", "server"},
+    {"model"},
     {"data", "training", "compression", "export", "archive"},  # the stations, which know nothing of each other
     {"road", "evaluation", "prediction", "bench", "checks"},
     {"release", "packaging", "explore", "fleet"},
@@ -41,7 +42,7 @@ FLOORS: list[set[str]] = [
     {"__main__"},
 ]
 LONGEST_FILE = 320
-STATIONS = FLOORS[10]
+STATIONS = FLOORS[11]
 
 
 def room(file: Path) -> str:
@@ -49,7 +50,7 @@ def room(file: Path) -> str:
     return file.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
-ALLOWED = {one: set().union(*FLOORS[:at]) for at, floor in enumerate(FLOORS) for one in floor} | {"__init__": set()}
+ALLOWED = {one: set().union(*FLOORS[:at]) for at, floor in enumerate(FLOORS) for one in floor} | {"__init__": {"model"}}
 
 
 @cache

@@ -14,10 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
 from marwright.errors import ArchiveError
-from marwright.formats import bounded_yaml
 from marwright.mar import layout
 from marwright.mar.local_headers import differently_read, directory_of
 
@@ -151,7 +148,7 @@ def member_of(file: Path, name: str, largest: int = LARGEST_DESCRIPTION) -> byte
 def _description_of(file: Path) -> Iterator[None]:
     try:
         yield
-    except (KeyError, TypeError, RecursionError, yaml.YAMLError, *_DAMAGE) as error:
+    except (KeyError, TypeError, RecursionError, *_DAMAGE) as error:
         reason = " ".join(str(error).split())
         raise ArchiveError(f"{file}: {type(error).__name__} while reading its description: {reason}") from error
 
@@ -165,7 +162,15 @@ def _model_in(manifest: Any) -> dict[str, Any]:
 
 
 def _settings_in(text: bytes) -> dict[str, Any] | None:
-    settings = bounded_yaml.parsed(text.decode("utf-8"))[1]
+    # Here, because who only unpacks an archive, as marwright.load does, needs no PyYAML.
+    from yaml import YAMLError
+
+    from marwright.formats import bounded_yaml
+
+    try:
+        settings = bounded_yaml.parsed(text.decode("utf-8"))[1]
+    except YAMLError as error:
+        raise ValueError(str(error)) from error
     if not isinstance(settings, dict | None):
         raise TypeError("the model's configuration must be settings as `key: value`")
     return settings

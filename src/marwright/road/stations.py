@@ -268,7 +268,7 @@ STATIONS = (
     ),
     Station(
         "archive",
-        revision=9,
+        revision=10,
         needs=lambda c: ("data", *trained_models(c), "compressed", "exported"),
         settings=lambda c: {"archive": c.archive, "name": c.name, "model_store": str(c.model_store)},
         work=_archive,

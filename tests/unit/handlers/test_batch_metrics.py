@@ -12,6 +12,7 @@ import pytest
 from batch_metrics import BatchMetrics
 from marwright.mar.protocol import Body
 from marwright.mar.worker import running, tail_of
+from torchserve_host import MetricsCache
 
 
 class Sink:
@@ -43,7 +44,7 @@ def batch(metrics: BatchMetrics, sink: Any, texts: int = 2) -> None:
         metrics.count("Texts", texts)
         metrics.count("Tokens", 3 * texts)
         metrics.count("Slots", 4 * texts)
-    metrics.end_batch(sink)
+    metrics.end_batch(None if sink is None else MetricsCache(sink))
 
 
 def test_the_first_batch_is_reported_at_once_and_the_next_ones_when_it_is_time() -> None:

@@ -118,7 +118,7 @@ def test_warm_up_goes_on_with_the_batches_that_fit(archived: Archived, caplog: p
     scarce = Scarce(archived.handler.runtime, 4)
     archived.handler.runtime = scarce
     with caplog.at_level(logging.WARNING):
-        archived.handler._warm_up(archived._context)
+        archived.handler._host.model.warm_up(16)
 
     assert max(size for size in scarce.sizes if size <= 4) == 4
     # The full batch, and once more the first that is too large; none of those between.
@@ -129,4 +129,4 @@ def test_warm_up_goes_on_with_the_batches_that_fit(archived: Archived, caplog: p
 def test_a_worker_that_cannot_answer_a_single_text_does_not_start(archived: Archived) -> None:
     archived.handler.runtime = Scarce(archived.handler.runtime, 0)
     with pytest.raises(torch.cuda.OutOfMemoryError):
-        archived.handler._warm_up(archived._context)
+        archived.handler._host.model.warm_up(16)
