@@ -194,6 +194,12 @@ def test_a_handler_imports_only_what_a_worker_has() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_one_file_of_an_archive_imports_torchserve() -> None:
+    assert {file.name for file in HANDLERS for _, name in imports(file) if begins_with(name, "ts")} == {
+        "torchserve_host.py"
+    }
+
+
 def test_the_build_ships_the_handlers_and_never_imports_them() -> None:
     handlers = {handler.stem for handler in HANDLERS}
     wrong = [
