@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -29,11 +29,11 @@ class BatchMetrics:
         self, seconds_between_reports: float = SECONDS_BETWEEN_REPORTS, seconds_of_grace: float = SECONDS_OF_GRACE
     ) -> None:
         self._between, self._grace = seconds_between_reports, seconds_of_grace
-        self._counts: Counter[str] = Counter()
-        self._milliseconds: Counter[str] = Counter()
+        self._counts: defaultdict[str, float] = defaultdict(float)
+        self._milliseconds: defaultdict[str, float] = defaultdict(float)
         self._lock = threading.Lock()
-        self._done_counts: Counter[str] = Counter()
-        self._done_milliseconds: Counter[str] = Counter()
+        self._done_counts: defaultdict[str, float] = defaultdict(float)
+        self._done_milliseconds: defaultdict[str, float] = defaultdict(float)
         self._batches = 0
         self._due = 0.0
         self._timer: threading.Timer | None = None
@@ -64,8 +64,10 @@ class BatchMetrics:
         """
         with self._lock:
             if sink is not None:
-                self._done_counts.update(self._counts)
-                self._done_milliseconds.update(self._milliseconds)
+                for name, value in self._counts.items():
+                    self._done_counts[name] += value
+                for name, value in self._milliseconds.items():
+                    self._done_milliseconds[name] += value
                 self._batches += 1
                 self._report_or_wait(sink)
         self.forget_batch()
@@ -90,7 +92,7 @@ class BatchMetrics:
 
     def _report(self, sink: Any) -> None:
         counts, milliseconds, batches = self._done_counts, self._done_milliseconds, self._batches
-        self._done_counts, self._done_milliseconds, self._batches = Counter(), Counter(), 0
+        self._done_counts, self._done_milliseconds, self._batches = defaultdict(float), defaultdict(float), 0
         self._due = time.monotonic() + self._between
         slots = counts.pop("Slots", 0)
         for name, value in counts.items():

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 
@@ -210,7 +210,7 @@ class Model:
         if not examples:
             return []
         try:
-            return self.handler.predict(examples)
+            return cast("list[Any]", self.handler.predict(examples))
         except Exception as error:
             _log_without_text(error, f"answering {len(examples)} texts")
             failure = failure_after(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +43,9 @@ class Request:
     request_id: str | None = None
 
 
-def parse_request(item: dict[str, Any], content_type: str, max_instances: int, fields: Sequence[str] = ()) -> Request:
+def parse_request(
+    item: Mapping[str, Any], content_type: str, max_instances: int, fields: Sequence[str] = ()
+) -> Request:
     """Read one request of a batch.
 
     Args:
@@ -184,7 +186,7 @@ def _field(name: str, value: Any) -> Any:
     return text
 
 
-def _fields(item: dict[str, Any], but: str = "") -> dict[str, Any]:
+def _fields(item: Mapping[str, Any], but: str = "") -> dict[str, Any]:
     return {name: _field(name, value) for name, value in item.items() if name != but}
 
 
