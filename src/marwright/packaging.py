@@ -7,15 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from marwright.archive.station import handler_modules
 from marwright.checks.verify import verify
 from marwright.checks.verify.answering import WORKER
 from marwright.checks.verify.contract import IMPORT
 from marwright.checks.verify.report import Check, Report
 from marwright.errors import ArchiveError
-from marwright.files import replacing
 from marwright.mar.serialized import kind_of
-from marwright.mar.writing import Contents, pack
+from marwright.mar.writing import Contents, Manifest, packed
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 VERSION = re.compile(r"[0-9]+(\.[0-9]+)*")
@@ -62,20 +60,17 @@ def package(wanted: Package, folder: Path, *, force: bool = False, run: bool = T
     file = folder / f"{wanted.name}.mar"
     if file.exists() and not force:
         raise ArchiveError(f"{file}: there is one already; --force replaces it.")
-    contents = _contents(wanted)
+    manifest = Manifest(
+        name=wanted.name,
+        version=wanted.version,
+        handler=_in_manifest(wanted.handler),
+        module=wanted.serialized_file.name,
+        model_file=_name(wanted.model_file),
+        requirements=_name(wanted.requirements_file),
+        config=_name(wanted.config_file),
+    )
     try:
-        with replacing(file) as partial:
-            pack(
-                contents,
-                partial,
-                name=wanted.name,
-                version=wanted.version,
-                handler=_in_manifest(wanted.handler),
-                module=wanted.serialized_file.name,
-                model_file=_name(wanted.model_file),
-                requirements=_name(wanted.requirements_file),
-                config=_name(wanted.config_file),
-            )
+        with packed(_contents(wanted), file, manifest) as partial:
             report = verify(partial, run=run)
             _check(report, partial, file)
     except OSError as error:
@@ -97,11 +92,7 @@ def _contents(wanted: Package) -> Contents:
         if file is not None:
             contents.add(file.name, file)
     if own is not None:
-        contents.add(own.name, own)
-        given = {file.resolve() for file in wanted.extra_files}
-        for module in handler_modules(own, ()):
-            if module.resolve() not in given:
-                contents.add(module.name, module)
+        contents.add_handler(own, given=wanted.extra_files)
     return contents
 
 

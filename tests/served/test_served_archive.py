@@ -23,12 +23,12 @@ import torch
 import yaml
 
 from conftest import PROJECT, Built
-from marwright.archive.station import handler_modules, model_config
+from marwright.archive.station import worker_settings
 from marwright.config import ArchiveConfig
 from marwright.encoder.families import load_module
 from marwright.files import read_json, stable_json
 from marwright.mar import layout
-from marwright.mar.writing import Contents, pack
+from marwright.mar.writing import Contents, Manifest, pack
 from marwright.pretrained.tokenization import padded
 from marwright.runtimes import jit
 from marwright.server.java import bundled_java
@@ -207,11 +207,10 @@ def vector_url(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     modules = {"cpu": {"file": layout.CPU_MODULE, "runtime": layout.TORCHSCRIPT}}
     setup = {"threads": 1, "max_instances": 8, "max_characters": 1000, "modules": modules, "warm_up": [{"text": "tea"}]}
     contents.add(layout.SETUP, stable_json(setup))
-    contents.add(layout.MODEL_CONFIG, model_config(ArchiveConfig(), on_gpu=False))
-    for file in (handler, *handler_modules(handler)):
-        contents.add(file.name, file)
+    contents.add(layout.MODEL_CONFIG, worker_settings(ArchiveConfig(), on_gpu=False))
+    contents.add_handler(handler, [layout.TORCHSCRIPT])
     (folder / "store").mkdir()
-    pack(contents, folder / "store" / "vectors.mar", name="vectors", version="1.0", handler=handler.name)
+    pack(contents, folder / "store" / "vectors.mar", Manifest(name="vectors", version="1.0", handler=handler.name))
     with serving(folder / "store", PROPERTIES, state=folder / "state", ports=Ports.free()) as own:
         yield f"{own.inference}/predictions/vectors"
 

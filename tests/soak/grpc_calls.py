@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from marwright.console.progress import say
-from marwright.mar.golden import TOLERANCE, difference
 from marwright.mar.reading import describe
 from soak.finding import Finding
 from soak.grpc_client import GrpcClient, GrpcReply
@@ -141,9 +140,8 @@ def mistake_in(call: Call, reply: GrpcReply, *, alone: bool) -> str:
         told = not alone and _answer_in(reply).get("code") == 400
         return "" if told or (reply.status in call.statuses and reply.detail and not reply.bodies) else shown
     answer = _answer_in(reply)
-    (recorded,) = call.question.answers.values()
-    numbers = bool(answer) and all(isinstance(value, float) for value in answer.values())
-    return "" if numbers and difference(recorded, answer) <= TOLERANCE else shown
+    (golden,) = call.question.answers.values()
+    return shown if golden.mistake(answer) else ""
 
 
 def _answer_in(reply: GrpcReply) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import yaml
 
 from marwright.files import stable_json
 from marwright.mar import layout
-from marwright.mar.writing import Contents, pack
+from marwright.mar.writing import Contents, Manifest, pack
 
 
 def version_of(
@@ -57,5 +57,5 @@ def version_of(
     for name, data in files.items():
         contents.add(name, data)
     file.parent.mkdir(parents=True, exist_ok=True)
-    pack(contents, file, name=model["modelName"], version=version, handler=model["handler"])
+    pack(contents, file, Manifest(name=model["modelName"], version=version, handler=model["handler"]))
     return file

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from urllib3 import PoolManager
 from urllib3.exceptions import HTTPError
 
-from marwright.mar.golden import TOLERANCE, difference
+from marwright.mar.golden import TOLERANCE, GoldenRequest, golden_of
 from marwright.mar.reading import describe
-from marwright.release.golden import golden_of
 from marwright.server.client import http_client
 from soak.served import Served
 
@@ -37,12 +37,12 @@ class Question:
     """A text, and for each version of the model what the build recorded as its answer."""
 
     text: str
-    answers: Mapping[str, Sequence[dict[str, Any]]]
+    answers: Mapping[str, GoldenRequest]
 
     @property
     def top_k(self) -> int:
         """How many labels are recorded."""
-        return max(len(answer) for answer in self.answers.values())
+        return max(len(golden.answer) for golden in self.answers.values())
 
 
 @dataclass(frozen=True)
@@ -75,22 +75,22 @@ def questions_of(versions: Sequence[Path]) -> list[Question]:
         mine = question.answers.values()
         others = [answer for other in chosen for answer in other.answers.values()]
         pairs = [*itertools.product(others, mine), *itertools.permutations(mine, 2)]
-        if all(difference(one, _as_answer(other)) > _APART for one, other in pairs):
+        if all(one.off(_as_answer(other)) > _APART for one, other in pairs):
             chosen.append(question)
     return chosen
 
 
-def _as_answer(recorded: Sequence[dict[str, Any]]) -> dict[str, float]:
+def _as_answer(golden: GoldenRequest) -> dict[str, float]:
     """A recorded answer as the server gives it."""
-    return {one["label"]: one["probability"] for one in recorded}
+    return {one["label"]: one["probability"] for one in golden.answer}
 
 
 def _version(archive: Path) -> str:
     return str(describe(archive)["manifest"]["model"]["modelVersion"])
 
 
-def _answers(archive: Path) -> dict[str, Sequence[dict[str, Any]]]:
-    return {request["text"]: request["answer"] for request in golden_of(archive)}
+def _answers(archive: Path) -> dict[str, GoldenRequest]:
+    return {request.text: request for request in golden_of(archive)}
 
 
 class Witnesses:
@@ -199,12 +199,10 @@ def judged(answer: bytes, echoed: str | None, question: Question, request_id: st
     """The version whose answer this is, and what is wrong with it; of the two one is empty."""
     if echoed != request_id:
         return "", f"the answer to {request_id} came with the id {echoed}"
-    try:
-        found = json.loads(answer)
-        off = {version: difference(recorded, found) for version, recorded in question.answers.items()}
-    except (ValueError, TypeError, AttributeError):
-        return "", f"{question.text[:60]!r} was answered with {answer[:100]!r}"
+    off = {version: golden.off_in(answer) for version, golden in question.answers.items()}
     nearest = min(off, key=lambda version: off[version])
+    if math.isinf(off[nearest]):
+        return "", f"{question.text[:60]!r} was answered with {answer[:100]!r}"
     if off[nearest] > TOLERANCE:
         return "", f"{question.text[:60]!r} has a probability that is {off[nearest]:.3f} off"
     return nearest, ""

@@ -11,6 +11,7 @@ import pytest
 
 from conftest import PROJECT
 from marwright.errors import MarwrightError
+from marwright.mar.golden import GoldenRequest
 from soak import keys, killed_worker, neighbours, overload, report, rollout, steady
 from soak.__main__ import SCENARIOS
 from soak.finding import Finding
@@ -26,8 +27,8 @@ from soak.witnesses import judged as judged_answer
 QUESTION = Question(
     "tea",
     {
-        "1.0": [{"label": "tea", "probability": 0.9}, {"label": "rice", "probability": 0.1}],
-        "2.0": [{"label": "rice", "probability": 0.7}, {"label": "tea", "probability": 0.3}],
+        version: GoldenRequest("tea", [{"label": label, "probability": share} for label, share in answer])
+        for version, answer in {"1.0": [("tea", 0.9), ("rice", 0.1)], "2.0": [("rice", 0.7), ("tea", 0.3)]}.items()
     },
 )
 RIGHT = b'{"tea": 0.89, "rice": 0.11}'

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from compare.artifacts import Artifacts
 from marwright.files import read_json, stable_json
 from marwright.mar import layout
-from marwright.mar.writing import Contents, pack
+from marwright.mar.writing import Contents, Manifest, pack
 from marwright.workspace import ModelFolder
 
 HERE = Path(__file__).parent
@@ -84,7 +84,7 @@ def _packed(artifacts: Artifacts, contents: Contents, name: str, handler: str) -
     for file in (handler, "padded_texts.py"):
         contents.add(file, HERE / file)
     file = artifacts.archive(name)
-    pack(contents, file, name=name, version="1.0", handler=handler)
+    pack(contents, file, Manifest(name=name, version="1.0", handler=handler))
     return file
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-import yaml
 from tokenizers import Tokenizer
 
 from marwright import __version__
@@ -17,23 +15,19 @@ from marwright.archive.graph_buckets import graph_buckets
 from marwright.archive.model_card import model_card
 from marwright.config import ArchiveConfig, GpuServingConfig
 from marwright.console.progress import say
-from marwright.errors import ArchiveError
-from marwright.files import read_json, replacing, stable_json
+from marwright.files import read_json, stable_json
 from marwright.mar import layout
-from marwright.mar.abstention import probabilities_in
-from marwright.mar.golden import TOLERANCE, difference
+from marwright.mar.golden import parsed
+from marwright.mar.handler_modules import SERVING
+from marwright.mar.model_config import model_config
+from marwright.mar.proof import prove
 from marwright.mar.training_digests import TrainingDigests
-from marwright.mar.worker import running
-from marwright.mar.writing import Contents, pack, source_date
+from marwright.mar.writing import Contents, Manifest, packed, source_date
 from marwright.metrics.confidence import probabilities_of, selective_accuracy
 from marwright.pretrained.tokenization import token_ids
 from marwright.resources import shipped
 from marwright.runtimes import RUNTIMES
 from marwright.workspace import ModelFolder, Run
-
-SERVING = ("torch", "torchserve", "tokenizers")
-"""What a worker imports besides the standard library and the archive, whatever its runtime."""
-
 
 IN_CARD = ("origin", "rows", "labels", "labels_without_test_rows", "majority_share", "tokens", "baseline")
 ALSO_IN_CARD = ("text", "counted_as_wrong")
@@ -61,18 +55,14 @@ def build_archive(
     """
     handler = shipped("handlers") / layout.HANDLER if config.handler is None else config.handler
     contents = _contents(config, run, handler, name, trained)
-    # Left by a build that was killed just here; with two dots, while it packed.
-    for pattern in (f".{file.name}.*.partial", f"..{file.name}.*.partial"):
-        for stale in file.parent.glob(pattern):
-            stale.unlink()
-    with replacing(file) as partial:
-        try:
-            module = run.exported.cpu.name
-            pack(contents, partial, name=name, version=config.version, handler=handler.name, module=module)
-            if config.handler is None:
-                _prove(partial, read_json(run.exported.golden), read_json(run.data.card).get("text", {}))
-        except ArchiveError as error:
-            raise ArchiveError(str(error).replace(str(partial), str(file))) from error
+    # Left by a build that was killed just here.
+    for stale in file.parent.glob(f".{file.name}.*.partial"):
+        stale.unlink()
+    manifest = Manifest(name=name, version=config.version, handler=handler.name, module=run.exported.cpu.name)
+    with packed(contents, file, manifest) as partial:
+        if config.handler is None:
+            golden = parsed(run.exported.golden.read_bytes())
+            prove(partial, golden, read_json(run.data.card).get("text", {}).get("fields") or ())
     say(f"  {file}: {file.stat().st_size / 1e6:.1f} MB; its handler answers the golden requests as the build did")
 
 
@@ -115,14 +105,12 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str, trained
     }
     contents.add(layout.SETUP, stable_json(setup))
     packages = (*SERVING, *RUNTIMES[runtime].packages)
-    contents.add(layout.MODEL_CONFIG, model_config(config, on_gpu=on_gpu))
+    contents.add(layout.MODEL_CONFIG, worker_settings(config, on_gpu=on_gpu))
     card = _card(config, run, name, trained)
     contents.add(layout.CARD, stable_json(card))
     contents.add(layout.MODEL_CARD, model_card(card, labels, config, sizes=_module_sizes(run)))
     contents.add(layout.SBOM, bill_of_materials(name, config.version, packages, source_date()))
-    contents.add(handler.name, handler)
-    for source in handler_modules(handler, {module["runtime"] for module in modules.values()}):
-        contents.add(source.name, source)
+    contents.add_handler(handler, {module["runtime"] for module in modules.values()})
     return contents
 
 
@@ -157,68 +145,23 @@ def _module_sizes(run: Run) -> dict[str, int]:
     return {device: file.stat().st_size for device, file in modules.items() if file.is_file()}
 
 
-def handler_modules(handler: Path, runtimes: Iterable[str] = (layout.TORCHSCRIPT,)) -> list[Path]:
-    """What a handler needs of the modules beside it and of the shipped ones.
-
-    Args:
-        handler: its imports are followed.
-        runtimes: modules that it loads by name.
-
-    Raises:
-        ArchiveError: the handler is missing or is not Python.
-    """
-    found = {name: shipped("handlers") / f"{name}.py" for name in runtimes}
-    waiting = [handler, *found.values()]
-    while waiting:
-        file = waiting.pop()
-        try:
-            tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
-        except FileNotFoundError:
-            raise ArchiveError(f"{file}: no such handler; archive.handler names a Python file") from None
-        except (SyntaxError, UnicodeDecodeError) as error:
-            raise ArchiveError(f"{file}: not a Python file: {error}") from error
-        for name in _imported(tree):
-            for folder in (handler.parent, shipped("handlers")):
-                module = folder / f"{name}.py"
-                if module.is_file() and name not in found and module.resolve() != handler.resolve():
-                    found[name] = module
-                    waiting.append(module)
-                    break
-    return [found[name] for name in sorted(found)]
-
-
-def _imported(tree: ast.AST) -> set[str]:
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module.partition(".")[0])
-    return names
-
-
-def model_config(config: ArchiveConfig, *, on_gpu: bool) -> str:
-    """TorchServe's settings for this model; every number is a number, since TorchServe drops strings silently."""
-    settings: dict[str, Any] = {}
-    batches = config.gpu or config
-    devices = list(config.gpu.device_ids) if config.gpu is not None else []
-    # Left to itself TorchServe starts a worker for each GPU of the server, whichever are named.
-    workers = config.workers or len(devices)
-    if workers:
-        settings = {"minWorkers": workers, "maxWorkers": workers}
-    settings |= {
-        "batchSize": batches.batch_size,
-        "maxBatchDelay": batches.max_batch_delay_ms,
-        "responseTimeout": config.response_timeout_s,
-    }
-    if not on_gpu:
-        # Without this a machine with a GPU would give one to a module that cannot use it.
-        settings["deviceType"] = "cpu"
-    elif config.gpu is not None:
-        # TorchServe takes the CPU where it finds no GPU, and ignores a list with a GPU that it does not find.
-        settings |= {"deviceType": "gpu"} | ({"deviceIds": devices} if devices else {})
-    text: str = yaml.safe_dump(settings, sort_keys=False)
-    return text
+def worker_settings(config: ArchiveConfig, *, on_gpu: bool) -> str:
+    """TorchServe's settings for this model."""
+    gpu = config.gpu
+    devices = gpu.device_ids if gpu is not None else ()
+    batches = gpu or config
+    # Left to itself TorchServe gives a GPU of the machine to a module that cannot use it. With a GPU's section it takes
+    # the CPU where it finds no GPU, and ignores a list with a GPU that it does not find.
+    device: Literal["cpu", "gpu"] | None = "cpu" if not on_gpu else "gpu" if gpu is not None else None
+    return model_config(
+        batch_size=batches.batch_size,
+        max_batch_delay_ms=batches.max_batch_delay_ms,
+        response_timeout_s=config.response_timeout_s,
+        # Left to itself TorchServe starts a worker for each GPU of the server, whichever are named.
+        workers=config.workers or len(devices),
+        device=device,
+        device_ids=devices if on_gpu else (),
+    )
 
 
 def _card(config: ArchiveConfig, run: Run, name: str, trained: Sequence[str]) -> dict[str, Any]:
@@ -265,26 +208,3 @@ def _without_times(plan: dict[str, Any]) -> dict[str, Any]:
         return plan
     kept = {name: {key: found[key] for key in found if key != "ms"} for name, found in candidates.items()}
     return plan | {"cpu": plan["cpu"] | {"candidates": kept}}
-
-
-def _prove(file: Path, golden: list[dict[str, Any]], text: dict[str, Any]) -> None:
-    """Run the golden requests, one by one and as one batch, through the archive's handler.
-
-    Where a request may send the columns of the table, they are run that way too: all of the text in the first one.
-    """
-    texts = [request["text"] for request in golden]
-    labels = len(golden[0]["answer"])
-    with running(file) as worker:
-        alone = [worker.classify([text], top_k=labels)[0] for text in texts]
-        together = worker.classify(texts, top_k=labels)
-        every = [alone, together]
-        if fields := text.get("fields"):
-            every.append(worker.classify(texts, top_k=labels, field=fields[0]))
-    for answers in every:
-        for request, answer in zip(golden, answers, strict=True):
-            off = difference(request["answer"], probabilities_in(answer))
-            if off > TOLERANCE:
-                raise ArchiveError(
-                    f"The handler does not answer as the exported module did: {request['text'][:60]!r} has a "
-                    f"probability that is {off:.3f} off."
-                )

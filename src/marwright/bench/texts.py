@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
 import random
-import zipfile
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -13,7 +11,8 @@ from pathlib import Path
 from marwright.errors import DataError
 from marwright.formats.delimiters import BY_SUFFIX, likely
 from marwright.mar import layout
-from marwright.mar.reading import describe
+from marwright.mar.golden import parsed
+from marwright.mar.reading import member_of
 from marwright.workspace import Run
 
 # Every request is made before the run and kept in memory.
@@ -49,15 +48,13 @@ def texts_of_archive(archive: Path) -> list[str]:
         ArchiveError: the archive cannot be read.
         DataError: it has no golden requests.
     """
-    if layout.GOLDEN not in describe(archive)["files"]:
+    written = member_of(archive, layout.GOLDEN)
+    if written is None:
         raise DataError(f"{archive} has no {layout.GOLDEN} to take texts from. {_OTHERS}")
     try:
-        with zipfile.ZipFile(archive) as opened:
-            golden = json.loads(opened.read(layout.GOLDEN))
-        texts = [str(request[COLUMN]) for request in golden]
-    except (ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        return _chosen([request.text for request in parsed(written)], str(archive))
+    except ValueError as error:
         raise DataError(f"{archive}: its {layout.GOLDEN} cannot be read ({error}). {_OTHERS}") from error
-    return _chosen(texts, str(archive))
 
 
 def texts_of_run(run: Run) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from marwright.errors import ExportError
 from marwright.files import filling, read_json, stable_json, write_text
 from marwright.fleet.finished import temperature_of
-from marwright.mar.golden import TOLERANCE, difference
+from marwright.mar.golden import GoldenRequest, parsed
 from marwright.metrics.confidence import probabilities_of
 from marwright.workspace import ModelFolder, Run
 
@@ -52,7 +52,7 @@ def export_external(run: Run, model: ModelFolder, folder: Path) -> None:
         write_text(partial / "tokenizer_config.json", stable_json(settings))
         write_text(partial / "special_tokens_map.json", stable_json(special))
         write_text(partial / "config.json", stable_json(_model_settings(run, model)))
-        _prove(partial, read_json(run.exported.golden), temperature_of(run))
+        _prove(partial, parsed(run.exported.golden.read_bytes()), temperature_of(run))
 
 
 def _tokenizer_settings(file: Path) -> tuple[dict[str, Any], dict[str, str]]:
@@ -88,7 +88,7 @@ def _model_settings(run: Run, model: ModelFolder) -> dict[str, Any]:
     }
 
 
-def _prove(folder: Path, golden: Sequence[dict[str, Any]], temperature: float) -> None:
+def _prove(folder: Path, golden: Sequence[GoldenRequest], temperature: float) -> None:
     """Answer the golden requests as one padded batch, with nothing but the folder; others take softmax as it is."""
     from onnxruntime import InferenceSession
     from transformers import AutoConfig, AutoTokenizer
@@ -98,17 +98,13 @@ def _prove(folder: Path, golden: Sequence[dict[str, Any]], temperature: float) -
     quiet_transformers()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     labels = AutoConfig.from_pretrained(folder).id2label
-    feeds = tokenizer([one["text"] for one in golden], truncation=True, padding=True, return_tensors="np")
+    feeds = tokenizer([one.text for one in golden], truncation=True, padding=True, return_tensors="np")
     session = InferenceSession(str(folder / MODULE), providers=["CPUExecutionProvider"])
     # Some releases of transformers give token types that were not asked for.
     wanted = {each.name: feeds[each.name] for each in session.get_inputs()}
     logits = session.run(["logits"], wanted)[0]
     probabilities = probabilities_of(logits, temperature)
     for request, row in zip(golden, probabilities, strict=True):
-        best = row.argsort()[::-1][: len(request["answer"])]
-        off = difference(request["answer"], {labels[int(index)]: float(row[index]) for index in best})
-        if off > TOLERANCE:
-            raise ExportError(
-                f"The folder does not answer as the exported module did: {request['text'][:60]!r} has a probability "
-                f"that is {off:.3f} off."
-            )
+        best = row.argsort()[::-1][: len(request.answer)]
+        if mistake := request.mistake({labels[int(index)]: float(row[index]) for index in best}):
+            raise ExportError(f"The folder does not answer as the exported module did: {mistake}.")

@@ -7,12 +7,15 @@ import json
 import os
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from marwright.errors import ArchiveError
 from marwright.files import replacing, stable_json
 from marwright.mar import layout
+from marwright.mar.handler_modules import handler_modules
 
 # The earliest and the latest second a zip file can hold: 1980-01-01 and 2107-12-31.
 ZIP_EPOCH = 315532800
@@ -50,6 +53,23 @@ class Contents:
         else:
             self._files[name] = data.encode("utf-8") if isinstance(data, str) else data
 
+    def add_handler(self, handler: Path, runtimes: Iterable[str] = (), given: Iterable[Path] = ()) -> None:
+        """Add a handler and the modules that it needs.
+
+        Args:
+            handler: a Python file.
+            runtimes: modules that it loads by name.
+            given: files that were added already, which may be among the modules.
+
+        Raises:
+            ArchiveError: it is missing or not Python, or a name is taken.
+        """
+        self.add(handler.name, handler)
+        there = {file.resolve() for file in given}
+        for module in handler_modules(handler, runtimes):
+            if module.resolve() not in there:
+                self.add(module.name, module)
+
     def __contains__(self, name: str) -> bool:
         return name in self._files
 
@@ -59,86 +79,93 @@ class Contents:
         return self._files
 
 
-def pack(
-    contents: Contents,
-    file: Path,
-    *,
-    name: str,
-    version: str,
-    handler: str,
-    module: str = layout.CPU_MODULE,
-    model_file: str | None = None,
-    requirements: str | None = None,
-    config: str | None = layout.MODEL_CONFIG,
-) -> None:
-    """Write an archive.
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What the manifest of an archive says.
+
+    Attributes:
+        handler: the name of the handler's file, ``FILE.py:FUNCTION``, or one of TorchServe's own.
+        module: the name of the CPU's module.
+        model_file: the name of the file with the class of the module's weights.
+        requirements: the name of the file with packages that TorchServe may install.
+        config: the name of the file with TorchServe's settings for the model.
+    """
+
+    name: str
+    version: str
+    handler: str
+    module: str = layout.CPU_MODULE
+    model_file: str | None = None
+    requirements: str | None = None
+    config: str | None = layout.MODEL_CONFIG
+
+    def files(self) -> list[str]:
+        """The files that it names."""
+        handler = self.handler.partition(":")[0]
+        own = handler if handler.endswith(".py") else None
+        return [name for name in (own, self.module, self.model_file, self.requirements, self.config) if name]
+
+    def as_json(self) -> str:
+        """As torch-model-archiver writes it, with a fixed date in place of the local time."""
+        from model_archiver.model_archiver_config import ModelArchiverConfig
+        from model_archiver.model_packaging_utils import ModelExportUtils
+
+        described = ModelArchiverConfig(
+            model_name=self.name,
+            handler=self.handler,
+            version=self.version,
+            serialized_file=self.module,
+            model_file=self.model_file,
+            requirements_file=self.requirements,
+            config_file=self.config,
+        )
+        fields = json.loads(ModelExportUtils.generate_manifest_json(described))
+        fields["createdOn"] = time.strftime("%d/%m/%Y %H:%M:%S", time.gmtime(source_date()))
+        return stable_json(fields)
+
+
+@contextmanager
+def packed(contents: Contents, file: Path, manifest: Manifest) -> Iterator[Path]:
+    """Write an archive beside its place, and move it there when the ``with`` block has proven it.
+
+    If the block raises, whatever was there before stays. An ArchiveError of the block names the archive's own place.
 
     Args:
         contents: all files but the manifest and the hashes, which are added.
         file: the .mar file; it appears whole or not at all.
-        name: of the model.
-        version: of the model.
-        handler: the name of the handler's file in ``contents``, ``FILE.py:FUNCTION``, or one of TorchServe's own.
-        module: the name of the CPU's module in it.
-        model_file: the name of the file in it with the class of the module's weights.
-        requirements: the name of the file in it with packages that TorchServe may install.
-        config: the name of the file in it with TorchServe's settings for the model.
+        manifest: names files among the contents.
 
     Raises:
-        ArchiveError: one of them is not among the contents.
+        ArchiveError: a file that the manifest names is not there.
     """
-    file_of_handler = handler.partition(":")[0]
-    own = file_of_handler if file_of_handler.endswith(".py") else None
-    for needed in (own, module, model_file, requirements, config):
-        if needed is not None and needed not in contents:
+    for needed in manifest.files():
+        if needed not in contents:
             raise ArchiveError(f"{file}: the archive would lack {needed}")
-    files = dict(contents.files)
-    files[layout.MANIFEST] = manifest(
-        name=name,
-        version=version,
-        handler=handler,
-        module=module,
-        model_file=model_file,
-        requirements=requirements,
-        config=config,
-    ).encode("utf-8")
+    files = {**contents.files, layout.MANIFEST: manifest.as_json().encode("utf-8")}
     hashes = {entry: hashlib.sha256(data).hexdigest() for entry, data in files.items()}
     files[layout.HASHES] = stable_json(hashes).encode("utf-8")
-    with replacing(file) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+    with replacing(file) as partial:
+        try:
+            _write(files, partial)
+            yield partial
+        except ArchiveError as error:
+            raise ArchiveError(str(error).replace(str(partial), str(file))) from error
+
+
+def pack(contents: Contents, file: Path, manifest: Manifest) -> None:
+    """Write an archive that nothing has to prove; see :func:`packed`."""
+    with packed(contents, file, manifest):
+        pass
+
+
+def _write(files: Mapping[str, bytes], file: Path) -> None:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         for entry in sorted(files):
             info = zipfile.ZipInfo(entry, time.gmtime(source_date())[:6])
             info.compress_type = zipfile.ZIP_DEFLATED
             info.external_attr = 0o644 << 16
             info.create_system = 3  # Unix, wherever it is built
             archive.writestr(info, files[entry])
-
-
-def manifest(
-    *,
-    name: str,
-    version: str,
-    handler: str,
-    module: str,
-    model_file: str | None = None,
-    requirements: str | None = None,
-    config: str | None = layout.MODEL_CONFIG,
-) -> str:
-    """The manifest as torch-model-archiver writes it, with a fixed date in place of the local time."""
-    from model_archiver.model_archiver_config import ModelArchiverConfig
-    from model_archiver.model_packaging_utils import ModelExportUtils
-
-    described = ModelArchiverConfig(
-        model_name=name,
-        handler=handler,
-        version=version,
-        serialized_file=module,
-        model_file=model_file,
-        requirements_file=requirements,
-        config_file=config,
-    )
-    fields = json.loads(ModelExportUtils.generate_manifest_json(described))
-    fields["createdOn"] = time.strftime("%d/%m/%Y %H:%M:%S", time.gmtime(source_date()))
-    return stable_json(fields)
 
 
 def source_date() -> int:

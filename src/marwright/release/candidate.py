@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from marwright.errors import ArchiveError
+from marwright.mar.golden import GoldenRequest, golden_of
 from marwright.mar.reading import describe
 from marwright.mar.training_digests import TrainingDigests
-from marwright.release.golden import golden_of
 from marwright.release.snapshot import Snapshot
 
 # A model's name and version become part of a path and of a file's name, in an archive that anybody may have made.
@@ -25,7 +24,7 @@ class Candidate:
     snapshot: Snapshot
     model: str
     version: str
-    golden: Sequence[dict[str, Any]]
+    golden: Sequence[GoldenRequest]
     texts: Sequence[str]
 
     @classmethod
@@ -44,7 +43,7 @@ class Candidate:
                     f"letters, digits and dots. Build it again with another."
                 )
         golden = golden_of(snapshot.file)
-        texts = texts or [request["text"] for request in golden]
+        texts = texts or [request.text for request in golden]
         if not texts:
             raise ArchiveError(f"{archive} has no golden requests to take texts from: give --texts FILE.")
         return cls(snapshot, name, version, golden, texts)

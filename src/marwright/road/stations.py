@@ -170,7 +170,7 @@ def _digest_at(place: str) -> str:
 
 
 def _archive_inputs(config: Config) -> dict[str, str]:
-    from marwright.archive.station import SERVING, handler_modules
+    from marwright.mar.handler_modules import SERVING, handler_modules
     from marwright.mar.writing import source_date
     from marwright.runtimes import RUNTIMES
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from conftest import PROJECT, marwright
-from marwright.archive.station import model_config
+from marwright.archive.station import worker_settings
 from marwright.checks.lint import Finding, lint
 from marwright.checks.lint.files import SERVER_ERRORS, SERVER_WARNINGS
 from marwright.checks.lint.keys import MODEL_KEYS, SERVER_KEYS
@@ -313,7 +313,7 @@ def test_an_answer_that_the_server_would_not_take_is_found_beside_its_archive(
 
 
 def test_an_envelope_in_a_manifest_or_a_models_configuration_is_told_to_be_ignored(tmp_path: Path) -> None:
-    file = archive_with(tmp_path, model_config(ArchiveConfig(), on_gpu=False), {}, envelope="json")
+    file = archive_with(tmp_path, worker_settings(ArchiveConfig(), on_gpu=False), {}, envelope="json")
     found = {finding.rule: finding for finding in lint(file, cores=1)}
     finding = found["envelope-in-manifest"]
     assert (finding.rule, finding.severity) == ("envelope-in-manifest", "warning")
@@ -371,7 +371,7 @@ def test_the_settings_written_into_archives_have_no_finding(
     tmp_path: Path, on_gpu: bool, gpu: dict[str, object] | None
 ) -> None:
     config = ArchiveConfig.model_validate({"gpu": gpu})
-    file = archive_with(tmp_path, model_config(config, on_gpu=on_gpu), {"threads": config.threads})
+    file = archive_with(tmp_path, worker_settings(config, on_gpu=on_gpu), {"threads": config.threads})
 
     assert lint(file, cores=1) == []
 
@@ -379,7 +379,7 @@ def test_the_settings_written_into_archives_have_no_finding(
 def test_an_archive_for_some_gpus_names_them_and_has_a_worker_for_each() -> None:
     config = ArchiveConfig.model_validate({"gpu": {"device_ids": [0, 2], "batch_size": 64}})
 
-    assert yaml.safe_load(model_config(config, on_gpu=True)) == {
+    assert yaml.safe_load(worker_settings(config, on_gpu=True)) == {
         "minWorkers": 2,
         "maxWorkers": 2,
         "batchSize": 64,

@@ -22,7 +22,7 @@ from marwright.cli.archives import inspect
 from marwright.errors import ArchiveError
 from marwright.mar import layout
 from marwright.mar.reading import describe, unpacked
-from marwright.mar.writing import Contents, manifest, pack
+from marwright.mar.writing import Contents, Manifest, pack
 
 HANDLER = "echo_handler.py"
 FILES = {
@@ -42,7 +42,7 @@ def contents(*without: str, **more: bytes | str) -> Contents:
 
 
 def packed(file: Path, files: Contents | None = None) -> Path:
-    pack(files or contents(), file, name="goods", version="1.0", handler=HANDLER)
+    pack(files or contents(), file, Manifest(name="goods", version="1.0", handler=HANDLER))
     return file
 
 
@@ -56,10 +56,10 @@ def packed_elsewhere(folder: Path, *, umask: int = 0o022, backwards: bool = Fals
         file.chmod(0o600 | umask)
         os.utime(file, (1e9 + umask, 1e9 + umask))
     program = (
-        "import os, sys; from pathlib import Path; from marwright.mar.writing import Contents, pack\n"
+        "import os, sys; from pathlib import Path; from marwright.mar.writing import Contents, Manifest, pack\n"
         f"os.umask({umask}); files = Contents()\n"
         f"for file in sorted(Path('sources').iterdir(), reverse={backwards}): files.add(file.name, file)\n"
-        f"pack(files, Path('goods.mar'), name='goods', version='1.0', handler={HANDLER!r})\n"
+        f"pack(files, Path('goods.mar'), Manifest(name='goods', version='1.0', handler={HANDLER!r}))\n"
     )
     inherited = {key: value for key, value in os.environ.items() if key not in ("TZ", "SOURCE_DATE_EPOCH")}
     subprocess.run([sys.executable, "-c", program], cwd=folder, env=inherited | environment, check=True)
@@ -156,7 +156,7 @@ def test_the_manifest_says_what_torch_model_archiver_would(tmp_path: Path) -> No
     with zipfile.ZipFile(store / "goods.mar") as archive:
         theirs = json.loads(archive.read(layout.MANIFEST))
 
-    ours = json.loads(manifest(name="goods", version="1.0", handler=HANDLER, module=layout.CPU_MODULE))
+    ours = json.loads(Manifest(name="goods", version="1.0", handler=HANDLER).as_json())
 
     theirs.pop("createdOn")
     assert ours.pop("createdOn") == "01/01/1980 00:00:00"
@@ -227,11 +227,11 @@ def test_a_failure_in_the_middle_keeps_the_old_archive_and_leaves_no_part_of_a_n
     before = packed(file).read_bytes() if was_there else None
     # The process may write 64 kB to a file, the archive needs 200: as on a disk that is full.
     program = (
-        "import os, resource; from pathlib import Path; from marwright.mar.writing import Contents, pack\n"
+        "import os, resource; from pathlib import Path; from marwright.mar.writing import Contents, Manifest, pack\n"
         "files = Contents()\n"
         f"for name in {list(FILES)}: files.add(name, os.urandom(50_000))\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (64_000, 64_000))\n"
-        f"pack(files, Path('goods.mar'), name='goods', version='1.0', handler={HANDLER!r})\n"
+        f"pack(files, Path('goods.mar'), Manifest(name='goods', version='1.0', handler={HANDLER!r}))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=False, capture_output=True, text=True)
 

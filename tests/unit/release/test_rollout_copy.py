@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from marwright.checks.verify.report import Report, failed, passed
 from marwright.errors import ArchiveError, ServerError
+from marwright.mar.golden import golden_of
 from marwright.mar.signing import signature_of
 from marwright.mar.training_digests import TrainingDigests
 from marwright.release import LiveServer, Outcome, Plan, release, retire, roll_back
-from marwright.release.golden import golden_of
 from marwright.release.labels import change_of, labels_of
 from marwright.release.snapshot import snapshot_of
 from marwright.release.store import Store

@@ -79,7 +79,7 @@ def _check_served(config: Config, served: EncoderFacts | None) -> None:
 
 
 def _check_tools(config: Config) -> None:
-    from marwright.archive.station import handler_modules
+    from marwright.mar.handler_modules import handler_modules
 
     if config.export.runtime == "onnxruntime":
         for package in ("onnx", "onnxruntime"):
