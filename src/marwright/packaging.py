@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from marwright.checks.verify import verify
-from marwright.checks.verify.answering import WORKER
-from marwright.checks.verify.contract import IMPORT
-from marwright.checks.verify.report import Check, Report
+from marwright.checks.verify.report import Report
+from marwright.checks.verify.verify import IMPORT, WORKER
 from marwright.errors import ArchiveError
 from marwright.mar.serialized import kind_of
 from marwright.mar.writing import Contents, Manifest, packed
@@ -124,13 +123,11 @@ def _name(file: Path | None) -> str | None:
 
 
 def _check(report: Report, partial: Path, file: Path) -> None:
-    wrong = [check for check in report.checks if check.state == "failed"]
+    wrong = report.failures
     if not wrong:
         return
     said = "; ".join(f"{check.name}: {check.detail}" for check in wrong).replace(partial.name, file.name)
-    hint = ", or pack it for another machine with --no-run" if any(_needs_running(check) for check in wrong) else ""
+    hint = (
+        ", or pack it for another machine with --no-run" if {IMPORT, WORKER} & {check.name for check in wrong} else ""
+    )
     raise ArchiveError(f"{file} is not written. {said}\n{wrong[0].cure.removesuffix('.')}{hint}.")
-
-
-def _needs_running(check: Check) -> bool:
-    return check.name in (IMPORT, WORKER)

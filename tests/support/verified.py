@@ -15,7 +15,7 @@ def check(report: Report, name: str) -> Check:
 
 def failures(report: Report) -> dict[str, str]:
     """What failed, with its detail; a failure always has a cure, of one line."""
-    failed = [check for check in report.checks if check.state == "failed"]
+    failed = report.failures
     assert all(check.cure and "\n" not in check.cure + check.detail for check in failed)
     assert report.holds == (not failed)
     return {check.name: check.detail for check in failed}

@@ -55,5 +55,5 @@ def _print(report: Report) -> None:
         out.print("What in it could execute code:")
     for name, how in report.could_execute.items():
         out.print(f"  {name}: {how}")
-    failed = [check.name for check in report.checks if check.state == "failed"]
+    failed = [check.name for check in report.failures]
     say(f"{report.archive}: {'fails: ' + ', '.join(failed) if failed else 'all that was checked holds'}")

@@ -74,15 +74,23 @@ def difference(recorded: Recorded, answer: Any) -> float:
     return max(value if math.isfinite(value) else math.inf for value in differences)
 
 
-def parsed(written: bytes | str) -> list[GoldenRequest]:
+def parsed(written: bytes) -> list[GoldenRequest]:
     """Read the file of golden requests.
 
     Raises:
         ValueError: it is not what marwright writes there.
     """
     try:
-        return [_checked(request) for request in json.loads(written)]
-    except (TypeError, KeyError, RecursionError) as error:
+        return checked(json.loads(written))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def checked(found: Any) -> list[GoldenRequest]:
+    """The same for what its JSON says already."""
+    try:
+        return [_checked(request) for request in found]
+    except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"no list of texts with answers: {error}") from error
 
 

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from marwright import cli
 from marwright.checks.lint import Finding
-from marwright.checks.verify.report import Report, failed, passed
+from marwright.checks.verify.report import Check, Report
 from marwright.cli.linting import _print as print_findings
 from marwright.cli.options import print_json, print_json_list
 from marwright.cli.predicting import _print_predictions
@@ -123,7 +123,11 @@ SHOWN = {
     "inspect": lambda text: Terminal().print_pairs([(text, text)]),
     "lint": lambda text: print_findings([Finding(text, 1, "error", "rule", text, text)]),
     "verify": lambda text: print_report(
-        Report(Path(text.replace("\0", "") or "x"), [passed("a", text), failed("b", text, text)], {text: text})
+        Report(
+            Path(text.replace("\0", "") or "x"),
+            [Check("a", "passed", text), Check("b", "failed", text, text)],
+            {text: text},
+        )
     ),
     "json": lambda text: (print_json({"text": text}), print_json_list([text, {"text": text}])),
 }

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marwright.checks.verify.report import Report, failed, passed
+from marwright.checks.verify.report import Check, Report
 from marwright.errors import ArchiveError, ServerError
 from marwright.mar.golden import golden_of
 from marwright.mar.signing import signature_of
@@ -98,7 +98,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
 
     def verify(file: Path, *, public_key: Path | None = None) -> Report:
         made.verified.append(file.read_bytes())
-        return Report(file, [passed("unpacks", "")])
+        return Report(file, [Check("unpacks", "passed", "")])
 
     monkeypatch.setattr("marwright.checks.verify.verify", verify)
     return made
@@ -114,7 +114,7 @@ def test_what_was_verified_is_served_and_kept_even_if_the_file_is_exchanged(
         shop.verified.append(file.read_bytes())
         archive(shop.new, "2.0", code="# evil")
         signature_of(shop.new).write_bytes(b"of the evil one")
-        return Report(file, [passed("unpacks", "")])
+        return Report(file, [Check("unpacks", "passed", "")])
 
     monkeypatch.setattr("marwright.checks.verify.verify", verify_while_somebody_exchanges_it)
     outcome = shop.release()
@@ -140,7 +140,8 @@ def test_what_is_exchanged_in_the_store_meanwhile_is_not_what_a_restart_serves(
 
 def test_a_failed_check_names_the_archive_that_was_given(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "marwright.checks.verify.verify", lambda file, **_: Report(file, [failed("hashes", f"{file}: damaged", "")])
+        "marwright.checks.verify.verify",
+        lambda file, **_: Report(file, [Check("hashes", "failed", f"{file}: damaged")]),
     )
     outcome = shop.release()
     assert not outcome.accepted
@@ -156,7 +157,9 @@ def test_nothing_of_an_archive_is_learnt_before_it_is_verified(
 
     def verify(file: Path, **_: Any) -> Report:
         verified.append(file)
-        return Report(file, [passed("signature", "") if holds else failed("signature", "somebody else's", "")])
+        return Report(
+            file, [Check("signature", "passed", "") if holds else Check("signature", "failed", "somebody else's")]
+        )
 
     def in_archive(file: Path) -> None:
         opened.append(file)

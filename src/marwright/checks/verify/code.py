@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from pathlib import PurePosixPath
 
-from marwright.checks.budget import Budget
-from marwright.checks.verify.contents import BY_SUFFIX, BYTECODE, LIBRARY, PYTHON, Contents, look_into
-from marwright.checks.verify.integrity import files_in
+from marwright.checks.verify.contents import BY_SUFFIX, BYTECODE, LIBRARY, PYTHON, Contents
 from marwright.checks.verify.operators import Operators
-from marwright.checks.verify.report import Check, failed, passed, skipped
+from marwright.checks.verify.report import Outcome, failed, passed, skipped
+from marwright.checks.verify.subject import Subject
 
-PICKLES, TORCHSCRIPT = "no pickles", "TorchScript"
 REQUIREMENTS = "packages: installed when the model is loaded, if install_py_dep_per_model=true"
 _HOW = {
     PYTHON: "Python: the worker imports it",
@@ -20,43 +17,50 @@ _HOW = {
 }
 
 
-def code_in(folder: Path, budget: Budget, requirements: str | None = None) -> tuple[list[Check], dict[str, str]]:
-    """Look through an unpacked archive.
-
-    Args:
-        folder: where it is.
-        budget: what may be spent on all of it; what is beyond that counts as unreadable.
-        requirements: the file of packages that its manifest names.
-
-    Returns:
-        whether it has no pickle that could run anything, whether its TorchScript calls known operators only, and every
-        file that could execute code with how.
-    """
-    could_execute: dict[str, str] = {}
-    all_found: dict[str, Contents] = {}
-    for name in files_in(folder):
-        with (folder / name).open("rb") as stream:
-            found = all_found[name] = look_into(stream, name, budget)
-        how = [*_by_name(folder / name, name == requirements, found), *_by_contents(found)]
-        if how:
-            could_execute[name] = "; ".join(how)
-    return [_pickles(all_found), _torchscript(all_found)], could_execute
+def no_pickles(subject: Subject) -> Outcome:
+    """It has no pickle that could run anything."""
+    said = [f"{name} imports {_some(one.imports)}" for name, one in subject.contents.items() if one.imports]
+    for name, one in subject.contents.items():
+        if one.unreadable:
+            said.append(f"{name} could not be read to its end ({'; '.join(sorted(one.unreadable)[:2])})")
+    if said:
+        cure = "Save tensors alone (a state_dict, or safetensors) or TorchScript; a pickle runs what its maker wants."
+        return failed("; ".join(said[:20]), cure)
+    looked = f"{len(subject.contents)} files looked into, whatever their names"
+    return passed(f"{looked}: no loader would import more than tensors need")
 
 
-def _by_name(file: Path, named_in_manifest: bool, found: Contents) -> list[str]:
-    if (kind := BY_SUFFIX.get(file.suffix.lower())) is not None:
-        found.code.discard(kind)
-        return [_HOW[kind]]
-    if named_in_manifest or (file.name.lower().startswith("requirements") and file.suffix.lower() == ".txt"):
-        return [REQUIREMENTS]
-    return []
+def torchscript(subject: Subject) -> Outcome:
+    """Its TorchScript calls operators only that are known to be harmless."""
+    files = {name: one.operators for name, one in subject.contents.items() if one.operators is not None}
+    wrong = {name: one for name, one in files.items() if one.forbidden or one.unknown}
+    if wrong:
+        said = "; ".join(f"{name} {_said_of(one)}" for name, one in wrong.items())
+        cure = "Its code is text, `unzip -p FILE '*.py'` shows it: read it, or build the module without them."
+        return failed(said, cure)
+    if not files:
+        return skipped("there is none in it")
+    known = set().union(*(one.known for one in files.values()))
+    return passed(f"all {len(known)} operators that its code names are known to reach no file or machine")
 
 
-def _by_contents(found: Contents) -> list[str]:
-    how = []
+def could_execute(subject: Subject) -> dict[str, str]:
+    """Every file that could execute code, with how."""
+    requirements = subject.model.get("requirementsFile")
+    found = {name: _how(name, name == requirements, one) for name, one in subject.contents.items()}
+    return {name: "; ".join(how) for name, how in found.items() if how}
+
+
+def _how(name: str, is_requirements: bool, found: Contents) -> list[str]:
+    path = PurePosixPath(name.lower())
+    how, kind = [], BY_SUFFIX.get(path.suffix)
+    if kind is not None:
+        how.append(_HOW[kind])
+    elif is_requirements or (path.name.startswith("requirements") and path.suffix == ".txt"):
+        how.append(REQUIREMENTS)
     if found.operators is not None:
         how.append(f"TorchScript: {_said_of(found.operators)}")
-    how += [f"holds {_HOW[kind]}" for kind in sorted(found.code)]
+    how += [f"holds {_HOW[inside]}" for inside in sorted(found.code - {kind})]
     if found.imports:
         how.append(f"a pickle that imports {', '.join(sorted(found.imports))}")
     if found.unreadable:
@@ -70,31 +74,6 @@ def _said_of(operators: Operators) -> str:
     if operators.unknown:
         return f"calls what is not known to be harmless: {_some(operators.unknown)}"
     return f"calls {len(operators.known)} operators, each known to open no file and no connection"
-
-
-def _pickles(found: Mapping[str, Contents]) -> Check:
-    imports = {name: _some(one.imports) for name, one in found.items() if one.imports}
-    unreadable = {name: "; ".join(sorted(one.unreadable)[:2]) for name, one in found.items() if one.unreadable}
-    if not imports and not unreadable:
-        detail = f"{len(found)} files looked into, whatever their names: no loader would import more than tensors need"
-        return passed(PICKLES, detail)
-    said = [f"{name} imports {what}" for name, what in imports.items()]
-    said += [f"{name} could not be read to its end ({why})" for name, why in unreadable.items()]
-    cure = "Save tensors alone (a state_dict, or safetensors) or TorchScript; a pickle runs what its maker wants."
-    return failed(PICKLES, "; ".join(said[:20]), cure)
-
-
-def _torchscript(found: Mapping[str, Contents]) -> Check:
-    files = {name: one.operators for name, one in found.items() if one.operators is not None}
-    wrong = {name: one for name, one in files.items() if one.forbidden or one.unknown}
-    if wrong:
-        said = "; ".join(f"{name} {_said_of(one)}" for name, one in wrong.items())
-        cure = "Its code is text, `unzip -p FILE '*.py'` shows it: read it, or build the module without them."
-        return failed(TORCHSCRIPT, said, cure)
-    if not files:
-        return skipped(TORCHSCRIPT, "there is none in it")
-    known = set().union(*(one.known for one in files.values()))
-    return passed(TORCHSCRIPT, f"all {len(known)} operators that its code names are known to reach no file or machine")
 
 
 def _some(names: set[str]) -> str:

@@ -9,26 +9,42 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from marwright.checks.verify.report import Check, failed, passed, skipped
+from marwright.checks.verify.report import Outcome, failed, passed
 from marwright.checks.verify.shipped_handlers import install_command, missing_modules
+from marwright.checks.verify.subject import NotThere, Subject
 from marwright.mar.worker import TIMEOUT_S, environment_for, tail_of
 from marwright.processes.child import child
 
-IMPORT, CONTRACT = "handler imports", "handler contract"
 
-
-def check_contract(folder: Path, handler: str) -> list[Check]:
-    """Import the handler in a fresh process with only the archive on its path, and look at what it defines.
-
-    Args:
-        folder: the unpacked archive.
-        handler: as the manifest names it: a file, ``FILE.py:FUNCTION``, or one of TorchServe's own.
-    """
+def handler_imports(subject: Subject) -> Outcome:
+    """A fresh process with only the archive on its path can import it."""
+    handler = subject.model["handler"]
     with tempfile.TemporaryDirectory(prefix="marwright-") as private:
-        found = _probed(folder, handler, Path(private) / "findings.json")
+        found = _probed(subject.folder, handler, Path(private) / "findings.json")
     if "error" in found:
-        return [_import_failure(found, handler), skipped(CONTRACT, "it cannot be imported")]
-    return [passed(IMPORT, f"{handler}, in a process of its own"), _contract(found)]
+        return _import_failure(found, handler)
+    subject.handler = found
+    return passed(f"{handler}, in a process of its own")
+
+
+def handler_contract(subject: Subject) -> Outcome:
+    """It defines what TorchServe wants."""
+    found = subject.handler
+    if not found:
+        raise NotThere("it cannot be imported")
+    if "function" in found:
+        outcome = passed(f"a function {found['function']}(data, context)")
+    elif len(classes := found["classes"]) != 1:
+        detail = f"it defines {len(classes)} classes ({', '.join(classes) or 'none'}) and no function handle"
+        cure = "Define one class, or a function handle(data, context); import other classes from a module of their own."
+        return failed(f"{detail}; TorchServe wants exactly one class", cure)
+    elif found["lacks"]:
+        lacks = " and ".join(found["lacks"])
+        return failed(f"class {classes[0]} has no {lacks}", "Derive it from BaseHandler, or write them.")
+    else:
+        outcome = passed(f"one class, {classes[0]}, with initialize and handle")
+    subject.can_be_served = True
+    return outcome
 
 
 def _probed(folder: Path, handler: str, findings: Path) -> dict[str, Any]:
@@ -53,25 +69,24 @@ def _probed(folder: Path, handler: str, findings: Path) -> dict[str, Any]:
     return found
 
 
-def _import_failure(found: dict[str, Any], handler: str) -> Check:
+def _import_failure(found: dict[str, Any], handler: str) -> Outcome:
     where = f"{found['file']}:{found['line']}: " if "file" in found else ""
     missing = found.get("missing")
     if missing and missing.startswith("ts.torch_handler."):
         detail = f"{handler} is neither a file in the archive nor a handler of TorchServe's own"
-        return failed(IMPORT, detail, "Pack the file, and name it with --handler FILE.py.")
+        return failed(detail, "Pack the file, and name it with --handler FILE.py.")
     if missing and (lacking := missing_modules(handler)):
         detail = f"TorchServe's {handler} imports {' and '.join(lacking)}, not installed here"
-        return failed(IMPORT, detail, f"In TorchServe's environment: {install_command(lacking)}")
+        return failed(detail, f"In TorchServe's environment: {install_command(lacking)}")
     if missing:
         module = missing.partition(".")[0]
         detail = f"{_importer(found, handler)} imports {missing}, which is neither in the archive nor installed here"
         cure = f"Install {module} in TorchServe's environment, or pack it with --extra-files if it is yours."
-        return failed(IMPORT, detail, cure)
+        return failed(detail, cure)
     where_from, beside = (
         ("", " beside its files") if handler.partition(":")[0].endswith(".py") else ("ts.torch_handler.", "")
     )
     return failed(
-        IMPORT,
         where + " ".join(found["error"].split()),
         f"Make `python -c 'import {where_from}{Path(handler).stem}'` work{beside}.",
     )
@@ -81,17 +96,3 @@ def _importer(found: dict[str, Any], handler: str) -> str:
     # The last frame of a missing module is inside Python's own machinery.
     file = str(found.get("file", ""))
     return file if file.endswith(".py") else handler
-
-
-def _contract(found: dict[str, Any]) -> Check:
-    if "function" in found:
-        return passed(CONTRACT, f"a function {found['function']}(data, context)")
-    classes = found["classes"]
-    if len(classes) != 1:
-        detail = f"it defines {len(classes)} classes ({', '.join(classes) or 'none'}) and no function handle"
-        cure = "Define one class, or a function handle(data, context); import other classes from a module of their own."
-        return failed(CONTRACT, f"{detail}; TorchServe wants exactly one class", cure)
-    if found["lacks"]:
-        lacks = " and ".join(found["lacks"])
-        return failed(CONTRACT, f"class {classes[0]} has no {lacks}", "Derive it from BaseHandler, or write them.")
-    return passed(CONTRACT, f"one class, {classes[0]}, with initialize and handle")

@@ -30,6 +30,12 @@ class _Members(list[tuple[str, Any]]):
     """The members of a JSON object, each of those with the same name too."""
 
 
+def is_part(name: str) -> bool:
+    """Whether a file of this name, in a zip file, lies beside a program."""
+    path = f"/{name.lower()}"
+    return path.endswith(("/archive_format", "/serialized_exported_program.json")) or "/models/" in path
+
+
 def operators_in(stream: BinaryIO, budget: Budget, *, beside_program: bool = False) -> Operators | None:
     """Judge a JSON file of a program.
 

@@ -1,11 +1,11 @@
-"""Whether an unpacked archive is whole: its hashes, and what its manifest names."""
+"""Whether an unpacked archive is whole: its hashes, what its manifest names, and its settings."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-from marwright.checks.verify.report import Check, failed, passed, skipped
+from marwright.checks.lint import lint_archive
+from marwright.checks.verify.report import Outcome, failed, passed, skipped
+from marwright.checks.verify.subject import NotThere, Subject
+from marwright.errors import ArchiveError, LintError
 from marwright.files import sha256_of
 from marwright.mar import layout
 from marwright.mar.reading import description_in
@@ -14,57 +14,67 @@ REBUILD = "Build it again, or fetch it again from where it came."
 RUNTIMES = ("python", "python3", "LSP")
 
 
-def files_in(folder: Path) -> list[str]:
-    """The names of all files, with their folders, in alphabetical order."""
-    return sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
+def unpacks(subject: Subject) -> Outcome:
+    """It has been unpacked."""
+    return passed(f"{len(subject.files)} files, {subject.size / 1e6:.1f} MB, none outside its folder")
 
 
-def check_hashes(folder: Path) -> Check:
-    """Compare every file with ``hashes.json``, which archives of marwright carry."""
-    name = "hashes"
-    if not (folder / layout.HASHES).is_file():
-        return skipped(name, f"it has no {layout.HASHES}; archives of marwright carry one")
+def hashes(subject: Subject) -> Outcome:
+    """Every file is as ``hashes.json`` says, which archives of marwright carry."""
+    if layout.HASHES not in subject.files:
+        return skipped(f"it has no {layout.HASHES}; archives of marwright carry one")
     try:
-        hashes = description_in(folder, layout.HASHES)
+        listed = description_in(subject.folder, layout.HASHES)
     except (ValueError, RecursionError) as error:
-        return failed(name, f"{layout.HASHES} cannot be read: {error}", REBUILD)
-    if not isinstance(hashes, dict):
-        return failed(name, f"{layout.HASHES} is no list of hashes by file", REBUILD)
-    own = set(files_in(folder)) - {layout.HASHES}
-    wrong = [f"{file} has changed" for file in sorted(own & hashes.keys()) if sha256_of(folder / file) != hashes[file]]
-    wrong += [f"{file} is missing" for file in sorted(hashes.keys() - own)]
-    wrong += [f"{file} was added" for file in sorted(own - hashes.keys())]
+        return failed(f"{layout.HASHES} cannot be read: {error}", REBUILD)
+    if not isinstance(listed, dict):
+        return failed(f"{layout.HASHES} is no list of hashes by file", REBUILD)
+    own = set(subject.files) - {layout.HASHES}
+    changed = [name for name in sorted(own & listed.keys()) if sha256_of(subject.folder / name) != listed[name]]
+    wrong = [f"{name} has changed" for name in changed]
+    wrong += [f"{name} is missing" for name in sorted(listed.keys() - own)]
+    wrong += [f"{name} was added" for name in sorted(own - listed.keys())]
     if wrong:
-        return failed(name, "; ".join(wrong), REBUILD)
-    return passed(name, f"all {len(own)} files are as they were packed")
+        return failed("; ".join(wrong), REBUILD)
+    return passed(f"all {len(own)} files are as they were packed")
 
 
-def check_manifest(folder: Path) -> tuple[Check, dict[str, Any]]:
-    """Check what TorchServe wants of the manifest, and that the files it names are there.
-
-    Returns:
-        the check, and the manifest's model, which is empty if it cannot be used.
-    """
-    name = "manifest"
+def manifest(subject: Subject) -> Outcome:
+    """It says what TorchServe wants of it, and the files that it names are there."""
     cure = "Pack it with torch-model-archiver, or with marwright."
     try:
-        manifest = description_in(folder, layout.MANIFEST)
-        model = dict(manifest["model"])
+        written = description_in(subject.folder, layout.MANIFEST)
+        model = dict(written["model"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        return failed(name, f"it describes no model: {type(error).__name__}: {error}", cure), {}
+        return failed(f"it describes no model: {type(error).__name__}: {error}", cure)
     missing = [key for key in ("modelName", "modelVersion", "handler") if not _is_text(model.get(key))]
     if missing:
-        return failed(name, f"it does not say {', '.join(missing)}", cure), {}
-    if (runtime := manifest.get("runtime", "python")) not in RUNTIMES:
-        return failed(name, f"TorchServe has no runtime {runtime!r}", 'Write "runtime": "python".'), {}
+        return failed(f"it does not say {', '.join(missing)}", cure)
+    if (runtime := written.get("runtime", "python")) not in RUNTIMES:
+        return failed(f"TorchServe has no runtime {runtime!r}", 'Write "runtime": "python".')
     keys = ("serializedFile", "modelFile", "configFile", "requirementsFile")
-    named = {key: model[key] for key in keys if model.get(key)}
-    there = files_in(folder)
-    absent = [f"{key} {file!r}" for key, file in named.items() if file not in there]
+    absent = [f"{key} {model[key]!r}" for key in keys if model.get(key) and model[key] not in subject.files]
     if absent:
-        return failed(name, f"it names what is not in the archive: {', '.join(absent)}", cure), {}
-    return passed(name, f"{model['modelName']} {model['modelVersion']}, handled by {model['handler']}"), model
+        return failed(f"it names what is not in the archive: {', '.join(absent)}", cure)
+    subject.model = model
+    return passed(f"{model['modelName']} {model['modelVersion']}, handled by {model['handler']}")
 
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and value != "" and value.isprintable()
+
+
+def settings(subject: Subject) -> Outcome:
+    """TorchServe reads them as they are meant."""
+    if not subject.model:
+        raise NotThere("no manifest")
+    try:
+        found = lint_archive(subject.file, subject.folder)
+    except (LintError, ArchiveError) as error:
+        return failed(str(error).removeprefix(f"{subject.file}: "), "Mend its model-config.yaml and pack it again.")
+    errors = [finding for finding in found if finding.severity == "error"]
+    if errors:
+        return failed("; ".join(finding.reason for finding in errors), errors[0].cure)
+    if found:
+        return passed(f"no error, {len(found)} to think about: `marwright lint ARCHIVE`")
+    return passed("TorchServe will read its model-config.yaml as it is meant")

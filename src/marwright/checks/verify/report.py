@@ -10,28 +10,37 @@ State = Literal["passed", "failed", "skipped"]
 
 
 @dataclass(frozen=True)
-class Check:
-    """One thing that was checked: how it went, and one line of cure if it failed."""
+class Outcome:
+    """How a check went, and one line of cure if it failed."""
 
-    name: str
     state: State
     detail: str
     cure: str = ""
 
 
-def passed(name: str, detail: str) -> Check:
+def passed(detail: str) -> Outcome:
     """It holds."""
-    return Check(name, "passed", detail)
+    return Outcome("passed", detail)
 
 
-def failed(name: str, detail: str, cure: str) -> Check:
+def failed(detail: str, cure: str) -> Outcome:
     """It does not hold."""
-    return Check(name, "failed", detail, cure)
+    return Outcome("failed", detail, cure)
 
 
-def skipped(name: str, why: str) -> Check:
+def skipped(why: str) -> Outcome:
     """It could not be checked, which is no failure of its own."""
-    return Check(name, "skipped", why)
+    return Outcome("skipped", why)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was checked, and how that went."""
+
+    name: str
+    state: State
+    detail: str
+    cure: str = ""
 
 
 @dataclass
@@ -47,10 +56,19 @@ class Report:
     could_execute: dict[str, str] = field(default_factory=dict)
     latency_ms: dict[int, dict[str, float]] = field(default_factory=dict)
 
+    def add(self, name: str, outcome: Outcome) -> None:
+        """Note how a check went."""
+        self.checks.append(Check(name, outcome.state, outcome.detail, outcome.cure))
+
+    @property
+    def failures(self) -> list[Check]:
+        """The checks that failed."""
+        return [check for check in self.checks if check.state == "failed"]
+
     @property
     def holds(self) -> bool:
         """Whether no check failed."""
-        return all(check.state != "failed" for check in self.checks)
+        return not self.failures
 
     def as_json(self) -> dict[str, Any]:
         """The same for a script."""

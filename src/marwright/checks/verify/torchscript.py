@@ -29,7 +29,38 @@ _TREE = (
     ast.Slice, ast.Starred, ast.Name, ast.ListComp, ast.DictComp, ast.comprehension, ast.expr_context, ast.boolop,
     ast.operator, ast.unaryop, ast.cmpop,
 )  # fmt: skip
+_STATES = ("/constants.pkl", "/bytecode.pkl")
+# What PyTorch's own reader of TorchScript makes: objects of classes in the code, and lists of plain values.
+_MADE = frozenset(
+    f"torch.jit._pickle.{name}"
+    for name in (
+        *(f"build_{kind}list" for kind in ("bool", "double", "int", "tensor")),
+        "build_tensor_from_id",
+        "restore_type_tag",
+    )
+)
 _TYPE_COMMENT = re.compile(r"#\s*type:")
+
+
+def is_part(name: str) -> bool:
+    """Whether a file of this name, in a zip file, makes that TorchScript to some reader."""
+    lower = name.lower()
+    return ("/code/" in f"/{lower}" and lower.endswith(".py")) or lower.endswith(_STATES)
+
+
+def is_own(name: str) -> bool:
+    """Whether PyTorch's reader of TorchScript makes this of a pickle without importing anything."""
+    return name in _MADE or name.startswith("__torch__.")
+
+
+def foreign_classes(names: Iterable[str]) -> set[str]:
+    """Those of the names that are classes written in C++, but not of PyTorch's own packed weights; in words."""
+    found = set()
+    for name in names:
+        prefix, _, rest = name.partition("__torch__.torch.classes.")
+        if not prefix and rest.partition(".")[0] not in KNOWN_CLASSES:
+            found.add(f"the class {name}")
+    return found
 
 
 def operators_in(code: Iterable[tuple[str, bytes]], budget: Budget) -> Operators:

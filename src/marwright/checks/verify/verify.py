@@ -1,21 +1,41 @@
-"""The order of the checks, and which of them need which."""
+"""The checks of an archive, in their order, and which of them may be made."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
-from marwright.checks.budget import Budget
-from marwright.checks.lint import lint_archive
-from marwright.checks.verify.answering import GOLDEN, LATENCY, NEIGHBOURS, WORKER, check_answers
-from marwright.checks.verify.code import code_in
-from marwright.checks.verify.contract import CONTRACT, IMPORT, check_contract
-from marwright.checks.verify.integrity import REBUILD, check_hashes, check_manifest, files_in
-from marwright.checks.verify.report import Check, Report, failed, passed, skipped
-from marwright.errors import ArchiveError, LintError
+from marwright.checks.verify import answering, code, contract, integrity
+from marwright.checks.verify.report import Outcome, Report, failed, passed, skipped
+from marwright.checks.verify.subject import NotThere, Subject
+from marwright.errors import ArchiveError
 from marwright.mar.reading import unpacked
 from marwright.mar.signing import signature_holds, signature_of
 
-SETTINGS = "settings"
+IMPORT, WORKER = "handler imports", "worker"
+
+# A new check is a function and a line here. It gets the archive and what earlier checks have found out about it, and
+# raises NotThere where it has nothing to look at.
+LOOKING: dict[str, Callable[[Subject], Outcome]] = {
+    "unpacks": integrity.unpacks,
+    "hashes": integrity.hashes,
+    "manifest": integrity.manifest,
+    "settings": integrity.settings,
+    "no pickles": code.no_pickles,
+    "TorchScript": code.torchscript,
+}
+"""Nothing of the archive is run by these."""
+
+RUNNING: dict[str, Callable[[Subject], Outcome]] = {
+    IMPORT: contract.handler_imports,
+    "handler contract": contract.handler_contract,
+    WORKER: answering.worker,
+    "golden requests": answering.golden_requests,
+    "bad request alone": answering.bad_request_alone,
+    "latency": answering.latency,
+}
+"""These run its code, and only if all before them hold."""
 
 
 def verify(file: Path, *, public_key: Path | None = None, run: bool = True, run_anyway: bool = False) -> Report:
@@ -37,32 +57,33 @@ def verify(file: Path, *, public_key: Path | None = None, run: bool = True, run_
         raise ArchiveError(f"{file}: no such archive. Build one with `marwright build`.")
     # What is signed is what is run, even if somebody replaces the file meanwhile.
     data = None if public_key is None else _bytes(file)
-    report = Report(file, [_check_signature(file, data, public_key)])
-    running = [IMPORT, CONTRACT, WORKER, GOLDEN, NEIGHBOURS, LATENCY]
+    report = Report(file)
+    report.add("signature", _signature(file, data, public_key))
     try:
-        with unpacked(file, data) as folder:
+        with unpacked(file, data) as folder, ExitStack() as stack:
             del data
-            names = files_in(folder)
-            size = sum((folder / name).stat().st_size for name in names)
-            report.checks.append(passed("unpacks", f"{len(names)} files, {size / 1e6:.1f} MB, none outside its folder"))
-            report.checks.append(check_hashes(folder))
-            manifest, model = check_manifest(folder)
-            report.checks += [manifest, _check_settings(file, folder) if model else skipped(SETTINGS, "no manifest")]
-            code, report.could_execute = code_in(folder, Budget(size), model.get("requirementsFile"))
-            report.checks += code
-            why_not = _why_not_to_run(report, run, run_anyway, bool(model))
-            if why_not:
-                report.checks += [skipped(name, why_not) for name in running]
-                return report
-            report.checks += check_contract(folder, model["handler"])
-            if report.checks[-1].state == "passed":
-                check_answers(file, folder, report)
-            else:
-                report.checks += [skipped(name, "no handler") for name in running[2:]]
+            subject = Subject(file, folder, stack)
+            for name, check in LOOKING.items():
+                report.add(name, _outcome(check, subject))
+            report.could_execute = code.could_execute(subject)
+            why_not = _why_not_to_run(report, run, run_anyway, bool(subject.model))
+            for name, check in RUNNING.items():
+                report.add(name, skipped(why_not) if why_not else _outcome(check, subject))
+            report.latency_ms = subject.latency_ms
     except ArchiveError as error:
         said = str(error).removeprefix(f"{file}: ").removesuffix(" Build it again.")
-        report.checks.append(failed("unpacks", said, REBUILD))
+        report.add("unpacks", failed(said, integrity.REBUILD))
     return report
+
+
+def _outcome(check: Callable[[Subject], Outcome], subject: Subject) -> Outcome:
+    try:
+        return check(subject)
+    except NotThere as error:
+        return skipped(str(error))
+    except ArchiveError as error:
+        subject.lose_worker()
+        return failed(answering.gist(error, subject), "A worker must survive its requests.")
 
 
 def _bytes(file: Path) -> bytes:
@@ -79,34 +100,20 @@ def _why_not_to_run(report: Report, run: bool, run_anyway: bool, has_model: bool
         return "no manifest"
     if report.checks[0].state == "failed":
         return "its signature is wrong: nothing of it is run"
-    wrong = [check.name for check in report.checks if check.state == "failed"]
+    wrong = [check.name for check in report.failures]
     if wrong and not run_anyway:
         return f"nothing of it is run, since this failed: {', '.join(wrong)}; --run-anyway runs it"
     return ""
 
 
-def _check_signature(file: Path, data: bytes | None, public_key: Path | None) -> Check:
-    name = "signature"
+def _signature(file: Path, data: bytes | None, public_key: Path | None) -> Outcome:
     signature = signature_of(file)
     if public_key is None:
         there = f"{signature.name} is there" if signature.is_file() else "none asked for"
-        return skipped(name, f"{there}; --public-key KEY.pub checks one")
-    cure = "Take neither the archive nor its signature from where these came; ask its maker."
+        return skipped(f"{there}; --public-key KEY.pub checks one")
     if not signature.is_file():
-        return failed(name, f"there is no {signature.name} beside it", "Sign it: `marwright sign ARCHIVE --key KEY`.")
+        return failed(f"there is no {signature.name} beside it", "Sign it: `marwright sign ARCHIVE --key KEY`.")
     if not signature_holds(file, public_key, data):
-        return failed(name, f"{signature.name} is not the signature of this archive by {public_key.name}", cure)
-    return passed(name, f"every byte is as the owner of {public_key.name} signed it")
-
-
-def _check_settings(file: Path, folder: Path) -> Check:
-    try:
-        found = lint_archive(file, folder)
-    except (LintError, ArchiveError) as error:
-        return failed(SETTINGS, str(error).removeprefix(f"{file}: "), "Mend its model-config.yaml and pack it again.")
-    errors = [finding for finding in found if finding.severity == "error"]
-    if errors:
-        return failed(SETTINGS, "; ".join(finding.reason for finding in errors), errors[0].cure)
-    if found:
-        return passed(SETTINGS, f"no error, {len(found)} to think about: `marwright lint ARCHIVE`")
-    return passed(SETTINGS, "TorchServe will read its model-config.yaml as it is meant")
+        cure = "Take neither the archive nor its signature from where these came; ask its maker."
+        return failed(f"{signature.name} is not the signature of this archive by {public_key.name}", cure)
+    return passed(f"every byte is as the owner of {public_key.name} signed it")

@@ -1,0 +1,56 @@
+"""Streams that unpack to another one, known by their first bytes."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
+
+ZSTANDARD, LZ4, RAR, SEVEN_ZIP = b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18", b"Rar!\x1a\x07", b"7z\xbc\xaf\x27\x1c"
+NOT_UNPACKED = (ZSTANDARD, LZ4, RAR, SEVEN_ZIP)
+_READERS: dict[bytes, Callable[[BinaryIO], Any]] = {
+    b"\x1f\x8b\x08": lambda stream: gzip.GzipFile(fileobj=stream),
+    **{b"BZh%d1AY&SY" % level: bz2.BZ2File for level in range(1, 10)},
+    b"\xfd7zXZ\x00": lzma.LZMAFile,
+    b"]\x00\x00": lzma.LZMAFile,
+}
+# Whose first bytes no unpickler goes beyond, by an opcode that there is not, or that takes from an empty stack.
+NO_PICKLE = (b"\x1f\x8b", b"\xfd7zXZ", b"]\x00\x00", *NOT_UNPACKED)
+_CHUNK = 1 << 16
+
+
+def unpackings(stream: BinaryIO, start: bytes) -> Iterator[Iterator[bytes]]:
+    """What a stream unpacks to, in chunks, in each way in which some reader would unpack it.
+
+    Args:
+        stream: can seek.
+        start: its first bytes.
+    """
+    if len(start) > 2 and start[0] == 0x78 and int.from_bytes(start[:2], "big") % 31 == 0:
+        yield _inflated(stream)
+    for magic, reader in _READERS.items():
+        if start.startswith(magic):
+            yield _read(stream, reader)
+
+
+def _read(stream: BinaryIO, reader: Callable[[BinaryIO], Any]) -> Iterator[bytes]:
+    stream.seek(0)
+    with reader(stream) as packed:
+        while data := packed.read(_CHUNK):
+            yield data
+
+
+def _inflated(stream: BinaryIO) -> Iterator[bytes]:
+    """What zlib makes of a stream; nothing if it only begins as if."""
+    stream.seek(0)
+    inflate = zlib.decompressobj()
+    try:
+        while not inflate.eof and (chunk := stream.read(_CHUNK)):
+            while chunk:
+                yield inflate.decompress(chunk, _CHUNK)
+                chunk = inflate.unconsumed_tail
+    except zlib.error:
+        pass  # an unpickler that reads it as it comes gets as far
