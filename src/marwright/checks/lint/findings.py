@@ -18,6 +18,9 @@ class Problem:
     cure: str
 
 
+Problems = Iterator[Problem]
+
+
 @dataclass(frozen=True)
 class Finding:
     """A problem in its place."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from marwright.checks.lint.findings import Problem
+from marwright.checks.lint.findings import Problem, Problems
 from marwright.checks.lint.keys import (
     HANDLER_SECTIONS,
     MODEL_BOOLEANS,
@@ -15,8 +13,6 @@ from marwright.checks.lint.keys import (
     nearest,
 )
 from marwright.checks.lint.model_settings import ModelSettings, is_java_integer
-
-Problems = Iterator[Problem]
 
 LONG_DELAY_MS = 100
 

@@ -7,10 +7,8 @@ from collections.abc import Iterator
 
 import regex
 
-from marwright.checks.lint.findings import Problem
+from marwright.checks.lint.findings import Problem, Problems
 from marwright.checks.lint.server_settings import ServerSettings, is_from_environment
-
-Problems = Iterator[Problem]
 
 DEFAULT_ALLOWED_URLS = "file://.*|http(s)?://.*"
 # Of one pattern; a longer one, or one that takes longer, is not for one place.

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
-from marwright.checks.lint.findings import Problem
+from marwright.checks.lint.findings import Problem, Problems
 from marwright.checks.lint.server_settings import ServerSettings, is_from_environment
-
-Problems = Iterator[Problem]
 
 # What the words of vmargs begin with, and what Java does then.
 _INTO_JAVA = {

@@ -6,11 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from marwright.checks.lint.findings import Problem
+from marwright.checks.lint.findings import Problem, Problems
 from marwright.checks.lint.keys import MODEL_KEYS, nearest
 from marwright.checks.lint.server_settings import ServerSettings, is_from_environment
-
-Problems = Iterator[Problem]
 
 # Model, as TorchServe reads one of ``models`` and of a snapshot; and what it writes around them.
 INTEGERS = frozenset(

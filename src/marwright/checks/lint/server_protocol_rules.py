@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from marwright.checks.lint.findings import Problem
+from marwright.checks.lint.findings import Problem, Problems
 from marwright.checks.lint.server_settings import ServerSettings
 
 # ts/torch_handler/request_envelope of TorchServe 0.12.
@@ -13,7 +11,7 @@ _FIRST_ONLY = ("kserve", "kservev2")
 _CURE = 'remove the line: without it {"instances": […]} is read, and KServe\'s path /v1/models/NAME:predict answers'
 
 
-def service_envelope(settings: ServerSettings) -> Iterator[Problem]:
+def service_envelope(settings: ServerSettings) -> Problems:
     """It changes what ``handle`` is given and what becomes of its answers, for all models of a server alike."""
     value = settings.values.get("service_envelope", "")
     if not value:
@@ -30,7 +28,7 @@ def service_envelope(settings: ServerSettings) -> Iterator[Problem]:
     yield Problem("service_envelope", reason, _CURE)
 
 
-def open_inference_protocol(settings: ServerSettings) -> Iterator[Problem]:
+def open_inference_protocol(settings: ServerSettings) -> Problems:
     """TorchServe reads KServe's fields from whatever a handler answers to a call of ``ModelInfer``."""
     if settings.true("ts_open_inference_protocol"):
         reason = (

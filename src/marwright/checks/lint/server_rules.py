@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from marwright.checks.lint.findings import Problem
+from marwright.checks.lint.findings import Problem, Problems
 from marwright.checks.lint.keys import MODEL_KEYS, SERVER_BOOLEANS, SERVER_INTEGERS, SERVER_KEYS, nearest
 from marwright.checks.lint.server_protocol_rules import open_inference_protocol, service_envelope
 from marwright.checks.lint.server_settings import ServerSettings, is_from_environment
 from marwright.config import ArchiveConfig
-
-Problems = Iterator[Problem]
 
 # Double.valueOf, but for hexadecimal numbers.
 _JAVA_DECIMAL = re.compile(r"[+-]?(?:NaN|Infinity|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[fFdD]?)")
