@@ -103,24 +103,18 @@ def describe(file: Path) -> dict[str, Any]:
     with _opened(file) as archive, _description_of(file):
 
         def parsed(name: str) -> Any:
-            return json.loads(read(name)) if name in archive.namelist() else None
+            return None if (written := _member(archive, name)) is None else json.loads(written)
 
-        def read(name: str) -> bytes:
-            if archive.getinfo(name).file_size > LARGEST_DESCRIPTION:
-                raise ValueError(f"{name} is larger than {LARGEST_DESCRIPTION >> 20} MB")
-            return archive.read(name)
-
-        manifest = parsed(layout.MANIFEST)
-        setup, card, labels = parsed(layout.SETUP), parsed(layout.CARD), parsed(layout.LABELS)
+        manifest, labels = parsed(layout.MANIFEST), parsed(layout.LABELS)
         config = _model_in(manifest).get("configFile")
         return {
             "file": str(file),
             "bytes": file.stat().st_size,
             "manifest": manifest,
-            "model_config": _settings_in(read(config)) if config else None,
-            "setup": setup,
+            "model_config": _settings_in(_member(archive, config)) if config else None,
+            "setup": parsed(layout.SETUP),
             "labels": len(labels) if labels else None,
-            "card": card,
+            "card": parsed(layout.CARD),
             "files": {info.filename: info.file_size for info in archive.infolist()},
         }
 
@@ -137,11 +131,15 @@ def member_of(file: Path, name: str, largest: int = LARGEST_DESCRIPTION) -> byte
         ArchiveError: the archive cannot be read, or the file is larger.
     """
     with _opened(file) as archive, _description_of(file):
-        if name not in archive.namelist():
-            return None
-        if archive.getinfo(name).file_size > largest:
-            raise ValueError(f"{name} is larger than {largest >> 20} MB")
-        return archive.read(name)
+        return _member(archive, name, largest)
+
+
+def _member(archive: zipfile.ZipFile, name: str, largest: int = LARGEST_DESCRIPTION) -> bytes | None:
+    if name not in archive.namelist():
+        return None
+    if archive.getinfo(name).file_size > largest:
+        raise ValueError(f"{name} is larger than {largest >> 20} MB")
+    return archive.read(name)
 
 
 @contextmanager

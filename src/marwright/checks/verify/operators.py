@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from marwright.formats.word_lists import word_lists
+
 # They open files, and one of them connections to other machines: any code may name them in any way.
 FORBIDDEN = frozenset(
     {"from_file", "save", "load", "rpc_async", "rpc_sync", "rpc_remote", "to_here", "load_library", "PythonOp"}
@@ -18,14 +20,7 @@ KNOWN_CLASSES = frozenset({"quantized", "sparse", "rnn", "mkldnn", "xnnpack", "o
 @cache
 def _listed() -> dict[str, frozenset[str]]:
     """The names by namespace."""
-    found: dict[str, list[str]] = {}
-    space = ""
-    for line in Path(__file__).with_name("operators.txt").read_text(encoding="utf-8").splitlines():
-        words = [] if line.startswith("#") else line.split()
-        if words and words[0].endswith(":"):
-            space = words.pop(0)[:-1]
-        found.setdefault(space, []).extend(words)
-    return {space: frozenset(names) for space, names in found.items()}
+    return word_lists(Path(__file__).with_name("operators.txt"))
 
 
 def known(space: str) -> frozenset[str]:
