@@ -21,6 +21,8 @@ from conftest import PROJECT, marwright
 from foreign_archives import GOOD_HANDLER, archived, changed
 from marwright.archive.station import build_archive
 from marwright.checks.verify import verify
+from marwright.checks.verify.report import Outcome, failed, passed
+from marwright.checks.verify.subject import Subject
 from marwright.config import ArchiveConfig
 from marwright.errors import ArchiveError
 from marwright.mar import layout
@@ -624,6 +626,27 @@ def test_what_is_run_is_what_was_signed(
     assert not failures(report)
     assert check(report, "worker").state == "passed"
     assert not trace.exists()
+
+
+def test_a_new_check_is_a_function_and_a_line(
+    leaves_a_trace: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def has_a_readme(subject: Subject) -> Outcome:
+        return passed("there") if "README.md" in subject.files else failed("there is none", "Write one.")
+
+    def asks_the_worker(subject: Subject) -> Outcome:
+        return passed(str(subject.worker))
+
+    module = import_module("marwright.checks.verify.verify")
+    monkeypatch.setattr(module, "LOOKING", module.LOOKING | {"readme": has_a_readme})
+    monkeypatch.setattr(module, "RUNNING", {"asked": asks_the_worker} | module.RUNNING)
+    file, trace = leaves_a_trace
+    report = verify(file)
+
+    assert failures(report) == {"readme": "there is none"}
+    assert check(report, "asked").detail == "nothing of it is run, since this failed: readme; --run-anyway runs it"
+    assert not trace.exists()
+    assert check(verify(file, run_anyway=True), "asked").detail == "no handler"
 
 
 def test_with_no_run_nothing_of_it_is_run(leaves_a_trace: tuple[Path, Path]) -> None:
