@@ -62,18 +62,19 @@ def follow(stream: BinaryIO, budget: Budget, size: int) -> Followed:
 
 
 class _Machine:
+    """Has a stack, which a mark lays aside until its values are gathered, and a memo."""
+
     def __init__(self, stream: BinaryIO, budget: Budget, size: int) -> None:
         self.followed = Followed()
-        self._arguments = Arguments(stream, budget, size, self.followed.strings)
-        self._stream, self._budget = stream, budget
-        self._stack: list[Any] = []
+        self.stack: list[Any] = []
         self._below: list[list[Any]] = []
         self._memo: dict[int, Any] = {}
+        self._arguments = Arguments(stream, budget, size, self.followed.strings)
+        self._stream, self._budget = stream, budget
 
     def run(self) -> None:
         while True:
-            code = self._stream.read(1)
-            opcode = _OPCODES.get(code)
+            opcode = _OPCODES.get(self._stream.read(1))
             if opcode is None:
                 raise Malformed
             self._budget.spend(items=1)
@@ -81,7 +82,7 @@ class _Machine:
             argument = self._arguments.read(opcode.arg)
             name = opcode.name
             if name == "STOP":
-                self.followed.value = self._stack.pop()
+                self.followed.value = self.stack.pop()
                 self.followed.complete = True
                 return
             step = _STEPS.get(name)
@@ -90,181 +91,133 @@ class _Machine:
             elif name.endswith("GET"):
                 if argument not in self._memo:
                     raise Malformed
-                self._stack.append(self._memo[argument])
+                self.push(self._memo[argument])
             elif name.endswith("PUT"):
-                self._memo[argument] = self._stack[-1]
+                self._memo[argument] = self.stack[-1]
             else:
                 # All that is left pushes a plain value.
-                self._stack.append(argument if isinstance(argument, str | int) else OPAQUE)
+                self.push(argument if isinstance(argument, str | int) else OPAQUE)
 
-    def _marked(self) -> list[Any]:
-        items, self._stack = self._stack, self._below.pop()
-        return items
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
 
     def mark(self, _: Any) -> None:
-        self._below.append(self._stack)
-        self._stack = []
+        self._below.append(self.stack)
+        self.stack = []
+
+    def from_mark(self) -> list[Any]:
+        items, self.stack = self.stack, self._below.pop()
+        return items
 
     def pop(self, _: Any) -> None:
-        if self._stack:
-            self._stack.pop()
+        if self.stack:
+            self.stack.pop()
         else:
-            self._marked()
-
-    def pop_mark(self, _: Any) -> None:
-        self._marked()
-
-    def duplicate(self, _: Any) -> None:
-        self._stack.append(self._stack[-1])
+            self.from_mark()
 
     def memoize(self, _: Any) -> None:
-        self._memo[len(self._memo)] = self._stack[-1]
+        self._memo[len(self._memo)] = self.stack[-1]
 
     def make_from_mark(self, _: Any) -> None:
-        self._marked()
-        self._stack.append(OPAQUE)
-
-    def tuple_from_mark(self, _: Any) -> None:
-        items = self._marked()
-        self._stack.append(tuple(items))
-
-    def empty_list(self, _: Any) -> None:
-        self._stack.append([])
-
-    def list_from_mark(self, _: Any) -> None:
-        items = self._marked()
-        self._stack.append(items)
+        self.from_mark()
+        self.push(OPAQUE)
 
     def tuple_of_top(self, count: int) -> None:
         """Join the uppermost values."""
-        below = len(self._stack) - count
+        below = len(self.stack) - count
         if below < 0:
             raise Malformed
-        self._stack[below:] = [tuple(self._stack[below:])]
+        self.stack[below:] = [tuple(self.stack[below:])]
 
-    def push_opaque(self, _: Any) -> None:
-        self._stack.append(OPAQUE)
+    def add(self, items: list[Any]) -> None:
+        if isinstance(self.stack[-1], list):
+            self.stack[-1].extend(items)
 
-    def add_from_mark(self, _: Any) -> None:
-        items = self._marked()
-        self._add(items)
-
-    def add_one(self, _: Any) -> None:
-        self._add([self._stack.pop()])
-
-    def add_two(self, _: Any) -> None:
-        self._stack.pop()
-        self.add_one(None)
-
-    def _add(self, items: list[Any]) -> None:
-        if isinstance(self._stack[-1], list):
-            self._stack[-1].extend(items)
-
-    def nothing(self, _: Any) -> None: ...
+    def add_with_key(self, _: Any) -> None:
+        self.stack.pop()
+        self.add([self.stack.pop()])
 
     def imports(self, pair: tuple[Any, Any]) -> None:
         module, name = pair
         known = isinstance(module, str) and isinstance(name, str)
-        self._push_imported(f"{module}.{name}" if known else HIDDEN)
+        self.push_imported(f"{module}.{name}" if known else HIDDEN)
 
     def imports_from_stack(self, _: Any) -> None:
-        name, module = self._stack.pop(), self._stack.pop()
+        name, module = self.stack.pop(), self.stack.pop()
         self.imports((module, name))
 
-    def imports_extension(self, _: Any) -> None:
-        self._push_imported(EXTENSION)
-
-    def _push_imported(self, name: str) -> None:
+    def push_imported(self, name: str) -> None:
         self.followed.imports.add(name)
-        self._stack.append(Imported(name))
+        self.push(Imported(name))
 
     def instance(self, pair: tuple[Any, Any]) -> None:
-        self._marked()
+        self.from_mark()
         self.imports(pair)
-        self._stack.pop()
-        self._call()
+        self._call(self.stack.pop())
 
     def object(self, _: Any) -> None:
-        self._callable(self._marked()[0])
-        self._call()
+        self._call(self.from_mark()[0])
 
     def reduce(self, _: Any) -> None:
-        arguments = self._stack.pop()
+        arguments = self.stack.pop()
         if isinstance(arguments, int | Imported):
             raise Malformed  # not even the unpickler that is written in Python can go through these
-        self._callable(self._stack.pop())
-        self._call()
+        self._call(self.stack.pop())
 
     def new_with_keywords(self, _: Any) -> None:
-        self._stack.pop()
+        self.stack.pop()
         self.reduce(None)
 
     def build(self, _: Any) -> None:
-        self._stack.pop()
-        self._stack[-1]
+        self.stack.pop()
+        self.stack[-1]
         self.followed.called |= self.followed.imports
 
-    def _callable(self, value: Any) -> None:
-        if not isinstance(value, Imported | Opaque):
+    def _call(self, function: Any) -> None:
+        if not isinstance(function, Imported | Opaque):
             raise Malformed
-
-    def _call(self) -> None:
         self.followed.called |= self.followed.imports
-        self._stack.append(OPAQUE)
+        self.push(OPAQUE)
 
-    def persistent_text(self, text: Any) -> None:
-        self.followed.persistent.append(text)
-        self._stack.append(OPAQUE)
-
-    def persistent_value(self, _: Any) -> None:
-        self.persistent_text(self._stack.pop())
-
-    def read_only(self, _: Any) -> None:
-        self._stack[-1]
+    def persistent(self, key: Any) -> None:
+        self.followed.persistent.append(key)
+        self.push(OPAQUE)
 
 
-def _tuple_of(count: int) -> Callable[[_Machine, Any], None]:
-    def step(machine: _Machine, _: Any) -> None:
-        machine.tuple_of_top(count)
-
-    return step
+def _nothing(*_: Any) -> None: ...
 
 
-_STEPS: dict[str, Callable[[_Machine, Any], None]] = {
+_STEPS: dict[str, Callable[[_Machine, Any], Any]] = {
     "MARK": _Machine.mark,
     "POP": _Machine.pop,
-    "POP_MARK": _Machine.pop_mark,
-    "DUP": _Machine.duplicate,
+    "POP_MARK": lambda machine, _: machine.from_mark(),
+    "DUP": lambda machine, _: machine.push(machine.stack[-1]),
     "MEMOIZE": _Machine.memoize,
-    "EMPTY_LIST": _Machine.empty_list,
-    "LIST": _Machine.list_from_mark,
+    "EMPTY_LIST": lambda machine, _: machine.push([]),
+    "LIST": lambda machine, _: machine.push(machine.from_mark()),
     "DICT": _Machine.make_from_mark,
     "FROZENSET": _Machine.make_from_mark,
-    "TUPLE": _Machine.tuple_from_mark,
-    "EMPTY_TUPLE": _tuple_of(0),
-    "TUPLE1": _tuple_of(1),
-    "TUPLE2": _tuple_of(2),
-    "TUPLE3": _tuple_of(3),
-    "APPEND": _Machine.add_one,
-    "SETITEM": _Machine.add_two,
-    "APPENDS": _Machine.add_from_mark,
-    "SETITEMS": _Machine.add_from_mark,
-    "ADDITEMS": _Machine.add_from_mark,
-    "PROTO": _Machine.nothing,
-    "FRAME": _Machine.nothing,
+    "TUPLE": lambda machine, _: machine.push(tuple(machine.from_mark())),
+    "EMPTY_TUPLE": lambda machine, _: machine.tuple_of_top(0),
+    "TUPLE1": lambda machine, _: machine.tuple_of_top(1),
+    "TUPLE2": lambda machine, _: machine.tuple_of_top(2),
+    "TUPLE3": lambda machine, _: machine.tuple_of_top(3),
+    "APPEND": lambda machine, _: machine.add([machine.stack.pop()]),
+    "SETITEM": _Machine.add_with_key,
+    **dict.fromkeys(("APPENDS", "SETITEMS", "ADDITEMS"), lambda machine, _: machine.add(machine.from_mark())),
+    "PROTO": _nothing,
+    "FRAME": _nothing,
     "GLOBAL": _Machine.imports,
     "STACK_GLOBAL": _Machine.imports_from_stack,
-    "EXT1": _Machine.imports_extension,
-    "EXT2": _Machine.imports_extension,
-    "EXT4": _Machine.imports_extension,
+    **dict.fromkeys(("EXT1", "EXT2", "EXT4"), lambda machine, _: machine.push_imported(EXTENSION)),
     "INST": _Machine.instance,
     "OBJ": _Machine.object,
     "NEWOBJ": _Machine.reduce,
     "NEWOBJ_EX": _Machine.new_with_keywords,
     "REDUCE": _Machine.reduce,
     "BUILD": _Machine.build,
-    "PERSID": _Machine.persistent_text,
-    "BINPERSID": _Machine.persistent_value,
-    "NEXT_BUFFER": _Machine.push_opaque,
-    "READONLY_BUFFER": _Machine.read_only,
+    "PERSID": _Machine.persistent,
+    "BINPERSID": lambda machine, _: machine.persistent(machine.stack.pop()),
+    "NEXT_BUFFER": lambda machine, _: machine.push(OPAQUE),
+    "READONLY_BUFFER": lambda machine, _: machine.stack[-1],
 }
