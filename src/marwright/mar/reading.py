@@ -103,7 +103,7 @@ def describe(file: Path) -> dict[str, Any]:
     with _opened(file) as archive, _description_of(file):
 
         def parsed(name: str) -> Any:
-            return None if (written := _member(archive, name)) is None else json.loads(written)
+            return json.loads(_read(archive, name)) if name in archive.namelist() else None
 
         manifest, labels = parsed(layout.MANIFEST), parsed(layout.LABELS)
         config = _model_in(manifest).get("configFile")
@@ -111,7 +111,7 @@ def describe(file: Path) -> dict[str, Any]:
             "file": str(file),
             "bytes": file.stat().st_size,
             "manifest": manifest,
-            "model_config": _settings_in(_member(archive, config)) if config else None,
+            "model_config": _settings_in(_read(archive, config)) if config else None,
             "setup": parsed(layout.SETUP),
             "labels": len(labels) if labels else None,
             "card": parsed(layout.CARD),
@@ -131,12 +131,10 @@ def member_of(file: Path, name: str, largest: int = LARGEST_DESCRIPTION) -> byte
         ArchiveError: the archive cannot be read, or the file is larger.
     """
     with _opened(file) as archive, _description_of(file):
-        return _member(archive, name, largest)
+        return _read(archive, name, largest) if name in archive.namelist() else None
 
 
-def _member(archive: zipfile.ZipFile, name: str, largest: int = LARGEST_DESCRIPTION) -> bytes | None:
-    if name not in archive.namelist():
-        return None
+def _read(archive: zipfile.ZipFile, name: str, largest: int = LARGEST_DESCRIPTION) -> bytes:
     if archive.getinfo(name).file_size > largest:
         raise ValueError(f"{name} is larger than {largest >> 20} MB")
     return archive.read(name)
