@@ -22,10 +22,9 @@ SOURCE = ROOT / "src" / "marwright"
 RECORD = ROOT / "tests" / "unit" / "road" / "station_sources.json"
 COMMAND = "python tests/support/station_sources.py"
 
-# What these do is seen on the way, but not in a station's folder. Settings count by their values, in the fingerprint.
-NO_OUTPUT = {"errors", "console", "processes", "installed", "resources", "config", "road", "checks"}
-# It only names files: what it imports for that makes none of them.
-NAMES = SOURCE / "workspace.py"
+# What these do is seen on the way, but not in a station's folder. Settings count by their values, in the fingerprint;
+# the workspace names files, and whoever writes them counts.
+NO_OUTPUT = {"errors", "console", "processes", "installed", "resources", "config", "workspace", "road", "checks"}
 # Calls whose words are for the reader alone.
 TALK = {"say", "working", "track"}
 
@@ -75,7 +74,10 @@ def complaints(now: Sources, recorded: Mapping[str, Mapping[str, int | str]]) ->
 
 
 def source_hash(text: str) -> str:
-    """Of what a module computes: comments, docstrings, the words of errors and of progress do not count."""
+    """Of what a module computes: comments, docstrings, the words of errors and of progress do not count.
+
+    Nor do imports, so that a module may move: what is imported counts itself.
+    """
     tree = _WithoutProse().visit(ast.parse(text))
     return hashlib.sha256(repr(_shape(tree)).encode()).hexdigest()[:12]
 
@@ -89,6 +91,12 @@ def _shape(node: object) -> object:
 
 
 class _WithoutProse(ast.NodeTransformer):
+    def visit_Import(self, node: ast.Import) -> None:
+        return None
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        return None
+
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         value = node.value
         if isinstance(value, ast.Constant):
@@ -107,7 +115,7 @@ def _closure(files: Iterator[Path]) -> list[Path]:
         file = waiting.pop()
         if file not in found:
             found.add(file)
-            waiting += () if file == NAMES else _imports_of(file)
+            waiting += _imports_of(file)
     return sorted(found)
 
 
