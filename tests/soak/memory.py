@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import psutil
+from scipy.stats import theilslopes
 
 _EDGE = 0.15
 """The share of the samples that counts as the beginning, and as the end."""
@@ -45,10 +46,8 @@ class Growth:
         found = np.asarray(values)
         edge = max(1, int(_EDGE * len(found)))
         start, end = float(np.median(found[:edge])), float(np.median(found[-edge:]))
-        times = np.asarray(seconds)
-        first, second = np.triu_indices(len(found), k=1)
-        slopes = (found[second] - found[first]) / np.maximum(times[second] - times[first], 1e-9)
-        return cls(start, end, float(found.max()), end / start - 1, 3600 * float(np.median(slopes)))
+        slope = float(theilslopes(found, seconds).slope)
+        return cls(start, end, float(found.max()), end / start - 1, 3600 * slope)
 
 
 @contextmanager

@@ -83,7 +83,8 @@ class TorchServe:
     def metrics_text(self) -> str | None:
         """What ``/metrics`` shows; ``None`` if it does not answer."""
         try:
-            return self._http.request("GET", f"{self.metrics}/metrics", timeout=10).data.decode(errors="replace")
+            with http_client(timeout_s=10) as http:
+                return http.request("GET", f"{self.metrics}/metrics").data.decode(errors="replace")
         except HTTPError:
             return None
 
@@ -95,7 +96,9 @@ class TorchServe:
         """
         headers = self.key_header("management")
         try:
-            answer = self._http.request(method, self.management + path, headers=headers, timeout=timeout_s)
+            # TorchServe closes a connection after an error without saying so: the next request must not go out on it.
+            with http_client(timeout_s) as http:
+                answer = http.request(method, self.management + path, headers=headers)
             return answer.status, answer.json()
         except (HTTPError, ValueError) as error:
             raise ServerError(

@@ -20,6 +20,9 @@ from marwright.server.versions import Versions
 Told = Callable[[str, str, dict[str, str]], tuple[int, Any]]
 
 
+connections: list[tuple[str, int]] = []
+
+
 @contextmanager
 def answering(told: Told, key_file: Path | None = None) -> Iterator[TorchServe]:
     """Answer method, path and headers with a status and JSON; break off where the status is 0."""
@@ -29,8 +32,9 @@ def answering(told: Told, key_file: Path | None = None) -> Iterator[TorchServe]:
 
         def answer(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            connections.append(self.client_address)
             status, value = told(self.command, self.path, dict(self.headers))
-            self.close_connection = not status
+            self.close_connection = self.close_connection or not status
             if status:
                 body = json.dumps(value).encode()
                 self.send_response(status)
@@ -43,6 +47,7 @@ def answering(told: Told, key_file: Path | None = None) -> Iterator[TorchServe]:
         def log_message(self, *_: object) -> None:
             pass
 
+    connections.clear()
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}"
@@ -58,6 +63,7 @@ def test_models_are_listed_page_by_page() -> None:
 
     with answering(told) as server:
         assert server.models() == {"m0": "m0.mar", "m1": "m1.mar", "m2": "m2.mar"}
+    assert len(set(connections)) == 3, "TorchServe may close one after an error without a word"
 
 
 def test_each_address_gets_its_own_key_and_no_proxy_of_the_environment_gets_any(
@@ -113,6 +119,7 @@ def test_texts_go_to_both_versions_and_come_back_in_their_order() -> None:
     with answering(lambda _method, path, _headers: (200, {path: 1.0})) as server:
         pairs = Caller(server, "tea").in_turn(["1.0", None], ["a", "b"], rate=200, seconds=0.1)
     assert len(pairs) == 20
+    assert len(set(connections)) < 20, "they are kept"
     assert {tuple(answer.label for answer in pair) for pair in pairs} == {
         ("/predictions/tea/1.0", "/predictions/tea"),
     }
