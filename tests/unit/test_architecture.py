@@ -42,7 +42,7 @@ FLOORS: list[set[str]] = [
     {"cli"},
     {"__main__"},
 ]
-LONGEST_FILE = 320
+LONGEST_FILE = 300
 STATIONS = FLOORS[12]
 
 

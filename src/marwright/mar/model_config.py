@@ -19,13 +19,7 @@ def model_config(
 ) -> str:
     """The text of a ``model-config.yaml``; every number is a number, since TorchServe drops strings silently.
 
-    Args:
-        batch_size: the most requests in a batch.
-        max_batch_delay_ms: how long a worker waits for a batch to fill.
-        response_timeout_s: how long an answer may take.
-        workers: how many; without a number TorchServe starts one per core, or per GPU.
-        device: for what the model is; without it TorchServe takes a GPU if there is one.
-        device_ids: the GPUs that are used.
+    Without ``workers`` TorchServe starts one per core, or per GPU; without ``device`` it takes a GPU if there is one.
     """
     settings: dict[str, Any] = {"minWorkers": workers, "maxWorkers": workers} if workers else {}
     settings |= {

@@ -22,17 +22,8 @@ class NotThere(Exception):
 class Subject:
     """An unpacked archive.
 
-    Attributes:
-        file: the archive, for messages.
-        folder: where it is unpacked.
-        files: the names of all its files with their folders, in alphabetical order.
-        model: what its manifest says of the model; empty until a check has found it good.
-        handler: what its handler defines; empty until it has been imported.
-        can_be_served: whether a check has found that the handler is what TorchServe wants.
-        latency_ms: see :class:`Report`.
-
-    Args:
-        stack: ends what the checks have started.
+    ``file`` is the archive, for messages; ``files`` are the names in ``folder``, sorted. Checks fill in ``model`` (what
+    a good manifest says of it), ``handler`` (what it defines) and ``can_be_served``; ``stack`` ends what they start.
     """
 
     def __init__(self, file: Path, folder: Path, stack: ExitStack) -> None:
