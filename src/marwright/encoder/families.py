@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from marwright.encoder.real_tokens import RealTokensLayout
 from marwright.encoder.shape import EncoderShape, LayerShape
 from marwright.pretrained.checkpoints import quiet_transformers
 from marwright.pretrained.encoder_facts import facts_of
+from marwright.pretrained.families import FAMILIES
 
 State = Mapping[str, Tensor]
 
@@ -56,10 +57,9 @@ def load_module(checkpoint: Path, method: Literal["script", "trace"]) -> nn.Modu
         return _bilstm(config, checkpoint)
     if method == "trace" or not facts_of(config).scripted:
         return HuggingFaceClassifier(checkpoint).eval()
-    read = _FAMILIES[config.model_type]
     from safetensors.torch import load_file
 
-    shape, state = read(config, load_file(checkpoint / "model.safetensors"))
+    shape, state = _read(config, load_file(checkpoint / "model.safetensors"))
     kept = KeptParts.read(checkpoint)
     if kept is not None:
         shape, state = without_pruned(shape, state, kept)
@@ -96,37 +96,39 @@ def _by_part(shape: EncoderShape, state: State) -> dict[str, Tensor]:
     return found
 
 
-def _bert(config: Any, state: State) -> tuple[EncoderShape, dict[str, Tensor]]:
-    shape = _shape(config, state, head_activation="tanh")
-    embeddings = "bert.embeddings."
-    packed = _embeddings(state, embeddings, token_type=state[embeddings + "token_type_embeddings.weight"][0])
-    packed |= _bert_layers(state, "bert.encoder.layer.", len(shape.layers))
-    packed |= _linear(state, "bert.pooler.dense", "head") | _linear(state, "classifier", "classifier")
-    return shape, packed
-
-
-def _roberta(config: Any, state: State) -> tuple[EncoderShape, dict[str, Tensor]]:
-    shape = _shape(config, state, head_activation="tanh", first_position=config.pad_token_id + 1)
-    embeddings = "roberta.embeddings."
-    packed = _embeddings(state, embeddings, token_type=state[embeddings + "token_type_embeddings.weight"][0])
-    packed |= _bert_layers(state, "roberta.encoder.layer.", len(shape.layers))
-    packed |= _linear(state, "classifier.dense", "head") | _linear(state, "classifier.out_proj", "classifier")
-    return shape, packed
-
-
-def _distilbert(config: Any, state: State) -> tuple[EncoderShape, dict[str, Tensor]]:
-    shape = _shape(config, state, head_activation="relu")
-    packed = _embeddings(state, "distilbert.embeddings.", token_type=None)
-    for index in range(len(shape.layers)):
-        old, new = f"distilbert.transformer.layer.{index}.", f"layers.{index}."
-        attention = [old + f"attention.{name}_lin" for name in "qkv"]
-        packed |= _fused(state, attention, new + "query_key_value")
-        packed |= _linear(state, old + "attention.out_lin", new + "attention_output")
-        packed |= _linear(state, old + "sa_layer_norm", new + "attention_norm")
-        packed |= _linear(state, old + "ffn.lin1", new + "up") | _linear(state, old + "ffn.lin2", new + "down")
-        packed |= _linear(state, old + "output_layer_norm", new + "output_norm")
-    packed |= _linear(state, "pre_classifier", "head") | _linear(state, "classifier", "classifier")
-    return shape, packed
+def _read(config: Any, state: State) -> tuple[EncoderShape, dict[str, Tensor]]:
+    """A checkpoint's numbers, and its weights under our names."""
+    family = FAMILIES[config.model_type]
+    embeddings, names = family.embeddings + ".", family.names
+    positions = state[embeddings + "position_embeddings.weight"]
+    if family.has_token_types:
+        positions = positions + state[embeddings + "token_type_embeddings.weight"][0]
+    found = {
+        "word_embeddings.weight": state[embeddings + "word_embeddings.weight"],
+        "position_embeddings.weight": positions,
+    }
+    found |= _linear(state, embeddings + "LayerNorm", "embedding_norm")
+    for index in range(config.num_hidden_layers):
+        old, new = f"{family.layers}.{index}.", f"layers.{index}."
+        asked = [old + name for name in (names.query, names.key, names.value)]
+        for part in ("weight", "bias"):
+            found[f"{new}query_key_value.{part}"] = torch.cat([state[f"{name}.{part}"] for name in asked])
+        for part in ("attention_output", "attention_norm", "up", "down", "output_norm"):
+            found |= _linear(state, old + getattr(names, part), new + part)
+    found |= _linear(state, family.head, "head") | _linear(state, family.classifier, "classifier")
+    shape = EncoderShape(
+        vocabulary=config.vocab_size,
+        hidden=config.hidden_size,
+        head_size=config.hidden_size // config.num_attention_heads,
+        layers=(LayerShape(config.num_attention_heads, getattr(config, family.intermediate)),)
+        * config.num_hidden_layers,
+        positions=config.max_position_embeddings,
+        labels=state[f"{family.classifier}.weight"].size(0),
+        norm_epsilon=getattr(config, "layer_norm_eps", 1e-12),
+        first_position=config.pad_token_id + 1 if family.behind_padding else 0,
+        head_activation=family.head_activation,
+    )
+    return shape, found
 
 
 def _bilstm(config: Any, checkpoint: Path) -> PackedLstm:
@@ -165,61 +167,5 @@ def _sigmoids_first(gates: Tensor) -> Tensor:
     return torch.cat([opened, forget, output, cell])
 
 
-_FAMILIES: dict[str, Callable[[Any, State], tuple[EncoderShape, dict[str, Tensor]]]] = {
-    "bert": _bert,
-    "roberta": _roberta,
-    "xlm-roberta": _roberta,
-    "camembert": _roberta,
-    "distilbert": _distilbert,
-}
-
-
-def _shape(
-    config: Any, state: State, *, head_activation: Literal["tanh", "relu"], first_position: int = 0
-) -> EncoderShape:
-    # DistilBERT names its numbers differently; transformers maps the common names onto them.
-    intermediate = config.hidden_dim if config.model_type == "distilbert" else config.intermediate_size
-    labels = (
-        state["classifier.out_proj.weight"] if "classifier.out_proj.weight" in state else state["classifier.weight"]
-    )
-    return EncoderShape(
-        vocabulary=config.vocab_size,
-        hidden=config.hidden_size,
-        head_size=config.hidden_size // config.num_attention_heads,
-        layers=(LayerShape(config.num_attention_heads, intermediate),) * config.num_hidden_layers,
-        positions=config.max_position_embeddings,
-        labels=labels.size(0),
-        norm_epsilon=getattr(config, "layer_norm_eps", 1e-12),
-        first_position=first_position,
-        head_activation=head_activation,
-    )
-
-
-def _embeddings(state: State, prefix: str, token_type: Tensor | None) -> dict[str, Tensor]:
-    positions = state[prefix + "position_embeddings.weight"]
-    return {
-        "word_embeddings.weight": state[prefix + "word_embeddings.weight"],
-        "position_embeddings.weight": positions if token_type is None else positions + token_type,
-    } | _linear(state, prefix + "LayerNorm", "embedding_norm")
-
-
-def _bert_layers(state: State, prefix: str, layers: int) -> dict[str, Tensor]:
-    packed: dict[str, Tensor] = {}
-    for index in range(layers):
-        old, new = f"{prefix}{index}.", f"layers.{index}."
-        attention = [old + f"attention.self.{name}" for name in ("query", "key", "value")]
-        packed |= _fused(state, attention, new + "query_key_value")
-        packed |= _linear(state, old + "attention.output.dense", new + "attention_output")
-        packed |= _linear(state, old + "attention.output.LayerNorm", new + "attention_norm")
-        packed |= _linear(state, old + "intermediate.dense", new + "up")
-        packed |= _linear(state, old + "output.dense", new + "down")
-        packed |= _linear(state, old + "output.LayerNorm", new + "output_norm")
-    return packed
-
-
 def _linear(state: State, old: str, new: str) -> dict[str, Tensor]:
     return {f"{new}.{part}": state[f"{old}.{part}"] for part in ("weight", "bias")}
-
-
-def _fused(state: State, old: list[str], new: str) -> dict[str, Tensor]:
-    return {f"{new}.{part}": torch.cat([state[f"{name}.{part}"] for name in old]) for part in ("weight", "bias")}

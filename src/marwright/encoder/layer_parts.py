@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from marwright.errors import TrainingError
+from marwright.pretrained.families import FAMILIES, Family
 
 
 @dataclass(frozen=True)
@@ -23,21 +24,19 @@ class LayerParts:
     down: nn.Linear
 
 
-_BERT = (
-    "attention.self.query",
-    "attention.self.key",
-    "attention.self.value",
-    "attention.output.dense",
-    "intermediate.dense",
-    "output.dense",
-)
-_DISTILBERT = ("attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin", "ffn.lin1", "ffn.lin2")
-# Where a family keeps its layers, and what the parts of each are called.
-_FAMILIES = {
-    "bert": ("bert.encoder.layer", _BERT),
-    **dict.fromkeys(("roberta", "xlm-roberta", "camembert"), ("roberta.encoder.layer", _BERT)),
-    "distilbert": ("distilbert.transformer.layer", _DISTILBERT),
-}
+def family_of(model: Any) -> Family:
+    """How the parts of a model are called.
+
+    Raises:
+        TrainingError: the model is of another family.
+    """
+    family = model.config.model_type
+    if family not in FAMILIES:
+        raise TrainingError(
+            f"pruning.kind: structured knows the heads and neurons of {', '.join(FAMILIES)}, not of {family}. "
+            "Write `kind: magnitude`, or leave the section out."
+        )
+    return FAMILIES[family]
 
 
 def layers_of(model: Any) -> list[LayerParts]:
@@ -46,14 +45,11 @@ def layers_of(model: Any) -> list[LayerParts]:
     Raises:
         TrainingError: the model is of another family.
     """
-    family = model.config.model_type
-    if family not in _FAMILIES:
-        raise TrainingError(
-            f"pruning.kind: structured knows the heads and neurons of {', '.join(_FAMILIES)}, not of {family}. "
-            "Write `kind: magnitude`, or leave the section out."
-        )
-    where, names = _FAMILIES[family]
-    return [LayerParts(*(layer.get_submodule(name) for name in names)) for layer in model.get_submodule(where)]
+    family = family_of(model)
+    return [
+        LayerParts(**{part.name: layer.get_submodule(getattr(family.names, part.name)) for part in fields(LayerParts)})
+        for layer in model.get_submodule(family.layers)
+    ]
 
 
 def head_size_of(model: Any) -> int:
@@ -67,9 +63,7 @@ def head_of(model: Any) -> nn.Linear:
     Raises:
         TrainingError: the model is of another family.
     """
-    layers_of(model)
-    name = {"bert": "bert.pooler.dense", "distilbert": "pre_classifier"}
-    head: nn.Linear = model.get_submodule(name.get(model.config.model_type, "classifier.dense"))
+    head: nn.Linear = model.get_submodule(family_of(model).head)
     return head
 
 

@@ -10,22 +10,21 @@ from typing import TYPE_CHECKING, Any, Literal
 from marwright.errors import CheckpointError, TrainingError
 from marwright.pretrained.checkpoint_errors import loading
 from marwright.pretrained.checkpoints import quiet_transformers, resolve
+from marwright.pretrained.families import FAMILIES
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 Kind = Literal["encoder", "decoder", "encoder-decoder"]
 
-SCRIPTED = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert")
-"""Families that marwright's own encoder computes, and whose heads and neurons it can remove."""
-
 _BEHIND_PADDING = frozenset(
     {
-        *("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "roberta-prelayernorm", "xmod", "data2vec-text"),
-        *("longformer", "mpnet", "ibert", "esm", "luke", "mluke", "lilt", "layoutlmv3", "mra"),
+        *(name for name, family in FAMILIES.items() if family.behind_padding),
+        *("xlm-roberta-xl", "roberta-prelayernorm", "xmod", "data2vec-text", "longformer", "mpnet", "ibert", "esm"),
+        *("luke", "mluke", "lilt", "layoutlmv3", "mra"),
     }
 )
-"""Families whose positions begin after the padding id: the first ones belong to no token."""
+"""Families whose positions begin after the padding id, of ours and of those that are traced."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +46,14 @@ class EncoderFacts:
     @property
     def scripted(self) -> bool:
         """Whether marwright's own encoder can take its weights over, and leave heads and neurons out."""
-        return self.family in SCRIPTED and self.plain
+        return self.family in FAMILIES and self.plain
 
     @property
     def in_words(self) -> str:
         """The family, and what keeps it from being computed by marwright's own encoder if it is one of those."""
         return (
             f"{self.family} without GELU and absolute positions"
-            if self.family in SCRIPTED and not self.plain
+            if self.family in FAMILIES and not self.plain
             else self.family
         )
 

@@ -15,7 +15,6 @@ from marwright.encoder.families import load_module
 from marwright.encoder.layer_parts import head_of, layers_of
 from marwright.errors import CheckpointError, CompressionError, ExportError, TrainingError
 from marwright.pretrained.encoder_facts import (
-    SCRIPTED,
     check_kind,
     check_layers,
     check_positions,
@@ -24,6 +23,7 @@ from marwright.pretrained.encoder_facts import (
     keep_layers,
     read_facts,
 )
+from marwright.pretrained.families import FAMILIES
 from marwright.road.rehearsal.plan import check_plan
 from marwright.training.checkpoint import load_classifier, start_student, where_layers_are
 from tiny_models import letters_tokenizer, save_tiny_checkpoint
@@ -176,7 +176,7 @@ def test_children_of_roberta_are_computed_and_pruned_as_roberta_is(family: str, 
 
     module = load_module(tmp_path, "script")
 
-    assert family in SCRIPTED
+    assert family in FAMILIES
     assert isinstance(module, Encoder)
     ids = torch.tensor([[5, 6, 7, 8]])
     with torch.inference_mode():

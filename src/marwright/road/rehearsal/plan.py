@@ -8,7 +8,6 @@ from marwright.config import Config, StructuredPruning, StudentConfig
 from marwright.errors import CompressionError, ExportError, TrainingError
 from marwright.installed import is_installed
 from marwright.pretrained.encoder_facts import (
-    SCRIPTED,
     EncoderFacts,
     check_kind,
     check_layers,
@@ -16,6 +15,7 @@ from marwright.pretrained.encoder_facts import (
     check_vocabulary,
     read_facts,
 )
+from marwright.pretrained.families import FAMILIES
 from marwright.pretrained.tokenizer import load_tokenizer
 from marwright.training.precision import check_precision
 
@@ -59,7 +59,7 @@ def _check_served(config: Config, served: EncoderFacts | None) -> None:
     """Refuse settings that are for marwright's own encoder, where another family is served."""
     if served is None:
         return
-    families = ", ".join(SCRIPTED)
+    families = ", ".join(FAMILIES)
     if isinstance(config.pruning, StructuredPruning) and not served.scripted:
         raise TrainingError(
             f"pruning.kind: structured knows the heads and neurons of {families}, not of {served.in_words}. "
