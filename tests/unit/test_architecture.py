@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from marwright.runtimes import RUNTIMES
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "marwright"
 SOURCES = sorted(SOURCE.rglob("*.py"))
@@ -180,7 +182,7 @@ def test_only_the_command_line_knows_typer() -> None:
 
 
 # What a handler's module may import besides; only archives for that runtime ship it.
-RUNTIMES = {"onnx_runtime": {"onnxruntime"}}
+LIBRARIES = {runtime.handler_module: set(runtime.packages) for runtime in RUNTIMES.values()}
 
 
 def test_a_handler_imports_only_what_a_worker_has() -> None:
@@ -189,7 +191,7 @@ def test_a_handler_imports_only_what_a_worker_has() -> None:
         f"{where}: a worker must not import {name}"
         for file in HANDLERS
         for where, name in imports(file)
-        if name.split(".")[0] not in has | RUNTIMES.get(file.stem, set())
+        if name.split(".")[0] not in has | LIBRARIES.get(file.stem, set())
     ]
 
     assert not wrong, "\n".join(wrong)

@@ -45,19 +45,19 @@ def mixed_precision(module: nn.Module, validation: Texts, *, max_drop: float, in
         int8_embeddings: quantize word embeddings too, unless they are what costs.
     """
     scheme = DynamicInt8()
-    _, all_int8 = scheme.quantized(module, frozenset(), int8_embeddings=int8_embeddings)
+    _, all_int8 = scheme.mixed(module, frozenset(), int8_embeddings=int8_embeddings)
     names = [*all_int8.linears, *all_int8.embeddings]
     few, many = evenly(validation.rows, COST_ROWS), validation.rows[:COMPARED_ROWS]
     wanted = logits_of(module, few, validation.filler)
     costs = {}
     for name in track(names, "what int8 costs in each layer", total=len(names)):
-        alone, _ = scheme.quantized(module, frozenset(names) - {name}, int8_embeddings=int8_embeddings)
+        alone, _ = scheme.mixed(module, frozenset(names) - {name}, int8_embeddings=int8_embeddings)
         change = np.square(logits_of(alone, few, validation.filler) - wanted).mean()
         costs[name] = float(change) / float(np.square(wanted).mean())
     order = sorted(names, key=lambda name: -costs[name])
     labels = logits_of(module, many, validation.filler).argmax(1)
     for count in track(range(len(names) + 1), "layers kept in fp32", total=len(names) + 1):
-        candidate, weights = scheme.quantized(module, frozenset(order[:count]), int8_embeddings=int8_embeddings)
+        candidate, weights = scheme.mixed(module, frozenset(order[:count]), int8_embeddings=int8_embeddings)
         agreement = float((logits_of(candidate, many, validation.filler).argmax(1) == labels).mean())
         if 1 - agreement <= max_drop:
             break

@@ -18,7 +18,7 @@ from marwright.errors import CompressionError
 from marwright.files import stable_json, write_text
 from marwright.pretrained.tokenization import pad_id, token_ids
 from marwright.processes.threads import one_thread
-from marwright.schemes import DYNAMIC, SCHEMES, STATIC, Texts, Weights
+from marwright.schemes import DYNAMIC, SCHEMES, Texts, Weights
 from marwright.schemes.stored import CompressedModule
 from marwright.workspace import CompressedFolder, DataFolder, ModelFolder
 
@@ -63,11 +63,10 @@ def _for_cpus(config: CompressionConfig, module: nn.Module, data: DataFolder, st
     possible = [name for name in names if hindrances[name] is None]
     hindrance = next((why for why in hindrances.values() if why), None)
     if not possible:
-        raise CompressionError(
-            f"compression.activations: {config.activations} is not possible: {hindrance}. Write auto."
-        )
+        cure = "Write auto." if SCHEMES[names[0]].activations else "Write `cpu: int8`."
+        raise CompressionError(f"{SCHEMES[names[0]].setting} is not possible: {hindrance}. {cure}")
     notes: dict[str, Any] = {"why": hindrance} if hindrance else {}
-    if len(possible) == 1 and config.max_drop is None and possible != [STATIC]:
+    if len(possible) == 1 and config.max_drop is None and not SCHEMES[possible[0]].calibrated:
         fitted = SCHEMES[possible[0]].fit(module, Texts((), 0), int8_embeddings=int8_embeddings)
         return CompressedModule(possible[0], fitted.weights, notes | dict(fitted.notes))
 
@@ -85,9 +84,11 @@ def _for_cpus(config: CompressionConfig, module: nn.Module, data: DataFolder, st
     if chosen is not None:
         return CompressedModule(chosen, fits[chosen].weights, notes)
     assert config.max_drop is not None
-    if DYNAMIC not in possible:
+    first = SCHEMES[possible[0]]
+    if not any(SCHEMES[name].by_layer for name in possible):
         raise CompressionError(
-            f"compression.max_drop: static int8 changes {1 - found[STATIC].same_label:.2%} of the labels, more than "
+            f"compression.max_drop: {' '.join(filter(None, (first.activations, first.precision)))} changes "
+            f"{1 - found[possible[0]].same_label:.2%} of the labels, more than "
             f"{config.max_drop:.2%}. Its layers pass bytes to each other, so that none of them can stay in fp32: "
             "write `activations: auto`."
         )

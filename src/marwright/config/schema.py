@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -18,18 +18,32 @@ from marwright.config.training import (
 )
 from marwright.formats.section import Section, setting
 from marwright.runtimes import RUNTIMES, Wishes
+from marwright.schemes import SCHEMES
+
+if TYPE_CHECKING:
+    CpuPrecision = str
+    Activations = str
+    GpuPrecision = str
+    RuntimeName = str
+else:  # what there is to choose from, the preferred first
+    _for_cpus = [scheme for scheme in SCHEMES.values() if not scheme.on_gpu]
+    _activations = [scheme.activations for scheme in _for_cpus if scheme.activations is not None]
+    CpuPrecision = Literal[tuple(dict.fromkeys(scheme.precision for scheme in _for_cpus))]
+    Activations = Literal[tuple(dict.fromkeys(["auto", *_activations]))]
+    RuntimeName = Literal[tuple(RUNTIMES)]
+    GpuPrecision = Literal[(*(name for name, scheme in SCHEMES.items() if scheme.on_gpu), "none")]
 
 
 class CompressionConfig(Section):
     """The precision of the modules in the archive."""
 
-    cpu: Literal["int8", "fp32"] = setting("int8", "precision of the weights of the module for CPUs")
-    activations: Literal["auto", "static", "dynamic"] = setting(
+    cpu: CpuPrecision = setting("int8", "precision of the weights of the module for CPUs")
+    activations: Activations = setting(
         "auto",
         "int8 scales of activations: fixed on train rows (static, for x86 with VNNI), found for each token "
         "as it comes (dynamic), or whichever of the two proves faster here without answering differently",
     )
-    gpu: Literal["fp16", "bf16", "none"] = setting(
+    gpu: GpuPrecision = setting(
         "fp16", "16 bits for GPUs; bf16 has the range of fp32 and an eighth of fp16's exactness"
     )
     embeddings: Literal["int8", "fp32"] = setting(
@@ -49,30 +63,35 @@ class CompressionConfig(Section):
     @property
     def schemes(self) -> tuple[str, ...]:
         """The schemes that the CPU's module may have, the preferred one first."""
-        if self.cpu == "fp32":
-            return ("float32",)
-        return {
-            "auto": ("int8-static", "int8-dynamic"),
-            "static": ("int8-static",),
-            "dynamic": ("int8-dynamic",),
-        }[self.activations]
+        return tuple(
+            name
+            for name, scheme in SCHEMES.items()
+            if not scheme.on_gpu
+            and scheme.precision == self.cpu
+            and (self.activations == "auto" or scheme.activations in (None, self.activations))
+        )
 
     @model_validator(mode="after")
     def _int8_is_asked_for(self) -> Self:
-        if self.cpu != "int8" and self.quantization_aware is not None:
-            raise ValueError("quantization_aware trains for int8, but cpu is fp32: write `cpu: int8` or leave it out")
-        if self.cpu != "int8" and self.max_drop is not None:
-            raise ValueError("max_drop is about int8, but cpu is fp32: write `cpu: int8` or leave it out")
+        if not self.schemes:
+            raise ValueError(f"cpu: {self.cpu} has no activations: {self.activations}; write `activations: auto`")
+        if any(SCHEMES[name].quantized for name in self.schemes):
+            return self
+        if self.quantization_aware is not None:
+            raise ValueError(
+                f"quantization_aware trains for int8, but cpu is {self.cpu}: write `cpu: int8` or leave it out"
+            )
+        if self.max_drop is not None:
+            raise ValueError(f"max_drop is about int8, but cpu is {self.cpu}: write `cpu: int8` or leave it out")
         return self
 
 
 class ExportConfig(Section):
     """How the module becomes TorchScript, and how exactly it must answer as before."""
 
-    runtime: str = setting(
+    runtime: RuntimeName = setting(
         "torchscript",
         "what computes the CPU's module in the worker: " + ", ".join(RUNTIMES),
-        json_schema_extra={"enum": list(RUNTIMES)},
     )
     method: Literal["script", "trace"] = setting("script", "script marwright's own encoder, or trace")
     tolerance: float = setting(1e-4, "largest difference of a logit before quantization", gt=0)
@@ -82,13 +101,6 @@ class ExportConfig(Section):
         "validation rows, 1: as they are",
         gt=0,
     )
-
-    @field_validator("runtime")
-    @classmethod
-    def _is_a_runtime(cls, name: str) -> str:
-        if name not in RUNTIMES:
-            raise ValueError(f"there is no runtime {name!r}, only {', '.join(RUNTIMES)}")
-        return name
 
 
 class GpuServingConfig(Section):
@@ -218,7 +230,7 @@ class Config(Section):
             structured_pruning=isinstance(self.pruning, StructuredPruning),
             quantization_aware=self.compression.quantization_aware is not None,
             max_drop=self.compression.max_drop is not None,
-            dynamic_activations=self.compression.activations == "dynamic",
+            schemes=tuple(SCHEMES[name] for name in self.compression.schemes),
             several_threads=self.archive.threads > 1,
         )
         refusal = RUNTIMES[self.export.runtime].refusal(wishes)

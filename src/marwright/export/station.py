@@ -32,7 +32,6 @@ from marwright.workspace import CompressedFolder, DataFolder, ExportedFolder, Mo
 
 GOLDEN_REQUESTS = 32
 CALIBRATION_ROWS = 256
-METHODS = {"script": "scripted", "trace": "traced", "onnx": "for ONNX Runtime", "compile": "compiled"}
 
 
 # The number of threads decides in which order floats are added, and with it the last digits of what is recorded.
@@ -136,7 +135,7 @@ def export(
     answers = logits_of(made.written, token_ids(tokenizer, asked), filler, "golden requests")
     probabilities = probabilities_of(answers, card["confidence"]["temperature"])
     write_text(folder.golden, stable_json(_golden(asked, probabilities, read_json(data.labels))))
-    _tell(card, latency)
+    _tell(card, latency, made.how)
 
 
 def _calibration(data: DataFolder, tokenizer: Any) -> list[tuple[Tensor, Tensor]]:
@@ -189,11 +188,11 @@ def _golden(texts: list[str], probabilities: npt.NDArray[np.float64], labels: li
     return golden
 
 
-def _tell(card: dict[str, Any], latency: dict[str, Any]) -> None:
+def _tell(card: dict[str, Any], latency: dict[str, Any], how: str) -> None:
     test = card["test"]
     exact = f"{card['parity']['before_on_every_test_row']:.0e}"
     say(
-        f"  {card['module']}, {METHODS[card['method']]}: test logits within {exact} before quantization, "
+        f"  {card['module']}, {how}: test logits within {exact} before quantization, "
         f"same label as the student on {test['same_label_as_student']:.2%} of test rows after it"
     )
     say(f"  test accuracy {test['accuracy']:.2%} (student in fp32 {test['student_accuracy']:.2%})")

@@ -25,11 +25,17 @@ class AotInductor(Runtime):
     name = "aotinductor"
     module_file = "model.pt2"
     handler_module = "aotinductor_runtime"
+    encoders_only = True
+
+    def missing(self) -> str | None:
+        if any(shutil.which(name) for name in (os.environ.get("CXX"), "g++", "clang++") if name):
+            return None
+        return "export.runtime: aotinductor needs a C++ compiler on the machine of the build: apt install g++"
 
     def refusal(self, wishes: Wishes) -> str | None:
         asked = {
             "student.bilstm": wishes.bilstm,
-            "compression.activations: dynamic": wishes.dynamic_activations,
+            wishes.schemes[0].setting: not any(scheme.capturable for scheme in wishes.schemes),
             "compression.max_drop": wishes.max_drop,
             "archive.threads above 1": wishes.several_threads,
         }
@@ -48,10 +54,8 @@ class AotInductor(Runtime):
         from marwright.runtimes import inductor
         from marwright.schemes import FLOAT, SCHEMES, Texts
 
-        if not any(shutil.which(name) for name in (os.environ.get("CXX"), "g++", "clang++") if name):
-            raise ExportError(
-                "export.runtime: aotinductor needs a C++ compiler on the machine of the build: apt install g++"
-            )
+        if (missing := self.missing()) is not None:
+            raise ExportError(missing)
         made = source.scheme.captured(_capturable(source), source.weights)
         # Before anything is compiled: the weights may be none that can be.
         if made is None:
@@ -79,7 +83,13 @@ class AotInductor(Runtime):
             "needs_vnni": False,
         }
         return Exported(
-            unquantized, inductor.load(file), None, type(made).__name__, "compile", needs | dict(source.scheme.needs)
+            unquantized,
+            inductor.load(file),
+            None,
+            type(made).__name__,
+            "compile",
+            "compiled",
+            needs | dict(source.scheme.needs),
         )
 
     def load(self, file: Path) -> Module:

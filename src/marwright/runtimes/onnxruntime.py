@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 from marwright.errors import ExportError
 from marwright.files import replacing
+from marwright.installed import is_installed
 from marwright.runtimes.runtime import Exported, Runtime, Source, TritonBackend, Wishes, first_refused
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from marwright.runtimes.runtime import Module
+
+NEEDED = "export.runtime: onnxruntime needs the package {}: pip install 'marwright[onnx]'"
 
 
 class OnnxRuntime(Runtime):
@@ -25,6 +28,10 @@ class OnnxRuntime(Runtime):
     handler_module = "onnx_runtime"
     packages = ("onnxruntime",)
     triton = TritonBackend("onnxruntime", ("input_ids", "attention_mask"), "logits", "intra_op_thread_count")
+
+    def missing(self) -> str | None:
+        package = next((name for name in ("onnx", "onnxruntime") if not is_installed(name)), None)
+        return None if package is None else NEEDED.format(package)
 
     def refusal(self, wishes: Wishes) -> str | None:
         asked = {
@@ -45,9 +52,7 @@ class OnnxRuntime(Runtime):
             import onnx
             import onnxruntime  # noqa: F401
         except ImportError as error:
-            raise ExportError(
-                f"export.runtime: onnxruntime needs the package {error.name}: pip install 'marwright[onnx]'"
-            ) from error
+            raise ExportError(NEEDED.format(error.name)) from error
         from marwright.runtimes.onnx_files import export_float, quantize_with_fixed_scales
 
         with tempfile.TemporaryDirectory(prefix="marwright-") as folder:
@@ -63,7 +68,7 @@ class OnnxRuntime(Runtime):
                     onnx.checker.check_model(str(partial), full_check=True)
                 except onnx.checker.ValidationError as error:
                     raise ExportError(f"{file}: not valid ONNX: {str(error).splitlines()[0]}") from error
-        return Exported(unquantized, self.load(file), None, "OnnxModel", "onnx")
+        return Exported(unquantized, self.load(file), None, "OnnxModel", "onnx", "for ONNX Runtime")
 
     def load(self, file: Path) -> Module:
         import torch

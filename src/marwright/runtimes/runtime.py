@@ -35,8 +35,9 @@ class Wishes:
     structured_pruning: bool = False
     quantization_aware: bool = False
     max_drop: bool = False
-    dynamic_activations: bool = False
     several_threads: bool = False
+    schemes: tuple[Scheme, ...] = ()
+    """That the CPU's module may be computed in."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,9 @@ class Exported:
     module: str
     """The class it was made from."""
     method: str
-    """How it was made: script, trace, onnx or compile."""
+    """How it was made, in a word for the card."""
+    how: str
+    """The same for the log: "scripted"."""
     needs: Mapping[str, Any] = field(default_factory=dict)
     """What the runtime must find on the machine that serves it, as its ``load`` in the handler reads it."""
 
@@ -89,6 +92,15 @@ class Runtime(ABC):
     """That a worker imports for it besides torch, torchserve and tokenizers."""
     triton: ClassVar[TritonBackend | None] = None
     """What computes it in Triton; none if nothing does."""
+
+    encoders_only: ClassVar[bool] = False
+    """Whether it computes marwright's own encoder only."""
+    traces: ClassVar[bool] = False
+    """Whether it records what a module of transformers does, which may depend on the shapes that it was shown."""
+
+    def missing(self) -> str | None:
+        """What this machine lacks to export for it, in a sentence with its cure; or none."""
+        return None
 
     def refusal(self, wishes: Wishes) -> str | None:
         """The first wish that cannot be had with this runtime, in a sentence; or none."""

@@ -20,6 +20,7 @@ class TorchScript(Runtime):
     name = "torchscript"
     module_file = "model.pt"
     handler_module = "torchscript_runtime"
+    traces = True
     # TorchScript has no names for its inputs; what follows the two underscores is the place.
     triton = TritonBackend("pytorch", ("input_ids__0", "attention_mask__1"), "logits__0", "INTRA_OP_THREAD_COUNT")
 
@@ -32,9 +33,9 @@ class TorchScript(Runtime):
         unquantized = jit.to_torchscript(copy.deepcopy(module), source.example, script=script)
         eager = source.scheme.build(module, source.weights)
         jit.save(jit.to_torchscript(eager, source.example, script=script), file)
-        how = "script" if script else "trace"
+        method, how = ("script", "scripted") if script else ("trace", "traced")
         needs = dict(source.scheme.needs)
-        return Exported(unquantized, jit.load(file), eager, type(eager).__name__, how, needs)
+        return Exported(unquantized, jit.load(file), eager, type(eager).__name__, method, how, needs)
 
     def load(self, file: Path) -> Module:
         from marwright.runtimes import jit

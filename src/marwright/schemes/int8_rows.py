@@ -40,10 +40,12 @@ class Int8Linear(nn.Module):
     def forward(self, states: Tensor) -> Tensor:
         """Return (..., out) float32 for (..., in) float32."""
         tokens = states.reshape(-1, states.size(-1))
-        token_scales = tokens.abs().amax(dim=1, keepdim=True) * (1 / 127) + 1e-8
-        int8 = tokens.div(token_scales).round_().to(torch.int8)
-        sums = torch._int_mm(int8, self.rows.t())  # type: ignore[operator]
-        output = torch.addcmul(self.bias, torch.mul(sums, token_scales), self.scales)  # type: ignore[arg-type]
+        # Memory is taken once for each width: to get pages from the system costs as much as to compute on them.
+        rounded = tokens.abs()
+        token_scales = rounded.amax(dim=1, keepdim=True) * (1 / 127) + 1e-8
+        rounded = torch.div(tokens, token_scales, out=rounded).round_()
+        output = torch._int_mm(rounded.to(torch.int8), self.rows.t()).to(torch.float32).mul_(token_scales)  # type: ignore[operator]
+        output = torch.addcmul(self.bias, output, self.scales, out=output)  # type: ignore[arg-type]
         return output.view(states.shape[:-1] + output.shape[-1:])
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from torch import Tensor, nn
+if TYPE_CHECKING:  # the configuration knows schemes, and must not wait for torch
+    from torch import Tensor, nn
 
 
 class Rounding(Protocol):
@@ -60,12 +61,35 @@ class Scheme(ABC):
 
     name: str
     """As the plan has it."""
+    precision: str
+    """As ``compression.cpu`` has it, or ``compression.gpu``; several schemes may have one precision."""
+    activations: str | None = None
+    """As ``compression.activations`` has it, where schemes of one precision differ in that."""
+    on_gpu: ClassVar[bool] = False
+    """Whether its module is for GPUs."""
+    calibrated: ClassVar[bool] = False
+    """Whether it reads texts to fit; then the plan says how it compares with scales that are found as they come."""
+    encoders_only: ClassVar[bool] = False
+    """Whether it needs marwright's own encoder."""
+    quantized: ClassVar[bool] = True
+    """Whether its linear layers are."""
+    capturable: ClassVar[bool] = False
+    """Whether it has a form for ``torch.export``."""
+    by_layer: ClassVar[bool] = False
+    """Whether layers that it harms can stay in float32."""
     needs: ClassVar[Mapping[str, Any]] = {}
     """What a runtime must find on the machine that serves it."""
 
     def hindrance(self, module: nn.Module) -> str | None:
         """Why a float module cannot have this form on this machine; none if it can."""
         return None
+
+    @property
+    def setting(self) -> str:
+        """What asks for it."""
+        if self.activations is None:
+            return f"compression.{'gpu' if self.on_gpu else 'cpu'}: {self.precision}"
+        return f"compression.activations: {self.activations}"
 
     @abstractmethod
     def fit(self, module: nn.Module, train: Texts, *, int8_embeddings: bool) -> Fitted:

@@ -18,6 +18,7 @@ from marwright.errors import MarwrightError, TrainingError, first_line
 from marwright.files import read_json
 from marwright.pretrained.encoder_facts import read_facts
 from marwright.pretrained.tokenizer import load_tokenizer
+from marwright.runtimes import RUNTIMES
 from marwright.workspace import DataFolder
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ def _export(config: Config, model: Any, rows: Sequence[Sequence[int]], checkpoin
             f"batch, by {float((together - alone).abs().max()) / span:.0%}: it reads the padding. Take another, "
             "such as BERT, RoBERTa, DeBERTa or ModernBERT."
         )
-    if config.export.runtime == "torchscript" and traced:
+    if traced and RUNTIMES[config.export.runtime].traces:
         _trace(config, module, rows)
 
 

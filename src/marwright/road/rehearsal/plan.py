@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-
 from marwright.config import Config, StructuredPruning, StudentConfig
 from marwright.errors import CompressionError, ExportError, TrainingError
-from marwright.installed import is_installed
 from marwright.pretrained.encoder_facts import (
     EncoderFacts,
     check_kind,
@@ -17,6 +14,8 @@ from marwright.pretrained.encoder_facts import (
 )
 from marwright.pretrained.families import FAMILIES
 from marwright.pretrained.tokenizer import load_tokenizer
+from marwright.runtimes import RUNTIMES
+from marwright.schemes import SCHEMES
 from marwright.training.precision import check_precision
 
 
@@ -67,29 +66,24 @@ def _check_served(config: Config, served: EncoderFacts | None) -> None:
         )
     if served.scripted:
         return
-    if config.export.runtime == "aotinductor":
+    runtime = RUNTIMES[config.export.runtime]
+    if runtime.encoders_only:
         raise ExportError(
-            f"export.runtime: aotinductor compiles {families} only, not {served.in_words}: write `runtime: torchscript`"
+            f"export.runtime: {runtime.name} compiles {families} only, not {served.in_words}: "
+            "write `runtime: torchscript`"
         )
-    if config.compression.cpu == "int8" and config.compression.activations == "static":
+    schemes = [SCHEMES[name] for name in config.compression.schemes]
+    if all(scheme.encoders_only for scheme in schemes):
         raise CompressionError(
-            f"compression.activations: static is for {families} only, not for {served.in_words}: "
-            "write `activations: auto`"
+            f"{schemes[0].setting} is for {families} only, not for {served.in_words}: write `activations: auto`"
         )
 
 
 def _check_tools(config: Config) -> None:
     from marwright.mar.handler_modules import handler_modules
 
-    if config.export.runtime == "onnxruntime":
-        for package in ("onnx", "onnxruntime"):
-            if not is_installed(package):
-                raise ExportError(
-                    f"export.runtime: onnxruntime needs the package {package}: pip install 'marwright[onnx]'"
-                )
-    if config.export.runtime == "aotinductor" and shutil.which("g++") is None and shutil.which("clang++") is None:
-        raise ExportError(
-            "export.runtime: aotinductor needs a C++ compiler on the machine of the build: apt install g++"
-        )
+    missing = RUNTIMES[config.export.runtime].missing()
+    if missing is not None:
+        raise ExportError(missing)
     if config.archive.handler is not None:
         handler_modules(config.archive.handler)
