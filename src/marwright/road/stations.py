@@ -261,7 +261,7 @@ STATIONS = (
     ),
     Station(
         "exported",
-        revision=14,
+        revision=15,
         needs=lambda c: ("data", trained_models(c)[-1], "compressed"),
         settings=lambda c: {"export": c.export, "max_length": c.teacher.max_length},
         work=_exported,
