@@ -286,6 +286,13 @@ def test_handlers_run_on_the_python_of_torchserves_images() -> None:
                 assert not (name in ("zip", "dataclass") and strict), where
 
 
+def test_handlers_use_nothing_newer_than_python_3_9() -> None:
+    vermin = [sys.executable, "-c", "import vermin; vermin.main()", "--target=3.9-", "--violations"]
+    done = subprocess.run([*vermin, *HANDLERS], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 # A manager of versions has a command of that name even where it starts nothing.
 OLD_PYTHON = next(map(str, Path.home().glob(".pyenv/versions/3.9.*/bin/python3.9")), shutil.which("python3.9"))
 

@@ -25,6 +25,8 @@ from foreign_archives import GOOD_HANDLER, archived, changed
 from in_process_worker import Asked, InProcessWorker, form, http, in_process_worker
 from marwright.errors import ArchiveError, RequestError
 from marwright.mar import layout
+from marwright.mar.protocol import Body
+from marwright.mar.worker import running
 from marwright.model import Answer, Model, Request
 
 TEXTS = ["of the tea", "tea", "and of the and of the", "the of"]
@@ -258,6 +260,20 @@ def test_a_handler_of_ones_own_is_loaded_with_what_it_changes(tiny_archive: Path
         )
 
 
+def test_an_archive_of_the_first_release_answers_as_in_torchserve() -> None:
+    """Its handler imports TorchServe, of which this process has nothing."""
+    file = PROJECT / "tests" / "samples" / "release-0.1.mar"
+    bodies = [json.dumps({"text": one["text"], "request_id": "mine"}).encode() for one in read(file, layout.GOLDEN)]
+    bodies += [b"{", b'{"instances": ["tea", "of"], "top_k": 2}', b"tea", b'{"instances": ["tea", 5]}']
+    with running(file) as worker, marwright.load(file) as old:
+        theirs = worker.answer([Body(body, "") for body in bodies])
+        ours = old.answer(bodies)
+
+    for own, other in zip(ours, theirs, strict=True):
+        del other.headers["content-type"]
+        assert own == other
+
+
 def test_a_task_without_labels_is_loaded(tiny_archive: Path, tmp_path: Path, model: Model) -> None:
     sample = PROJECT / "tests" / "samples" / "cls_vector_handler" / "cls_vector_handler.py"
     file = changed(tiny_archive, tmp_path / "vectors.mar", {layout.HANDLER: sample.read_bytes(), layout.LABELS: None})
@@ -284,7 +300,7 @@ def test_foreign_and_broken_archives_get_a_sentence(tiny_archive: Path, tmp_path
 # --- with torch and tokenizers alone -----------------------------------------------------------------------------
 
 ALONE = """
-import json, sys
+import json, sys, zipfile
 from importlib.metadata import distribution, packages_distributions
 from importlib.abc import MetaPathFinder
 from pathlib import Path
@@ -322,6 +338,21 @@ for file in sys.argv[2:]:
         for answer in model.answer([b'{"text": "of the tea"}', b"{", b"tea"]):
             sys.stdout.write(f"{answer.status} {answer.body.decode()}\\n")
 print(*sorted({name.partition(".")[0] for name in sys.modules} & {"yaml", "ts", "numpy", "pydantic", "typer"}))
+
+# The core alone, as who has but the archive can use it.
+for name in [name for name in sys.modules if name.partition(".")[0] == "marwright"]:
+    del sys.modules[name]
+sys.path[0] = "unpacked"
+zipfile.ZipFile(sys.argv[2]).extractall("unpacked")
+import torch
+from model_core import Model, RawRequest
+from text_classification_handler import TextClassificationHandler
+
+model = Model(TextClassificationHandler(), Path("unpacked"))
+model.load(torch.device("cpu"), batch_size=16)
+for answer in model.answer([RawRequest({"body": body}) for body in (b'{"text": "of the tea"}', b"{", b"tea")]):
+    print(answer.status, answer.body.decode())
+assert "marwright" not in sys.modules
 """
 
 
@@ -335,4 +366,4 @@ def test_nothing_is_needed_but_torch_and_tokenizers(
 
     answers = worker.answer(http(b'{"text": "of the tea"}', ""), http(b"{", ""), http(b"tea", ""))
     expected = [f"{answer.status} {answer.body.decode()}" for answer in answers]
-    assert done.stdout.splitlines() == [*expected, *expected, ""], done.stderr
+    assert done.stdout.splitlines() == [*expected, *expected, "", *expected], done.stderr
