@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -22,73 +23,63 @@ SHOWN_SUSPECTS = 50
 Shown = dict[str, Any]
 
 
-def mistakes_in(
-    probabilities: npt.NDArray[np.floating[Any]],
-    right: npt.NDArray[np.integer[Any]],
-    texts: Sequence[str],
-    labels: Sequence[str],
-) -> list[Shown]:
-    """Every wrong answer, the surest first.
+@dataclass(frozen=True)
+class Answers:
+    """What a model answers to the rows of a split."""
 
-    Args:
-        probabilities: shape (rows, labels).
-        right: shape (rows,), right label ids.
-        texts: of the rows.
-        labels: all names.
-    """
-    answered = probabilities.argmax(axis=1)
-    wrong = np.flatnonzero(answered != right)
-    surest = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]
-    return [
-        {
-            "row": row,
-            "text": texts[row],
-            "right": labels[right[row]],
-            "answered": labels[answered[row]],
-            "probability": float(probabilities[row].max()),
-            "right_probability": float(probabilities[row, right[row]]),
-        }
-        for row in surest.tolist()
-    ]
+    probabilities: npt.NDArray[np.floating[Any]]
+    """Shape (rows, labels)."""
+    right: npt.NDArray[np.integer[Any]]
+    """Shape (rows,), right label ids."""
+    texts: Sequence[str]
+    labels: Sequence[str]
+    """All names."""
 
+    def mistakes(self) -> list[Shown]:
+        """Every wrong answer, the surest first."""
+        answered = self.probabilities.argmax(axis=1)
+        return [
+            {"row": row}
+            | self._about(row)
+            | {
+                "answered": self.labels[answered[row]],
+                "probability": float(self.probabilities[row].max()),
+                "right_probability": float(self.probabilities[row, self.right[row]]),
+            }
+            for row in self._surest(answered != self.right)
+        ]
 
-def least_sure_in(
-    probabilities: npt.NDArray[np.floating[Any]],
-    right: npt.NDArray[np.integer[Any]],
-    texts: Sequence[str],
-    labels: Sequence[str],
-) -> list[Shown]:
-    """The rows whose best label has the lowest probability, the lowest first, with their two best labels."""
-    found = []
-    for row in np.argsort(probabilities.max(axis=1), kind="stable")[:LEAST_SURE].tolist():
-        given = probabilities[row]
-        best, second = np.argsort(-given, kind="stable")[:2].tolist()
-        about = {"row": row, "text": texts[row], "right": labels[right[row]]}
-        about |= {"best": labels[best], "probability": float(given[best])}
-        found.append(about | {"second": labels[second], "second_probability": float(given[second])})
-    return found
+    def least_sure(self) -> list[Shown]:
+        """The rows whose best label has the lowest probability, the lowest first, with their two best labels."""
+        found = []
+        for row in np.argsort(self.probabilities.max(axis=1), kind="stable")[:LEAST_SURE].tolist():
+            given = self.probabilities[row]
+            best, second = np.argsort(-given, kind="stable")[:2].tolist()
+            about = {"row": row} | self._about(row) | {"best": self.labels[best], "probability": float(given[best])}
+            found.append(about | {"second": self.labels[second], "second_probability": float(given[second])})
+        return found
 
+    def disagreements(self, theirs: npt.NDArray[np.floating[Any]]) -> list[Shown]:
+        """The rows to which the teacher gives another label, first those in which the candidate is surest."""
+        return [
+            self._about(row)
+            | {
+                "candidate": self.labels[self.probabilities[row].argmax()],
+                "probability": float(self.probabilities[row].max()),
+                "teacher": self.labels[theirs[row].argmax()],
+                "teacher_probability": float(theirs[row].max()),
+            }
+            for row in self._surest(self.probabilities.argmax(axis=1) != theirs.argmax(axis=1))
+        ]
 
-def disagreements_in(
-    ours: npt.NDArray[np.floating[Any]],
-    theirs: npt.NDArray[np.floating[Any]],
-    right: npt.NDArray[np.integer[Any]],
-    texts: Sequence[str],
-    labels: Sequence[str],
-) -> list[Shown]:
-    """The rows to which candidate and teacher give different labels, first those in which the candidate is surest."""
-    differing = np.flatnonzero(ours.argmax(1) != theirs.argmax(1))
-    return [
-        {
-            "text": texts[row],
-            "right": labels[right[row]],
-            "candidate": labels[ours[row].argmax()],
-            "probability": float(ours[row].max()),
-            "teacher": labels[theirs[row].argmax()],
-            "teacher_probability": float(theirs[row].max()),
-        }
-        for row in differing[np.argsort(-ours[differing].max(axis=1), kind="stable")].tolist()
-    ]
+    def _surest(self, chosen: npt.NDArray[np.bool_]) -> list[int]:
+        """The chosen rows, the surest answer first."""
+        rows = np.flatnonzero(chosen)
+        ordered: list[int] = rows[np.argsort(-self.probabilities[rows].max(axis=1), kind="stable")].tolist()
+        return ordered
+
+    def _about(self, row: int) -> Shown:
+        return {"text": self.texts[row], "right": self.labels[self.right[row]]}
 
 
 def suspects_of(run: Run) -> Shown | None:

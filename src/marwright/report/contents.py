@@ -14,7 +14,7 @@ from marwright.explore.explore import Exploration
 from marwright.files import read_json
 from marwright.metrics.classification import Bin, LabelFigures, confusion_matrix, figures_by_label, reliability
 from marwright.metrics.confidence import expected_calibration_error, probabilities_of
-from marwright.report.answers import Shown, disagreements_in, least_sure_in, mistakes_in, suspects_of
+from marwright.report.answers import Answers, Shown, suspects_of
 from marwright.workspace import SPLITS
 
 WORST_PAIRS = 10
@@ -97,7 +97,8 @@ def details_of(candidate: Candidate, exploration: Exploration) -> Details:
     tokenizer.no_truncation()
     everything = [text for split in SPLITS for text in splits[split]["text"]]
     histories = {station: read_json(run.model(station).history) for station in candidate.trained}
-    disagreements = disagreements_in(ours, theirs, right, texts, labels)
+    answers = Answers(ours, right, texts, labels)
+    disagreements = answers.disagreements(theirs)
     return Details(
         candidate=candidate,
         labels=labels,
@@ -111,8 +112,8 @@ def details_of(candidate: Candidate, exploration: Exploration) -> Details:
         max_length=candidate.config.teacher.max_length,
         disagreeing=len(disagreements),
         examples=disagreements[:EXAMPLES],
-        mistakes=mistakes_in(ours, right, texts, labels),
-        least_sure=least_sure_in(ours, right, texts, labels),
+        mistakes=answers.mistakes(),
+        least_sure=answers.least_sure(),
         untested=list(card.get("labels_without_test_rows", ())),
         suspects=suspects_of(exploration.teacher),
         warnings=exploration.warnings,
