@@ -14,6 +14,7 @@ import marwright
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+MODULES = [file for place in ("src", "handlers", "scripts", "tests") for file in (ROOT / place).rglob("*.py")]
 LONGEST_LINE = 160
 # What a program writes, one line for a row or a machine.
 WRITTEN_BY_MAKE_SOAK = re.compile(r"<!-- make soak writes this -->.*?<!-- as far as here -->", re.DOTALL)
@@ -32,6 +33,13 @@ def test_every_link_of_a_page_leads_to_a_file_and_its_heading(page: Path) -> Non
             wrong.append(link)
 
     assert not wrong
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_module_that_a_page_names_exists(page: Path) -> None:
+    named = set(re.findall(r"`([\w./-]+\.py)`", page.read_text(encoding="utf-8")))
+
+    assert not [name for name in named if not any(module.match(name) for module in MODULES)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
