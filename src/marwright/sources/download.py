@@ -214,6 +214,7 @@ def _open(url: str, received: int, notes: _Notes | None, partial: _Partial) -> A
         if notes.validator is not None:
             headers["If-Range"] = notes.validator
     try:
+        # Not the client for servers: a download goes by the proxies of the environment, whose rules urllib knows.
         return urlopen(Request(url, headers=headers), timeout=_TIMEOUT)
     except HTTPError as error:
         error.close()
