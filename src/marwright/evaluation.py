@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
@@ -22,9 +22,10 @@ from marwright.mar.protocol import Body
 from marwright.mar.reading import unpacked
 from marwright.mar.training_digests import TrainingDigests
 from marwright.mar.worker import running
-from marwright.metrics.classification import LabelFigures, confusion_matrix, figures_by_label, scores
+from marwright.metrics.classification import LabelFigures
 from marwright.metrics.confidence import expected_calibration_error
 from marwright.metrics.verdicts import warnings
+from marwright.tasks.task import same
 from marwright.workspace import ModelFolder, Run
 
 BATCH = 16
@@ -57,7 +58,7 @@ def evaluate(
     """
     from datasets import load_from_disk
 
-    labels = read_json(run.data.labels)
+    task, labels = run.data.task, read_json(run.data.labels)
     with unpacked(file) as folder:
         own = json.loads((folder / layout.LABELS).read_text(encoding="utf-8"))
     if [own[str(index)] for index in range(len(own))] != labels:
@@ -85,27 +86,30 @@ def evaluate(
         seconds = time.monotonic() - started
     wrong = run.data.counted_as_wrong()
     rows = len(texts) + sum(wrong.values())
-    result: dict[str, Any] = {"archive": str(file), "rows": rows, **scores(probabilities, right, wrong)}
+    logits = task.logits(probabilities)
+    answers = task.answers(logits)
+    hits, confidence = same(answers, right), task.probability_of(answers, probabilities)
+    result: dict[str, Any] = {"archive": str(file), "rows": rows, **task.scores(logits, right, wrong)}
     if wrong:
         result["counted_as_wrong"] = rows - len(texts)
-    result["trained_on"] = _trained_on(file, texts, probabilities.argmax(axis=1) == right, rows - len(texts))
-    result["expected_calibration_error"] = expected_calibration_error(probabilities, right)
-    by_label = figures_by_label(confusion_matrix(probabilities.argmax(axis=1), right, len(labels)), labels)
+    result["trained_on"] = _trained_on(file, texts, hits, rows - len(texts))
+    result["expected_calibration_error"] = expected_calibration_error(confidence, hits)
+    by_label = task.figures_by_label(answers, right, labels)
     by_label += [LabelFigures(label, 0.0, None, 0.0, count) for label, count in wrong.items()]
     result["labels"] = [_with_support(asdict(each)) for each in by_label]
     result["warnings"] = warnings(read_json(run.data.card), result["accuracy"])
     if not answered.all():
         result["coverage"] = float(answered.mean())
         if answered.any():
-            hits = probabilities.argmax(axis=1) == right
             result["accuracy_when_answered"] = float(hits[answered].mean())
     student = (model or run.student).logits("test")
     if student.is_file():
-        same = np.load(student).argmax(axis=1) == probabilities.argmax(axis=1)
-        result["same_label_as_student"] = float(same.mean())
+        result["same_label_as_student"] = float(same(task.answers(np.load(student)), answers).mean())
     result["texts_per_second"] = round(len(texts) / seconds, 1)
     if predictions is not None:
-        _write(predictions, texts, labels, right, probabilities, answered)
+        shares = confidence, task.probability_of(right, probabilities)
+        written = ([task.written(each, labels) for each in rows] for rows in (right, answers))
+        _write(predictions, texts, *written, *shares, hits, answered)
     return result
 
 
@@ -129,27 +133,15 @@ def _with_support(figures: dict[str, Any]) -> dict[str, Any]:
     return figures | {"support": support}
 
 
-def _write(
-    out: IO[str],
-    texts: list[str],
-    labels: list[str],
-    right: npt.NDArray[np.int64],
-    probabilities: npt.NDArray[np.float32],
-    answered: npt.NDArray[np.bool_],
-) -> None:
+def _write(out: IO[str], *columns: Iterable[Any]) -> None:
+    """Write predictions; the columns are those of :data:`COLUMNS` but the first, which counts."""
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for row, (text, label, given) in enumerate(zip(texts, right.tolist(), probabilities, strict=True)):
-        best = int(given.argmax())
-        writer.writerow(
-            (
-                row,
-                text,
-                labels[label],
-                labels[best],
-                f"{given[best]:.6f}",
-                f"{given[label]:.6f}",
-                str(best == label).lower(),
-                str(bool(answered[row])).lower(),
-            )
-        )
+    for row, cells in enumerate(zip(*columns, strict=True)):
+        writer.writerow((row, *map(_cell, cells)))
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, (bool, np.bool_)):
+        return str(bool(value)).lower()
+    return value if isinstance(value, str) else f"{value:.6f}"

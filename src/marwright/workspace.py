@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from marwright.files import read_json
 from marwright.runtimes import RUNTIMES
+from marwright.tasks import SINGLE_LABEL, TASKS, Task
 
 SPLITS = ("train", "validation", "test")
 
@@ -50,6 +51,11 @@ class DataFolder(Folder):
     """What is in the data, and how many rows were left out and why."""
     left_out = _at("left_out.csv")
     """Every row that was left out, with its place and reason."""
+
+    @property
+    def task(self) -> Task:
+        """What is asked of the texts; the card names it where it is not one label."""
+        return TASKS[read_json(self.card).get("task", SINGLE_LABEL)]
 
     def counted_as_wrong(self, split: str = "test") -> dict[str, int]:
         """How many more rows than the split holds count as wrong answers, by label, since no train row has it.

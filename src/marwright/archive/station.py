@@ -23,10 +23,11 @@ from marwright.mar.model_config import model_config
 from marwright.mar.proof import prove
 from marwright.mar.training_digests import TrainingDigests
 from marwright.mar.writing import Contents, Manifest, packed, source_date
-from marwright.metrics.confidence import probabilities_of, selective_accuracy
+from marwright.metrics.confidence import selective_accuracy
 from marwright.pretrained.tokenization import token_ids
 from marwright.resources import shipped
 from marwright.runtimes import RUNTIMES
+from marwright.tasks.task import same
 from marwright.workspace import ModelFolder, Run
 
 IN_CARD = ("origin", "rows", "labels", "labels_without_test_rows", "majority_share", "tokens", "baseline")
@@ -53,7 +54,7 @@ def build_archive(
         ArchiveError: two files would have one name, the handler cannot be loaded, or it does not answer the golden
             requests as the exported module did. The old archive, if there is one, then stays.
     """
-    handler = shipped("handlers") / layout.HANDLER if config.handler is None else config.handler
+    handler = shipped("handlers") / run.data.task.handler if config.handler is None else config.handler
     contents = _contents(config, run, handler, name, trained)
     # Left by a build that was killed just here.
     for stale in file.parent.glob(f".{file.name}.*.partial"):
@@ -95,7 +96,7 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str, trained
         "threads": config.threads,
         "top_k": config.top_k,
         "min_confidence": config.min_confidence,
-        "temperature": exported["confidence"]["temperature"],
+        **{name: exported["confidence"][name] for name in run.data.task.settings},
         "max_instances": config.max_instances,
         "max_characters": config.max_characters,
         "text": read_json(run.data.card).get("text", {}),
@@ -178,23 +179,26 @@ def _card(config: ArchiveConfig, run: Run, name: str, trained: Sequence[str]) ->
         **{about: each[about] for each in models.values() for about in TECHNIQUES if about in each},
         "archive": exported["test"],
         "compression": _without_times(read_json(run.compressed.plan)),
-        "confidence": exported["confidence"] | _abstention(config, run, exported["confidence"]["temperature"]),
+        "confidence": exported["confidence"] | _abstention(config, run, exported["confidence"]),
         "parity": exported["parity"],
         "module": {"class": exported["module"], "method": exported["method"], "runtime": exported["runtime"]},
     }
 
 
-def _abstention(config: ArchiveConfig, run: Run, temperature: float) -> dict[str, Any]:
+def _abstention(config: ArchiveConfig, run: Run, fitted: dict[str, Any]) -> dict[str, Any]:
     """What the archive's own threshold does on validation and test, if it has one."""
     if config.min_confidence is None:
         return {}
     from datasets import load_from_disk
 
-    splits = load_from_disk(str(run.data.splits))
+    splits, task = load_from_disk(str(run.data.splits)), run.data.task
     found = {}
     for split in ("validation", "test"):
-        probabilities = probabilities_of(np.load(run.exported.logits(split)), temperature)
-        found[split] = selective_accuracy(probabilities, np.asarray(splits[split]["label"]), config.min_confidence)
+        logits = np.load(run.exported.logits(split))
+        answers = task.answers(logits, fitted)
+        confidence = task.probability_of(answers, task.probabilities(logits, fitted))
+        right = same(answers, np.asarray(splits[split]["label"]))
+        found[split] = selective_accuracy(confidence, right, config.min_confidence)
     test = found["test"]
     accuracy = "" if test["accuracy"] is None else f", of these {test['accuracy']:.2%} rightly"
     say(f"  abstains below {config.min_confidence:g}: {test['coverage']:.1%} of test texts get a label{accuracy}")

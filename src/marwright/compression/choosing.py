@@ -13,6 +13,8 @@ from marwright.metrics.latency import Latencies
 from marwright.pretrained.tokenization import padded
 from marwright.processes.threads import one_thread
 from marwright.schemes import Texts
+from marwright.tasks import Task
+from marwright.tasks.task import same
 
 # Rows that are classified to see whether a candidate answers as the float module does.
 COMPARED_ROWS = 1000
@@ -32,17 +34,20 @@ class Measured:
     """Median time of 16 texts on one thread."""
 
 
-def measure(candidates: Mapping[str, nn.Module], reference: nn.Module, validation: Texts) -> dict[str, Measured]:
+def measure(
+    candidates: Mapping[str, nn.Module], reference: nn.Module, validation: Texts, task: Task
+) -> dict[str, Measured]:
     """Compare candidates with the float module, and with each other in speed, taking turns.
 
     Args:
         candidates: modules to choose from, by name.
         reference: the module in float32.
         validation: texts of the validation split.
+        task: says what is answered.
     """
     rows, filler = validation.rows, validation.filler
     compared = rows[:COMPARED_ROWS]
-    labels = logits_of(reference, compared, filler).argmax(1)
+    answers = task.answers(logits_of(reference, compared, filler))
     batch = padded([rows[index % len(rows)] for index in range(TIMED_TEXTS)], filler)
     times = {name: Latencies(warm_up=3) for name in candidates}
     with one_thread(), torch.inference_mode():
@@ -52,7 +57,7 @@ def measure(candidates: Mapping[str, nn.Module], reference: nn.Module, validatio
                     module(*batch)
     return {
         name: Measured(
-            same_label=float((logits_of(module, compared, filler).argmax(1) == labels).mean()),
+            same_label=float(same(task.answers(logits_of(module, compared, filler)), answers).mean()),
             ms=times[name].percentile(50),
         )
         for name, module in candidates.items()

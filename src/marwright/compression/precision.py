@@ -17,6 +17,8 @@ from marwright.encoder.logits import logits_of
 from marwright.schemes import Texts, Weights
 from marwright.schemes.calibration import evenly
 from marwright.schemes.dynamic_int8 import DynamicInt8
+from marwright.tasks import Task
+from marwright.tasks.task import same
 
 # A layer's cost is a mean over logits: a few rows tell it as well as many.
 COST_ROWS = 256
@@ -35,12 +37,15 @@ class MixedPrecision:
     """Share of validation rows with the float module's label."""
 
 
-def mixed_precision(module: nn.Module, validation: Texts, *, max_drop: float, int8_embeddings: bool) -> MixedPrecision:
+def mixed_precision(
+    module: nn.Module, validation: Texts, task: Task, *, max_drop: float, int8_embeddings: bool
+) -> MixedPrecision:
     """Quantize what can be quantized without changing more than ``max_drop`` of the labels.
 
     Args:
         module: in float32; it is not changed.
         validation: texts of the validation split.
+        task: says what is answered.
         max_drop: share of rows that may get another label.
         int8_embeddings: quantize word embeddings too, unless they are what costs.
     """
@@ -55,10 +60,10 @@ def mixed_precision(module: nn.Module, validation: Texts, *, max_drop: float, in
         change = np.square(logits_of(alone, few, validation.filler) - wanted).mean()
         costs[name] = float(change) / float(np.square(wanted).mean())
     order = sorted(names, key=lambda name: -costs[name])
-    labels = logits_of(module, many, validation.filler).argmax(1)
+    answers = task.answers(logits_of(module, many, validation.filler))
     for count in track(range(len(names) + 1), "layers kept in fp32", total=len(names) + 1):
         candidate, weights = scheme.mixed(module, frozenset(order[:count]), int8_embeddings=int8_embeddings)
-        agreement = float((logits_of(candidate, many, validation.filler).argmax(1) == labels).mean())
+        agreement = float(same(task.answers(logits_of(candidate, many, validation.filler)), answers).mean())
         if 1 - agreement <= max_drop:
             break
     return MixedPrecision(weights, tuple(order[:count]), costs, agreement)

@@ -20,6 +20,7 @@ from marwright.pretrained.tokenization import pad_id, token_ids
 from marwright.processes.threads import one_thread
 from marwright.schemes import DYNAMIC, SCHEMES, Texts, Weights
 from marwright.schemes.stored import CompressedModule
+from marwright.tasks import Task
 from marwright.workspace import CompressedFolder, DataFolder, ModelFolder
 
 
@@ -75,7 +76,7 @@ def _for_cpus(config: CompressionConfig, module: nn.Module, data: DataFolder, st
     tried = list(dict.fromkeys([*possible, DYNAMIC]))
     fits = {name: SCHEMES[name].fit(module, train, int8_embeddings=int8_embeddings) for name in tried}
     candidates = {name: SCHEMES[name].build(copy.deepcopy(module), fits[name].weights) for name in tried}
-    found = measure(candidates, module, validation)
+    found = measure(candidates, module, validation, data.task)
     for fitted in fits.values():
         notes |= dict(fitted.notes)
     notes["candidates"] = {name: asdict(each) for name, each in found.items()}
@@ -92,15 +93,15 @@ def _for_cpus(config: CompressionConfig, module: nn.Module, data: DataFolder, st
             f"{config.max_drop:.2%}. Its layers pass bytes to each other, so that none of them can stay in fp32: "
             "write `activations: auto`."
         )
-    weights, kept = _mixed(config.max_drop, module, validation, int8_embeddings=int8_embeddings)
+    weights, kept = _mixed(config.max_drop, module, validation, data.task, int8_embeddings=int8_embeddings)
     return CompressedModule(DYNAMIC, weights, notes | kept)
 
 
 def _mixed(
-    max_drop: float, module: nn.Module, validation: Texts, *, int8_embeddings: bool
+    max_drop: float, module: nn.Module, validation: Texts, task: Task, *, int8_embeddings: bool
 ) -> tuple[Weights, dict[str, Any]]:
     """Keep the layers that int8 harms in float32."""
-    mixed = mixed_precision(module, validation, max_drop=max_drop, int8_embeddings=int8_embeddings)
+    mixed = mixed_precision(module, validation, task, max_drop=max_drop, int8_embeddings=int8_embeddings)
     say(
         f"  precision per layer: {len(mixed.kept)} of {len(mixed.costs)} layers stay in fp32 "
         f"({', '.join(mixed.kept)}): {mixed.same_label:.2%} same labels"

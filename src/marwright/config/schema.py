@@ -19,6 +19,7 @@ from marwright.config.training import (
 from marwright.formats.section import Section, setting
 from marwright.runtimes import RUNTIMES, Wishes
 from marwright.schemes import SCHEMES
+from marwright.tasks import SINGLE_LABEL, TASKS
 
 if TYPE_CHECKING:
     CpuPrecision = str
@@ -189,6 +190,9 @@ class Config(Section):
     seed: int = setting(7, "of everything that is drawn by chance: splits, shuffling, dropout")
     runs: Path = setting(Path("runs"), "folder for what a build makes on its way, in runs/NAME")
     model_store: Path = setting(Path("model_store"), "folder for the archive, which is served from it")
+    task: str = setting(
+        SINGLE_LABEL, "what is asked of a text: " + ", ".join(TASKS), json_schema_extra={"enum": list(TASKS)}
+    )
     data: DataConfig
     teacher: TeacherConfig = TeacherConfig()
     student: Student = setting(
@@ -217,6 +221,13 @@ class Config(Section):
         if self.archive.gpu is not None and self.compression.gpu == "none":
             raise ValueError("archive.gpu is about GPUs, for which compression.gpu: none makes no module: write fp16")
         return self
+
+    @field_validator("task")
+    @classmethod
+    def _is_a_task(cls, name: str) -> str:
+        if name not in TASKS:
+            raise ValueError(f"there is no task {name!r}, only {', '.join(TASKS)}")
+        return name
 
     @field_validator("student", mode="before")
     @classmethod

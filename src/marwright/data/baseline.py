@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
 import numpy as np
 
+from marwright.data.labels import labels_of
 from marwright.errors import DataError
 from marwright.sources.rows import Row
+from marwright.tasks import Task
+from marwright.tasks.task import NONE
 
 # Words of all train texts, times labels: a machine for each label reads them again and again. Counted and not timed, so
 # that the same rows give the same figure everywhere; a minute or so on one core.
@@ -16,11 +18,9 @@ MOST_WORK = 1.0e9
 # On average: what has fewer rows for its labels says nothing.
 MEAN_ROWS_PER_LABEL = 2
 
-NONE: Mapping[str, int] = MappingProxyType({})
 
-
-def baseline_accuracy(rows: Sequence[Row], counted_as_wrong: Mapping[str, int] = NONE) -> float:
-    """Test accuracy of a linear support vector machine on TF-IDF of words and word pairs, trained on train.
+def baseline_accuracy(rows: Sequence[Row], task: Task, counted_as_wrong: Mapping[str, int] = NONE) -> float:
+    """Test accuracy of the task's linear model on TF-IDF of words and word pairs, trained on train.
 
     Of a table that would take too long, rows are left out at random. Rows that are counted as wrong, by label, are more
     test rows that nobody can answer rightly.
@@ -29,12 +29,12 @@ def baseline_accuracy(rows: Sequence[Row], counted_as_wrong: Mapping[str, int] =
         DataError: there can be no such figure; the sentence says why.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.svm import LinearSVC
 
     train = [row for row in rows if row.split == "train"]
     test = [row for row in rows if row.split == "test"]
-    labels = len({row.label for row in train})
-    if labels < 2 or not test:
+    names = sorted(labels_of(train + test, task))
+    labels = len(labels_of(train, task))
+    if labels < task.fewest_labels or not test:
         raise DataError("there is nothing to tell apart" if test else "there are no test rows")
     # Words of one letter and punctuation count too: a table of those alone would otherwise have no vocabulary.
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\w+|[^\w\s]")
@@ -45,12 +45,11 @@ def baseline_accuracy(rows: Sequence[Row], counted_as_wrong: Mapping[str, int] =
         kept = np.arange(len(train))
         if share < 1:
             kept = np.sort(np.random.default_rng(0).permutation(len(train))[: int(share * len(train))])
-        names = [train[index].label for index in kept]
-        if len(names) < MEAN_ROWS_PER_LABEL * labels and share < 1:
+        if len(kept) < MEAN_ROWS_PER_LABEL * labels and share < 1:
             raise DataError(f"{labels:,} labels of {len(train):,} rows would take too long")
-        model = LinearSVC(random_state=0).fit(counts[kept], names)
+        targets, right = (task.targets([row.label for row in part], names) for part in (train, test))
+        model = task.linear_model().fit(counts[kept], targets[kept])
         answerable = len(test) / (len(test) + sum(counted_as_wrong.values()))
-        right = model.score(words.transform([row.text for row in test]), [row.label for row in test])
-        return float(answerable * right)
+        return float(answerable * model.score(words.transform([row.text for row in test]), right))
     except (ValueError, ArithmeticError, MemoryError) as error:
         raise DataError(f"it cannot be fitted ({' '.join(str(error).split())[:100]})") from error

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from marwright.data.cleaning import SEEN_IN_TRAIN
+from marwright.data.labels import labels_of
 from marwright.metrics.verdicts import never_tested
 from marwright.sources.rows import Row
+from marwright.tasks import SINGLE_LABEL, Task
 from marwright.workspace import SPLITS
 
 PERCENTILES = (50, 90, 95, 99, 100)
@@ -19,6 +21,7 @@ PERCENTILES = (50, 90, 95, 99, 100)
 def describe(
     rows: Sequence[Row],
     lengths: Sequence[int],
+    task: Task,
     *,
     origin: str,
     max_length: int,
@@ -32,6 +35,7 @@ def describe(
     Args:
         rows: all rows that stay, each with its split.
         lengths: tokens of every row's text before it is cut, special tokens included.
+        task: says which labels a row has.
         origin: where the rows come from.
         max_length: tokens at which texts are cut.
         dropped: how many rows were left out, by reason.
@@ -40,8 +44,10 @@ def describe(
             are not among ``rows``.
         split_exceptions: which splits do not follow from the hash, as :class:`marwright.data.splitting.Division` says.
     """
-    per_label = Counter(row.label for row in rows)
+    per_label = Counter(label for row in rows for label in task.labels_in(row.label))
     return {
+        # What is not named is one label, so that data made before there were others is still fresh.
+        **({} if task.name == SINGLE_LABEL else {"task": task.name}),
         "origin": origin,
         "rows": {split: sum(row.split == split for row in rows) for split in SPLITS},
         "labels": len(per_label),
@@ -49,7 +55,7 @@ def describe(
         "majority_share": {
             split: _majority(rows, split, sum(counted_as_wrong.values()) if split == "test" else 0) for split in SPLITS
         },
-        "labels_without_test_rows": sorted(set(per_label) - {row.label for row in rows if row.split == "test"}),
+        "labels_without_test_rows": sorted(set(per_label) - labels_of(rows, task, "test")),
         "tokens": {
             **{f"p{p}": int(np.percentile(lengths, p, method="higher")) for p in PERCENTILES},
             "mean": round(float(np.mean(lengths)), 1),

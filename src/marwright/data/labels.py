@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from marwright.errors import DataError
 from marwright.sources.left_out import LeftOut
 from marwright.sources.rows import Row
+from marwright.tasks import Task
 
 UNSEEN = "the label does not occur in train"
 COUNTED_AS_WRONG = "the label does not occur in train; the row counts as a wrong answer"
 
 
+def labels_of(rows: Iterable[Row], task: Task, split: str | None = None) -> set[str]:
+    """The labels of all rows, or of those of one split."""
+    return {label for row in rows if split in (None, row.split) for label in task.labels_in(row.label)}
+
+
 def treat_unseen_labels(
-    rows: Sequence[Row], choice: Literal["refuse", "drop", "count_as_wrong"], left_out: LeftOut
+    rows: Sequence[Row], task: Task, choice: Literal["refuse", "drop", "count_as_wrong"], left_out: LeftOut
 ) -> tuple[list[Row], dict[str, int]]:
-    """Take out validation and test rows whose label no train row has; none where they are to be refused.
+    """Take out validation and test rows with a label that no train row has; none where they are to be refused.
 
     Whatever a model answers to them is wrong, so they need not be asked to be counted. Validation chooses among models
     and fits a temperature, to which they add nothing: there they are dropped in either case.
@@ -25,10 +31,10 @@ def treat_unseen_labels(
     Returns:
         the rows that stay, and how many test rows count as wrong answers, by label.
     """
-    trained = {row.label for row in rows if row.split == "train"}
+    trained = labels_of(rows, task, "train")
     kept, wrong = [], Counter[str]()
     for row in rows:
-        if row.label in trained or choice == "refuse":
+        if trained.issuperset(task.labels_in(row.label)) or choice == "refuse":
             kept.append(row)
         elif choice == "count_as_wrong" and row.split == "test":
             left_out.add(COUNTED_AS_WRONG, row)
@@ -38,18 +44,19 @@ def treat_unseen_labels(
     return kept, dict(sorted(wrong.items()))
 
 
-def check_labels(rows: Sequence[Row]) -> None:
+def check_labels(rows: Sequence[Row], task: Task) -> None:
     """Refuse rows from which no classifier can be trained or tested.
 
     Raises:
-        DataError: there is one label only, a validation or test label does not occur in train, or all rows of a split
+        DataError: there are too few labels, a validation or test label does not occur in train, or all rows of a split
             were removed.
     """
-    trained = {row.label for row in rows if row.split == "train"}
-    if len(trained) < 2:
+    trained = labels_of(rows, task, "train")
+    if len(trained) < task.fewest_labels:
         only = f"only the label {next(iter(trained))!r}" if trained else "no rows"
-        raise DataError(f"The train split has {only}; a classifier needs at least two labels.")
-    unseen = [row for row in rows if row.label not in trained]
+        needed = "two labels" if task.fewest_labels == 2 else "one label"
+        raise DataError(f"The train split has {only}; a classifier needs at least {needed}.")
+    unseen = [row for row in rows if not trained.issuperset(task.labels_in(row.label))]
     if unseen:
         raise DataError(
             f"{unseen[0].place}: the label {unseen[0].label!r} is in {unseen[0].split} but not in train "

@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from marwright.config import SplitConfig
+from marwright.data.labels import labels_of
 from marwright.errors import DataError
 from marwright.pretrained.identity import folded
 from marwright.sources.left_out import LeftOut
 from marwright.sources.rows import Row
+from marwright.tasks import Task
 
 RARE = "the label has too few rows in train or to divide"
 
@@ -45,7 +47,7 @@ class Division:
         return {name: list(values) for name, values in named.items() if values}
 
 
-def divide(rows: Sequence[Row], config: SplitConfig, seed: int, left_out: LeftOut) -> Division:
+def divide(rows: Sequence[Row], task: Task, config: SplitConfig, seed: int, left_out: LeftOut) -> Division:
     """Give every row without a split one.
 
     Rows that their source has divided stay where they are; if it gave no validation rows, they are taken from train.
@@ -55,7 +57,7 @@ def divide(rows: Sequence[Row], config: SplitConfig, seed: int, left_out: LeftOu
     """
     given = Counter(row.split for row in rows)
     if set(given) == {None}:
-        return _assign(rows, {"test": config.test, "validation": config.validation}, config, seed, left_out)
+        return _assign(rows, task, {"test": config.test, "validation": config.validation}, config, seed, left_out)
     if None in given:
         place = next(row.place for row in rows if row.split is None)
         raise DataError(f"{place}: some rows have a split and {given[None]} do not, this one first; give all or none.")
@@ -65,20 +67,21 @@ def divide(rows: Sequence[Row], config: SplitConfig, seed: int, left_out: LeftOu
     if given["validation"]:
         return Division(list(rows))
     before = [row for row in rows if row.split == "train"]
-    train = _assign(before, {"validation": config.validation}, config, seed, left_out)
-    dropped = {row.label for row in before} - {row.label for row in train.rows}
+    train = _assign(before, task, {"validation": config.validation}, config, seed, left_out)
+    dropped = labels_of(before, task) - labels_of(train.rows, task)
     test = [row for row in rows if row.split == "test"]
-    test = left_out.sift(RARE, test, [row.label in dropped for row in test])
+    test = left_out.sift(RARE, test, [not dropped.isdisjoint(task.labels_in(row.label)) for row in test])
     return replace(train, rows=train.rows + test)
 
 
 def _assign(
-    rows: Sequence[Row], shares: Mapping[str, float], config: SplitConfig, seed: int, left_out: LeftOut
+    rows: Sequence[Row], task: Task, shares: Mapping[str, float], config: SplitConfig, seed: int, left_out: LeftOut
 ) -> Division:
     """Divide units: groups, and the texts of rows without one; each has the label that most of its rows have.
 
     Args:
         rows: to divide.
+        task: says which labels a row has; a row without any is one of a label of its own.
         shares: of each part but train, as fractions.
         config: what to do with rare labels, and whether groups count.
         seed: of the hash.
@@ -88,7 +91,7 @@ def _assign(
     unit_of = [f"group {r.group}" if grouped and r.group is not None else f"text {folded(r.text)}" for r in rows]
     votes: Mapping[str, Counter[str]] = defaultdict(Counter)
     for row, unit in zip(rows, unit_of, strict=True):
-        votes[unit][row.label] += 1
+        votes[unit].update(task.labels_in(row.label) or (row.label,))
     # Of equally frequent labels the first by name, whatever the order of rows.
     label_of = {unit: min(labels, key=lambda label: (-labels[label], label)) for unit, labels in votes.items()}
     per_label = Counter(label_of.values())

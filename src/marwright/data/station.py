@@ -12,7 +12,7 @@ from marwright.console.progress import say, track
 from marwright.data import cleaning
 from marwright.data.baseline import baseline_accuracy
 from marwright.data.card import describe, sentences
-from marwright.data.labels import check_labels, treat_unseen_labels
+from marwright.data.labels import check_labels, labels_of, treat_unseen_labels
 from marwright.data.legibility import legibility, remarks
 from marwright.data.splitting import Division, divide
 from marwright.errors import DataError
@@ -23,6 +23,7 @@ from marwright.pretrained.tokenizer import load_tokenizer
 from marwright.sources import Row, Source
 from marwright.sources.left_out import LeftOut
 from marwright.sources.text_fields import RESERVED
+from marwright.tasks import Task
 from marwright.workspace import SPLITS, DataFolder
 
 # Longer than any model reads: only the length before cutting is wanted.
@@ -30,12 +31,20 @@ UNCUT = 1 << 20
 
 
 def prepare_data(
-    config: DataConfig, *, checkpoint: str, max_length: int, seed: int, output: Path, kept_at: Path | None = None
+    config: DataConfig,
+    task: Task,
+    *,
+    checkpoint: str,
+    max_length: int,
+    seed: int,
+    output: Path,
+    kept_at: Path | None = None,
 ) -> None:
     """Write a :class:`DataFolder`.
 
     Args:
         config: source, split and overlap.
+        task: what is asked of the texts.
         checkpoint: whose tokenizer measures the texts for the card, and says which of them are the same one.
         max_length: tokens at which the model will cut.
         seed: of the split.
@@ -54,9 +63,9 @@ def prepare_data(
         raise DataError(f"{reading.origin}: no rows{reasons}")
     tokenizer = load_tokenizer(checkpoint, max_length)
     same = identities(tokenizer, (row.text for row in rows))
-    division, seen = clean_and_divide(rows, config, same, seed, reading.left_out)
-    rows, wrong = treat_unseen_labels(division.rows, config.unseen_labels, reading.left_out)
-    check_labels(rows)
+    division, seen = clean_and_divide(rows, task, config, same, seed, reading.left_out)
+    rows, wrong = treat_unseen_labels(division.rows, task, config.unseen_labels, reading.left_out)
+    check_labels(rows, task)
 
     tokenizer.enable_truncation(UNCUT)
     texts = [row.text for row in rows]
@@ -64,6 +73,7 @@ def prepare_data(
     card = describe(
         rows,
         lengths,
+        task,
         origin=reading.origin,
         max_length=max_length,
         dropped=reading.left_out.counts,
@@ -77,15 +87,15 @@ def prepare_data(
         say(f"  {remark}")
     card["baseline"] = {"model": "linear SVM on TF-IDF of words and word pairs"}
     try:
-        card["baseline"]["accuracy"] = baseline_accuracy(rows, wrong)
+        card["baseline"]["accuracy"] = baseline_accuracy(rows, task, wrong)
     except DataError as error:
         card["baseline"]["skipped"] = str(error)
     if "accuracy" in card["baseline"] and config.split.by_group and any(row.group is not None for row in rows):
-        random_split = _random_split_accuracy(rows, config.split, seed)
+        random_split = _random_split_accuracy(rows, task, config.split, seed)
         card["baseline"] |= {} if random_split is None else {"accuracy_random_split": random_split}
 
     card["notes"] = reading.notes
-    _save(rows, folder)
+    _save(rows, task, folder)
     write_text(folder.card, stable_json(card))
     reading.left_out.write(folder.left_out)
     for sentence in sentences(card):
@@ -115,12 +125,13 @@ def text_fields(source: Source) -> dict[str, Any]:
 
 
 def clean_and_divide(
-    rows: Sequence[Row], config: DataConfig, same: Mapping[str, bytes], seed: int, left_out: LeftOut
+    rows: Sequence[Row], task: Task, config: DataConfig, same: Mapping[str, bytes], seed: int, left_out: LeftOut
 ) -> tuple[Division, int]:
     """Clean and divide rows; see :mod:`marwright.data.cleaning` and :mod:`marwright.data.splitting`.
 
     Args:
         rows: as their source gives them.
+        task: of their labels.
         config: of the splits and their overlap.
         same: which texts are the same one, from :func:`marwright.pretrained.identity.identities`.
         seed: of the split.
@@ -138,32 +149,32 @@ def clean_and_divide(
         cleaned = cleaning.remove_duplicates(rows, same, left_out)
     # Before validation rows are taken from train: a text that test has too must not pick the best epoch.
     treated, seen = cleaning.treat_overlap(cleaned, same, config.overlap, left_out)
-    division = divide(treated, config.split, seed, left_out)
+    division = divide(treated, task, config.split, seed, left_out)
     if config.overlap == "count" and any(row.split == "validation" for row in treated):
         return division, seen
     return replace(division, rows=cleaning.keep_out_of_validation(division.rows, same, config.overlap, left_out)), seen
 
 
-def _random_split_accuracy(rows: Sequence[Row], split: SplitConfig, seed: int) -> float | None:
+def _random_split_accuracy(rows: Sequence[Row], task: Task, split: SplitConfig, seed: int) -> float | None:
     ungrouped = [Row(row.text, row.label, row.place) for row in rows]
     settings = split.model_copy(update={"by_group": False, "rare_labels": "train_only"})
     try:
-        return baseline_accuracy(divide(ungrouped, settings, seed, LeftOut()).rows)
+        return baseline_accuracy(divide(ungrouped, task, settings, seed, LeftOut()).rows, task)
     except DataError:
         return None  # too few rows of too many labels; one figure less in the card
 
 
-def _save(rows: Sequence[Row], folder: DataFolder) -> None:
-    from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, disable_progress_bars
+def _save(rows: Sequence[Row], task: Task, folder: DataFolder) -> None:
+    from datasets import Dataset, DatasetDict, Features, Value, disable_progress_bars
 
     disable_progress_bars()
-    names = sorted({row.label for row in rows})
-    ids = {name: index for index, name in enumerate(names)}
-    features = Features({"text": Value("string"), "label": ClassLabel(names=names)})
+    names = sorted(labels_of(rows, task))
+    features = Features({"text": Value("string"), "label": task.feature(names)})
     splits = {}
     for split in SPLITS:
         chosen = [row for row in rows if row.split == split]
-        columns = {"text": [row.text for row in chosen], "label": [ids[row.label] for row in chosen]}
+        targets = task.targets([row.label for row in chosen], names)
+        columns = {"text": [row.text for row in chosen], "label": targets.tolist()}
         splits[split] = Dataset.from_dict(columns, features=features, split=split)
     DatasetDict(splits).save_to_disk(str(folder.splits))
     write_text(folder.labels, stable_json(names))

@@ -179,10 +179,10 @@ def _rows(
         if name in failures:
             yield Row(name, candidate.about, failure=failures[name])
             continue
-        temperature = read_json(run.exported.card)["confidence"]["temperature"]
+        fitted = read_json(run.exported.card)["confidence"]
         figures: dict[str, Any] = {
             split: split_figures(
-                np.load(run.exported.logits(split)), *theirs, temperature, run.data.counted_as_wrong(split)
+                run.data.task, np.load(run.exported.logits(split)), *theirs, fitted, run.data.counted_as_wrong(split)
             )
             for split, theirs in answers.items()
         }

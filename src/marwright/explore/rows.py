@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from marwright.metrics.classification import paired_interval, scores
-from marwright.metrics.confidence import expected_calibration_error, probabilities_of
+from marwright.metrics.classification import paired_interval
+from marwright.metrics.confidence import expected_calibration_error
+from marwright.tasks import Task
+from marwright.tasks.task import NONE, UNFITTED, Logits, Targets, same
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class SplitFigures:
     rows: int
     accuracy: float
     macro_f1: float
-    top5_accuracy: float
+    top5_accuracy: float | None
+    """None where labels have no order."""
     calibration_error: float
     """Expected calibration error in 15 bins."""
     drop: float
@@ -64,34 +65,39 @@ class Row:
 
 
 def split_figures(
-    logits: npt.NDArray[np.float32],
-    teacher: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.int64],
-    temperature: float = 1.0,
-    counted_as_wrong: Mapping[str, int] = MappingProxyType({}),
+    task: Task,
+    logits: Logits,
+    teacher: Logits,
+    targets: Targets,
+    fitted: Mapping[str, Any] = UNFITTED,
+    counted_as_wrong: Mapping[str, int] = NONE,
 ) -> SplitFigures:
     """Compare a candidate's logits with the teacher's.
 
     Args:
+        task: says what is answered.
         logits: shape (rows, labels), of the exported module.
         teacher: the same shape, of the teacher in float32.
-        labels: shape (rows,), the right label ids.
-        temperature: by which the archive's handler divides the logits.
+        targets: of the rows.
+        fitted: what the archive's handler has besides the module.
         counted_as_wrong: how many more rows nobody can answer rightly, by label.
     """
     nobody = np.zeros(sum(counted_as_wrong.values()), dtype=bool)
-    ours, theirs = (np.concatenate([answers.argmax(1) == labels, nobody]) for answers in (logits, teacher))
-    found = scores(logits, labels, counted_as_wrong)
+    answers, taught = task.answers(logits, fitted), task.answers(teacher)
+    confidence = task.probability_of(answers, task.probabilities(logits, fitted))
+    hits = same(answers, targets)
+    ours, theirs = (np.concatenate([each, nobody]) for each in (hits, same(taught, targets)))
+    found = task.scores(logits, targets, counted_as_wrong, fitted)
     return SplitFigures(
         rows=len(ours),
         accuracy=found["accuracy"],
         macro_f1=found["macro_f1"],
-        top5_accuracy=found["top5_accuracy"],
-        calibration_error=expected_calibration_error(probabilities_of(logits, temperature), labels),
+        top5_accuracy=found.get("top5_accuracy"),
+        calibration_error=expected_calibration_error(confidence, hits),
         # From counts: the difference of two fractions would be a rounding off from the limit that it may just reach.
         drop=(int(theirs.sum()) - int(ours.sum())) / len(ours),
         interval=paired_interval(ours, theirs),
-        same_label_as_teacher=float((logits.argmax(1) == teacher.argmax(1)).mean()),
+        same_label_as_teacher=float(same(answers, taught).mean()),
     )
 
 

@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from marwright.config import Config
 from marwright.console.progress import say, track
+from marwright.errors import MarwrightError
 from marwright.files import replacing, stable_json, write_text
-from marwright.metrics.label_errors import FEWEST_ROWS, judge
+from marwright.metrics.label_errors import FEWEST_ROWS
 from marwright.road.freshness import digest_if_fresh, fingerprint, recorded_digest, write_stamp
 from marwright.workspace import Run
 
@@ -68,7 +69,9 @@ def _find(config: Config, run: Run) -> bool:
     tokenizer = load_tokenizer(config.teacher.checkpoint, MOST_TOKENS)
     features = features_of(config.teacher.checkpoint, tokenizer, [texts[at] for at in order])
     rows = order[: len(features)]
-    judged = judge(features, labels[rows], config.seed)
+    judged = run.data.task.judge(features, labels[rows], config.seed)
+    if judged is None:
+        raise MarwrightError(f"nobody has told how to find them for {run.data.task.name}")
     found = judged.suspects
     about = {
         "rows": len(texts),

@@ -2,50 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from marwright.metrics.confidence import (
-    ChosenTemperature,
     adaptive_calibration_error,
-    choose_temperature,
     expected_calibration_error,
-    negative_log_likelihood,
-    probabilities_of,
     selective_accuracy,
 )
+from marwright.tasks import Fitted, Task
+from marwright.tasks.task import UNFITTED, Logits, Targets, same
 
 # What `archive.min_confidence` may be chosen from.
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
-Answers = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
-"""Logits (rows, labels) of a split and its right label ids (rows,)."""
+Answered = tuple[Logits, Targets]
+"""What a module answers to the rows of a split, and their targets."""
 
 
-def calibrate(temperature: float | None, *, validation: Answers, test: Answers) -> dict[str, Any]:
-    """Find the temperature and what it does.
+def calibrate(task: Task, temperature: float | None, *, validation: Answered, test: Answered) -> dict[str, Any]:
+    """Find what the archive needs besides its module, such as a temperature, and what it does.
 
     Args:
+        task: fits it.
         temperature: the one to use; if none is given, one is fitted on the validation rows and taken if it helps on
             held-out folds of them.
         validation: what the exported module answers there.
         test: the same for the test split; nothing is chosen by it.
 
     Returns:
-        ``temperature``, whether it was ``fitted``, ``why`` it is this one, the nats that a fitted one saves on held-out
-        folds (``held_out_gain``), and for each split the number of rows, its errors ``before`` (at temperature 1)
-        and ``after``, and a table of ``thresholds``.
+        ``temperature`` and whatever else the task fits, whether it was ``fitted``, ``why`` it is this, the nats that a
+        fitted one saves on held-out folds (``held_out_gain``), and for each split the number of rows, its errors
+        ``before`` (with nothing fitted) and ``after``, and a table of ``thresholds``.
     """
-    found = choose_temperature(*validation) if temperature is None else ChosenTemperature(temperature, False, "as set")
+    found = task.fit(*validation) if temperature is None else Fitted({"temperature": temperature}, False, "as set")
     return {
-        "temperature": found.value,
+        **found.settings,
         "fitted": found.fitted,
         "why": found.why,
         "held_out_gain": found.gain,
-        "validation": _about(validation, found.value),
-        "test": _about(test, found.value),
+        "validation": _about(task, validation, found.settings),
+        "test": _about(task, test, found.settings),
     }
 
 
@@ -62,22 +59,27 @@ def in_words(confidence: dict[str, Any]) -> str:
     return told
 
 
-def _about(answers: Answers, temperature: float) -> dict[str, Any]:
-    logits, labels = answers
-    probabilities = probabilities_of(logits, temperature)
+def _about(task: Task, answered: Answered, settings: Mapping[str, Any]) -> dict[str, Any]:
+    confidence, right = _judged(task, answered, settings)
     return {
-        "rows": len(labels),
-        "before": _errors(answers, 1.0),
-        "after": _errors(answers, temperature),
-        "thresholds": [selective_accuracy(probabilities, labels, threshold) for threshold in THRESHOLDS],
+        "rows": len(right),
+        "before": _errors(task, answered, UNFITTED),
+        "after": _errors(task, answered, settings),
+        "thresholds": [selective_accuracy(confidence, right, threshold) for threshold in THRESHOLDS],
     }
 
 
-def _errors(answers: Answers, temperature: float) -> dict[str, float]:
-    logits, labels = answers
-    probabilities = probabilities_of(logits, temperature)
+def _errors(task: Task, answered: Answered, settings: Mapping[str, Any]) -> dict[str, float]:
+    judged = _judged(task, answered, settings)
     return {
-        "expected_calibration_error": expected_calibration_error(probabilities, labels),
-        "adaptive_calibration_error": adaptive_calibration_error(probabilities, labels),
-        "negative_log_likelihood": negative_log_likelihood(logits, labels, temperature),
+        "expected_calibration_error": expected_calibration_error(*judged),
+        "adaptive_calibration_error": adaptive_calibration_error(*judged),
+        "negative_log_likelihood": float(task.log_losses(*answered, settings).mean()),
     }
+
+
+def _judged(task: Task, answered: Answered, settings: Mapping[str, Any]) -> tuple[Any, Any]:
+    """How sure the answer to each row is, and whether it is right."""
+    logits, targets = answered
+    answers = task.answers(logits, settings)
+    return task.probability_of(answers, task.probabilities(logits, settings)), same(answers, targets)

@@ -21,13 +21,12 @@ from marwright.export.calibrating import calibrate, in_words
 from marwright.export.gpu_module import export_gpu
 from marwright.export.parity import Difference, check, compare, shape_table
 from marwright.files import read_json, stable_json, write_text
-from marwright.metrics.classification import scores
-from marwright.metrics.confidence import probabilities_of
 from marwright.pretrained.special_tokens import SPELLED_OUT
 from marwright.pretrained.tokenization import pad_id, padded, token_ids
 from marwright.processes.threads import one_thread
 from marwright.runtimes import RUNTIMES, Source
 from marwright.schemes.stored import read_weights
+from marwright.tasks.task import Targets, same
 from marwright.workspace import CompressedFolder, DataFolder, ExportedFolder, ModelFolder
 
 GOLDEN_REQUESTS = 32
@@ -59,7 +58,7 @@ def export(
     """
     from tokenizers import Tokenizer
 
-    folder = ExportedFolder(output)
+    folder, task = ExportedFolder(output), data.task
     tokenizer = Tokenizer.from_file(str(student.tokenizer))
     filler = pad_id(tokenizer)
     texts, labels = _split(data, "test")
@@ -115,13 +114,14 @@ def export(
     unseen_logits = logits_of(made.written, token_ids(tokenizer, unseen), filler, "validation answers")
     np.save(folder.logits("validation"), unseen_logits)
     np.save(folder.logits("test"), logits)
-    card["confidence"] = calibrate(config.temperature, validation=(unseen_logits, unseen_labels), test=(logits, labels))
+    confidence = calibrate(task, config.temperature, validation=(unseen_logits, unseen_labels), test=(logits, labels))
+    card["confidence"] = confidence
     wrong = data.counted_as_wrong()
-    card["test"] = scores(logits, labels, wrong) | {
+    card["test"] = task.scores(logits, labels, wrong, confidence) | {
         "rows": len(rows) + sum(wrong.values()),
-        "calibration_error": card["confidence"]["test"]["after"]["expected_calibration_error"],
-        "same_label_as_student": float((logits.argmax(1) == student_logits.argmax(1)).mean()),
-        "student_accuracy": scores(student_logits, labels, wrong)["accuracy"],
+        "calibration_error": confidence["test"]["after"]["expected_calibration_error"],
+        "same_label_as_student": float(same(task.answers(logits), task.answers(student_logits)).mean()),
+        "student_accuracy": task.scores(student_logits, labels, wrong)["accuracy"],
     }
     latency = {
         "threads": 1,
@@ -133,7 +133,7 @@ def export(
     write_text(folder.latency, stable_json(latency))
     asked = _golden_texts(texts)
     answers = logits_of(made.written, token_ids(tokenizer, asked), filler, "golden requests")
-    probabilities = probabilities_of(answers, card["confidence"]["temperature"])
+    probabilities = task.probabilities(answers, confidence)
     write_text(folder.golden, stable_json(_golden(asked, probabilities, read_json(data.labels))))
     _tell(card, latency, made.how)
 
@@ -154,7 +154,7 @@ def lengths_of(data: DataFolder, tokenizer: Any) -> dict[str, int]:
     return {str(length): count for length, count in sorted(Counter(map(len, rows)).items())}
 
 
-def _split(data: DataFolder, name: str) -> tuple[list[str], npt.NDArray[np.int64]]:
+def _split(data: DataFolder, name: str) -> tuple[list[str], Targets]:
     from datasets import load_from_disk
 
     split = load_from_disk(str(data.splits))[name]

@@ -11,7 +11,7 @@ from marwright.errors import ExportError
 from marwright.files import filling, read_json, stable_json, write_text
 from marwright.fleet.finished import temperature_of
 from marwright.mar.golden import GoldenRequest, parsed
-from marwright.metrics.confidence import probabilities_of
+from marwright.tasks import Task
 from marwright.workspace import ModelFolder, Run
 
 MODULE = "model.onnx"
@@ -52,7 +52,7 @@ def export_external(run: Run, model: ModelFolder, folder: Path) -> None:
         write_text(partial / "tokenizer_config.json", stable_json(settings))
         write_text(partial / "special_tokens_map.json", stable_json(special))
         write_text(partial / "config.json", stable_json(_model_settings(run, model)))
-        _prove(partial, parsed(run.exported.golden.read_bytes()), temperature_of(run))
+        _prove(partial, parsed(run.exported.golden.read_bytes()), run.data.task, temperature_of(run))
 
 
 def _tokenizer_settings(file: Path) -> tuple[dict[str, Any], dict[str, str]]:
@@ -84,11 +84,11 @@ def _model_settings(run: Run, model: ModelFolder) -> dict[str, Any]:
     return settings | {
         "id2label": {str(index): label for index, label in enumerate(labels)},
         "label2id": {label: index for index, label in enumerate(labels)},
-        "problem_type": "single_label_classification",
+        "problem_type": run.data.task.problem_type,
     }
 
 
-def _prove(folder: Path, golden: Sequence[GoldenRequest], temperature: float) -> None:
+def _prove(folder: Path, golden: Sequence[GoldenRequest], task: Task, temperature: float) -> None:
     """Answer the golden requests as one padded batch, with nothing but the folder; others take softmax as it is."""
     from onnxruntime import InferenceSession
     from transformers import AutoConfig, AutoTokenizer
@@ -103,7 +103,7 @@ def _prove(folder: Path, golden: Sequence[GoldenRequest], temperature: float) ->
     # Some releases of transformers give token types that were not asked for.
     wanted = {each.name: feeds[each.name] for each in session.get_inputs()}
     logits = session.run(["logits"], wanted)[0]
-    probabilities = probabilities_of(logits, temperature)
+    probabilities = task.probabilities(logits, {"temperature": temperature})
     for request, row in zip(golden, probabilities, strict=True):
         best = row.argsort()[::-1][: len(request.answer)]
         if mistake := request.mistake({labels[int(index)]: float(row[index]) for index in best}):

@@ -13,17 +13,6 @@ import numpy.typing as npt
 
 
 @dataclass(frozen=True)
-class Bin:
-    """Rows whose best label has about the same probability."""
-
-    rows: int
-    confidence: float
-    """Mean probability of the best label."""
-    accuracy: float
-    """Share of rows where it is the right one."""
-
-
-@dataclass(frozen=True)
 class LabelFigures:
     """How one label fares; what cannot be computed is none."""
 
@@ -102,26 +91,6 @@ def scores(
         * float(f1_score(labels, predicted, labels=present, average="weighted", zero_division=0)),
         "top5_accuracy": of_rows * float((top5 == labels[:, None]).any(axis=1).mean()),
     }
-
-
-def reliability(
-    probabilities: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.integer[Any]], bins: int = 15
-) -> list[Bin]:
-    """Rows grouped by the probability of their best label, in equal steps (Guo et al. 2017); empty groups are left out.
-
-    Args:
-        probabilities: shape (rows, labels).
-        labels: shape (rows,), the right label ids.
-        bins: groups between 0 and 1.
-    """
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    group = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    return [
-        Bin(int(inside.sum()), float(confidence[inside].mean()), float(right[inside].mean()))
-        for inside in (group == index for index in range(bins))
-        if inside.any()
-    ]
 
 
 def paired_interval(

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 Logits = npt.NDArray[np.floating[Any]]
-Probabilities = npt.NDArray[np.floating[Any]]
 Labels = npt.NDArray[np.integer[Any]]
+Confidence = npt.NDArray[np.floating[Any]]
+Right = npt.NDArray[np.bool_]
 
 # Where rows are all answered rightly, or all wrongly, the likelihood alone would sharpen or blur without end.
 SMALLEST_TEMPERATURE, LARGEST_TEMPERATURE = 0.1, 10.0
@@ -23,6 +24,17 @@ FOLDS = 10
 # One-sided 95 % of a normal distribution.
 SURELY_BETTER = 1.645
 BINS = 15
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Rows that are answered with about the same confidence."""
+
+    rows: int
+    confidence: float
+    """Its mean."""
+    accuracy: float
+    """The share of rows whose answer is right."""
 
 
 def probabilities_of(logits: Logits, temperature: float = 1.0) -> npt.NDArray[np.float64]:
@@ -107,7 +119,7 @@ def _held_out_gains(logits: Logits, labels: Labels, seed: int) -> npt.NDArray[np
     for at in range(FOLDS):
         held, rest = fold == at, fold != at
         temperature = _within_bounds(fit_temperature(logits[rest], labels[rest]))
-        gains[held] = _losses(logits[held], labels[held], 1.0) - _losses(logits[held], labels[held], temperature)
+        gains[held] = log_losses(logits[held], labels[held], 1.0) - log_losses(logits[held], labels[held], temperature)
     return gains
 
 
@@ -117,10 +129,11 @@ def _within_bounds(temperature: float) -> float:
 
 def negative_log_likelihood(logits: Logits, labels: Labels, temperature: float = 1.0) -> float:
     """Mean of minus the logarithm of the right label's probability, in nats."""
-    return float(_losses(logits, labels, temperature).mean())
+    return float(log_losses(logits, labels, temperature).mean())
 
 
-def _losses(logits: Logits, labels: Labels, temperature: float) -> npt.NDArray[np.float64]:
+def log_losses(logits: Logits, labels: Labels, temperature: float = 1.0) -> npt.NDArray[np.float64]:
+    """Minus the logarithm of the right label's probability, (rows,), in nats."""
     scaled = np.asarray(logits, dtype=np.float64) / temperature
     highest = scaled.max(axis=1)
     totals = highest + np.log(np.exp(scaled - highest[:, None]).sum(axis=1))
@@ -128,46 +141,47 @@ def _losses(logits: Logits, labels: Labels, temperature: float) -> npt.NDArray[n
     return losses
 
 
-def expected_calibration_error(probabilities: Probabilities, labels: Labels, bins: int = BINS) -> float:
-    """How far confidence and accuracy lie apart, on average over rows (Naeini et al. 2015; Guo et al. 2017).
+def expected_calibration_error(confidence: Confidence, right: Right, bins: int = BINS) -> float:
+    """How far confidence and accuracy lie apart, from 0 to 1, the mean over rows (Naeini et al. 2015; Guo et al. 2017).
 
-    Rows are put into bins of equal width by the probability of their best label; in each the mean of it is held against
-    the share of right answers.
+    Rows are put into bins of equal width by confidence; in each its mean is held against the share of right answers.
 
     Args:
-        probabilities: (rows, labels).
-        labels: (rows,) right label ids.
+        confidence: (rows,), the probability of each answer.
+        right: (rows,), whether it is the right one.
         bins: between 0 and 1.
-
-    Returns:
-        a share from 0 to 1.
     """
-    confidence, right = _confidence_and_success(probabilities, labels)
-    # A bin holds its upper edge, as in Guo et al.
-    bin_of_row = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    return _mean_gap(confidence, right, bin_of_row, bins)
+    return _mean_gap(confidence, right, bins_of(confidence, bins), bins)
 
 
-def adaptive_calibration_error(probabilities: Probabilities, labels: Labels, bins: int = BINS) -> float:
+def adaptive_calibration_error(confidence: Confidence, right: Right, bins: int = BINS) -> float:
     """The same with bins of equally many rows (Nguyen and O'Connor 2015): most confidences crowd below 1."""
-    confidence, right = _confidence_and_success(probabilities, labels)
     bin_of_row = np.empty(len(confidence), dtype=int)
     bin_of_row[np.argsort(confidence, kind="stable")] = np.arange(len(confidence)) * bins // len(confidence)
     return _mean_gap(confidence, right, bin_of_row, bins)
 
 
-def selective_accuracy(probabilities: Probabilities, labels: Labels, threshold: float) -> dict[str, float | None]:
-    """What is answered, and how well, if rows below a confidence are not (El-Yaniv and Wiener 2010).
+def bins_of(confidence: Confidence, bins: int) -> npt.NDArray[np.int64]:
+    """The bin of equal width of each row, (rows,); a bin holds its upper edge, as in Guo et al."""
+    return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
 
-    Args:
-        probabilities: (rows, labels).
-        labels: (rows,) right label ids.
-        threshold: the least probability of the best label with which a row is answered.
+
+def reliability(confidence: Confidence, right: Right, bins: int = BINS) -> list[Bin]:
+    """Rows grouped by confidence, in equal steps (Guo et al. 2017); empty groups are left out."""
+    bin_of_row = bins_of(confidence, bins)
+    return [
+        Bin(int(inside.sum()), float(confidence[inside].mean()), float(right[inside].mean()))
+        for inside in (bin_of_row == index for index in range(bins))
+        if inside.any()
+    ]
+
+
+def selective_accuracy(confidence: Confidence, right: Right, threshold: float) -> dict[str, float | None]:
+    """What is answered, and how well, if rows below a confidence are not (El-Yaniv and Wiener 2010).
 
     Returns:
         the threshold, the share of rows that are answered (``coverage``), and the accuracy on these; none if no row is.
     """
-    confidence, right = _confidence_and_success(probabilities, labels)
     answered = confidence >= threshold
     return {
         "threshold": threshold,
@@ -176,18 +190,7 @@ def selective_accuracy(probabilities: Probabilities, labels: Labels, threshold: 
     }
 
 
-def _confidence_and_success(
-    probabilities: Probabilities, labels: Labels
-) -> tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.bool_]]:
-    return probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-
-
-def _mean_gap(
-    confidence: npt.NDArray[np.floating[Any]],
-    right: npt.NDArray[np.bool_],
-    bin_of_row: npt.NDArray[np.integer[Any]],
-    bins: int,
-) -> float:
+def _mean_gap(confidence: Confidence, right: Right, bin_of_row: npt.NDArray[np.integer[Any]], bins: int) -> float:
     # Rows in a bin times its gap is the difference of two sums: empty bins need no care.
     gaps = np.bincount(bin_of_row, weights=confidence - right, minlength=bins)
     return float(np.abs(gaps).sum() / len(confidence))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,10 @@ import numpy.typing as npt
 from marwright.explore.candidates import Candidate
 from marwright.explore.explore import Exploration
 from marwright.files import read_json
-from marwright.metrics.classification import Bin, LabelFigures, confusion_matrix, figures_by_label, reliability
-from marwright.metrics.confidence import expected_calibration_error, probabilities_of
+from marwright.metrics.classification import LabelFigures
+from marwright.metrics.confidence import Bin, expected_calibration_error, reliability
 from marwright.report.answers import Answers, Shown, suspects_of
+from marwright.tasks.task import UNFITTED
 from marwright.workspace import SPLITS
 
 WORST_PAIRS = 10
@@ -27,8 +28,8 @@ class Details:
 
     candidate: Candidate
     labels: list[str]
-    confusion: npt.NDArray[np.int64]
-    """Shape (labels, labels): right label by answered label."""
+    confusion: npt.NDArray[np.int64] | None
+    """Shape (labels, labels): right label by answered label; none where a row may have several."""
     per_label: list[LabelFigures]
     """The worst first; labels without a test row are left out."""
     worst_pairs: list[Shown]
@@ -59,7 +60,7 @@ class Details:
         return {
             "candidate": self.candidate.name,
             "labels": self.labels,
-            "confusion": self.confusion.tolist(),
+            "confusion": None if self.confusion is None else self.confusion.tolist(),
             "per_label": [asdict(each) for each in self.per_label],
             "worst_pairs": self.worst_pairs,
             "reliability": [asdict(each) for each in self.reliability],
@@ -85,28 +86,27 @@ def details_of(candidate: Candidate, exploration: Exploration) -> Details:
     from tokenizers import Tokenizer
 
     run = candidate.run
-    labels: list[str] = read_json(run.data.labels)
+    task, labels = run.data.task, read_json(run.data.labels)
     splits = load_from_disk(str(run.data.splits))
     texts, right = list(splits["test"]["text"]), np.asarray(splits["test"]["label"])
     confidence = read_json(run.exported.card)["confidence"]
     card = read_json(run.data.card)
-    ours = probabilities_of(np.load(run.exported.logits("test")), confidence["temperature"])
-    theirs = probabilities_of(np.load(exploration.teacher.teacher.logits("test")))
-    confusion = confusion_matrix(ours.argmax(1), right, len(labels))
+    answers = Answers(task, np.load(run.exported.logits("test")), confidence, right, texts, labels)
+    teacher = replace(answers, logits=np.load(exploration.teacher.teacher.logits("test")), fitted=UNFITTED)
+    confusion = task.confusion(answers.given, right, len(labels))
     tokenizer = Tokenizer.from_file(str(run.student.tokenizer))
     tokenizer.no_truncation()
     everything = [text for split in SPLITS for text in splits[split]["text"]]
     histories = {station: read_json(run.model(station).history) for station in candidate.trained}
-    answers = Answers(ours, right, texts, labels)
-    disagreements = answers.disagreements(theirs)
+    disagreements = answers.disagreements(teacher)
     return Details(
         candidate=candidate,
         labels=labels,
         confusion=confusion,
-        per_label=_worst_first(confusion, labels),
-        worst_pairs=_worst_pairs(confusion, labels),
-        reliability=reliability(ours, right),
-        calibration_error=expected_calibration_error(ours, right),
+        per_label=_worst_first(task.figures_by_label(answers.given, right, labels)),
+        worst_pairs=[] if confusion is None else _worst_pairs(confusion, labels),
+        reliability=reliability(answers.confidence, answers.hits),
+        calibration_error=expected_calibration_error(answers.confidence, answers.hits),
         histories={who: history for who, history in histories.items() if history},
         token_lengths=[len(encoding.ids) for encoding in tokenizer.encode_batch_fast(everything)],
         max_length=candidate.config.teacher.max_length,
@@ -121,8 +121,8 @@ def details_of(candidate: Candidate, exploration: Exploration) -> Details:
     )
 
 
-def _worst_first(confusion: npt.NDArray[np.int64], labels: Sequence[str]) -> list[LabelFigures]:
-    tested = [each for each in figures_by_label(confusion, labels) if each.rows]
+def _worst_first(figures: Sequence[LabelFigures]) -> list[LabelFigures]:
+    tested = [each for each in figures if each.rows]
     return sorted(tested, key=lambda each: each.f1 or 0.0)
 
 

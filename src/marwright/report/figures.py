@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from marwright.console.foreign import one_line
-from marwright.metrics.classification import Bin
-from marwright.metrics.confidence import BINS
+from marwright.metrics.confidence import BINS, Bin
 from marwright.report.pareto import Point, front
 from marwright.report.svg import ACCENT, INK, LINE, MUTED, SECOND, SURFACE, svg
 

@@ -46,11 +46,12 @@ def page(exploration: Exploration, details: Details | None, environment: dict[st
         drawings["pareto"] = figures.accuracy_against_latency(points, numbers.get(winner or ""))
     if details is not None:
         drawings |= {
-            "confusion": figures.confusion_matrix(details.confusion, details.labels),
             "reliability": figures.reliability_diagram(details.reliability),
             "tokens": figures.token_lengths(details.token_lengths, details.max_length),
             "training": {who: figures.training_curves(history, who) for who, history in details.histories.items()},
         }
+        if details.confusion is not None:
+            drawings["confusion"] = figures.confusion_matrix(details.confusion, details.labels)
     card = None if details is None else read_json(details.candidate.run.data.card)
     shown = next((row for row in exploration.rows if details and row.name == details.candidate.name), None)
     suspects = None if details is None else details.suspects

@@ -15,6 +15,7 @@ from marwright.config import Config, StudentConfig
 from marwright.files import read_json
 from marwright.resources import shipped
 from marwright.road.freshness import digest_of
+from marwright.tasks import SINGLE_LABEL, TASKS
 from marwright.workspace import DataFolder, ModelFolder, Run
 
 # In their order; only the first two are in every road.
@@ -67,6 +68,7 @@ def _data(config: Config, run: Run, output: Path, scratch: Path) -> None:
     check_plan(config)
     prepare_data(
         config.data,
+        TASKS[config.task],
         checkpoint=config.teacher.checkpoint,
         max_length=config.teacher.max_length,
         seed=config.seed,
@@ -201,6 +203,8 @@ STATIONS = (
         revision=4,
         needs=lambda c: (),
         settings=lambda c: {
+            # What is not given stays out: data made before there were other tasks is still fresh.
+            **({} if c.task == SINGLE_LABEL else {"task": c.task}),
             "data": c.data,
             "checkpoint": c.teacher.checkpoint,
             "max_length": c.teacher.max_length,

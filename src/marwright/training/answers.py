@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,8 @@ def logits_of(
     return found
 
 
-def draw_curves(history: Sequence[dict[str, float]], title: str, file: Path) -> None:
-    """Draw losses and validation scores by epoch into a PNG."""
+def draw_curves(history: Sequence[dict[str, float]], figures: Mapping[str, str], title: str, file: Path) -> None:
+    """Draw losses and validation scores by epoch into a PNG; ``figures`` are the scores and what they are called."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -57,8 +57,8 @@ def draw_curves(history: Sequence[dict[str, float]], title: str, file: Path) -> 
     left.plot(epochs, [entry["train_loss"] for entry in history], marker="o", label="train")
     left.plot(epochs, [entry["validation_loss"] for entry in history], marker="o", label="validation")
     left.set(title="loss", xlabel="epoch", ylim=(0, None))
-    right.plot(epochs, [100 * entry["accuracy"] for entry in history], marker="o", label="accuracy")
-    right.plot(epochs, [100 * entry["macro_f1"] for entry in history], marker="o", label="macro-F1")
+    for score, name in figures.items():
+        right.plot(epochs, [100 * entry[score] for entry in history], marker="o", label=name)
     right.set(title="validation, %", xlabel="epoch")
     for axes in (left, right):
         axes.xaxis.get_major_locator().set_params(integer=True)

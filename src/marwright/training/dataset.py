@@ -13,6 +13,7 @@ import torch
 from tokenizers import Tokenizer
 
 from marwright.pretrained.tokenization import pad_id, padded, token_ids
+from marwright.tasks.task import Targets
 from marwright.workspace import SPLITS, DataFolder
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class TokenizedSplit(torch.utils.data.Dataset[dict[str, Any]]):
-    """Token ids and label ids of one split, optionally with a teacher's logits.
+    """Token ids and targets of one split, optionally with a teacher's logits.
 
     ``counted_as_wrong`` are the rows that scores count besides, by label (:meth:`DataFolder.counted_as_wrong`).
     """
@@ -28,7 +29,7 @@ class TokenizedSplit(torch.utils.data.Dataset[dict[str, Any]]):
     def __init__(
         self,
         rows: list[list[int]],
-        labels: npt.NDArray[np.int64],
+        labels: Targets,
         teacher_logits: npt.NDArray[np.float32] | None = None,
         counted_as_wrong: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
@@ -45,7 +46,7 @@ class TokenizedSplit(torch.utils.data.Dataset[dict[str, Any]]):
     def __getitem__(self, index: Any) -> Any:
         if index == "length":
             return [len(row) for row in self.rows]
-        example: dict[str, Any] = {"input_ids": self.rows[index], "labels": int(self.labels[index])}
+        example: dict[str, Any] = {"input_ids": self.rows[index], "labels": self.labels[index]}
         if self.teacher_logits is not None:
             example["teacher_logits"] = self.teacher_logits[index]
         return example
@@ -61,7 +62,7 @@ class Collator:
         """Return ids and attention mask of shape (batch, longest), labels, and teacher logits where given."""
         ids, mask = padded([example["input_ids"] for example in examples], self.filler)
         batch = {"input_ids": ids, "attention_mask": mask}
-        batch["labels"] = torch.tensor([example["labels"] for example in examples])
+        batch["labels"] = torch.from_numpy(np.asarray([example["labels"] for example in examples]))
         if "teacher_logits" in examples[0]:
             batch["teacher_logits"] = torch.from_numpy(np.stack([example["teacher_logits"] for example in examples]))
         return batch

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArguments
 
 from marwright.config import TrainingConfig
 from marwright.console.progress import progress_bar, say
-from marwright.metrics.classification import scores
 from marwright.processes.launched import is_main
 from marwright.training.dataset import Collator, TokenizedSplit
+from marwright.training.objective import Objective, ObjectiveTrainer
 from marwright.training.precision import trained_in
 
 EVALUATION_BATCH = 64
@@ -24,8 +24,9 @@ EVALUATION_BATCH = 64
 class ProgressCallback(TrainerCallback):  # type: ignore[misc]
     """A live bar on a terminal, and one line an epoch everywhere."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, figures: Mapping[str, str]) -> None:
         self.what = what
+        self.figures = figures
         self.bar = progress_bar()
         self.loss = float("nan")
 
@@ -44,11 +45,9 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]
     def on_evaluate(
         self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, **kwargs: Any
     ) -> None:
-        metrics = metrics or {}
-        say(
-            f"  {self.what}: epoch {round(state.epoch or 0)} of {args.num_train_epochs}, loss {self.loss:.3f}, "
-            f"validation accuracy {metrics['eval_accuracy']:.1%}, macro-F1 {metrics['eval_macro_f1']:.1%}"
-        )
+        told = ", ".join(f"{name} {(metrics or {})[f'eval_{key}']:.1%}" for key, name in self.figures.items())
+        epoch = f"epoch {round(state.epoch or 0)} of {args.num_train_epochs}"
+        say(f"  {self.what}: {epoch}, loss {self.loss:.3f}, validation {told}")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.bar.stop()
@@ -60,34 +59,19 @@ def fit(
     validation: TokenizedSplit,
     collator: Collator,
     config: TrainingConfig,
+    objective: Objective,
     *,
     what: str,
     seed: int,
     work: Path,
-    label_smoothing: float = 0.0,
-    trainer_class: type[Trainer] = Trainer,
     callbacks: Sequence[TrainerCallback] = (),
-    **trainer_settings: Any,
 ) -> list[dict[str, float]]:
-    """Train ``model`` in place and leave it with the weights of its best epoch.
+    """Train a transformers classifier in place and leave it with the weights of its best epoch.
 
-    Args:
-        model: a transformers classifier.
-        train: what it learns from.
-        validation: what picks the best epoch and stops early.
-        collator: makes batches.
-        config: epochs, batch size, learning rate and the like.
-        what: the name shown to the user.
-        seed: of shuffling and dropout.
-        work: checkpoints go here; those of a killed run are resumed.
-        label_smoothing: share of every label's probability that is spread over the others.
-        trainer_class: computes the loss.
-        callbacks: of a technique that takes part in every step.
-        trainer_settings: passed to ``trainer_class``.
-
-    Returns:
-        one entry per epoch: loss and validation scores.
+    Args and result are those of :meth:`marwright.training.session.Session.fit`; the validation rows pick the best epoch
+    and stop early, and a killed run is resumed from its checkpoints in ``work``.
     """
+    task = objective.task
     steps = -(-len(train) // config.batch_size) * config.epochs
     dtype = trained_in(config.precision)
     arguments = TrainingArguments(
@@ -98,7 +82,6 @@ def fit(
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
         warmup_steps=round(steps * config.warmup_fraction),
-        label_smoothing_factor=label_smoothing,
         train_sampling_strategy="group_by_length",
         bf16=dtype == torch.bfloat16,
         fp16=dtype == torch.float16,
@@ -109,7 +92,7 @@ def fit(
         logging_steps=max(1, steps // (config.epochs * 4)),
         save_total_limit=2,
         load_best_model_at_end=True,
-        metric_for_best_model="macro_f1",
+        metric_for_best_model=task.best_by,
         greater_is_better=True,
         remove_unused_columns=False,
         label_names=["labels"],
@@ -119,15 +102,16 @@ def fit(
         seed=seed,
         data_seed=seed,
     )
-    trainer = trainer_class(
+    told = ProgressCallback(what, task.figures)
+    trainer = ObjectiveTrainer(
         model=model,
         args=arguments,
         train_dataset=train,
         eval_dataset=validation,
         data_collator=collator,
-        compute_metrics=lambda output: scores(output.predictions, output.label_ids),
-        callbacks=[ProgressCallback(what), EarlyStoppingCallback(config.early_stopping_patience), *callbacks],
-        **trainer_settings,
+        compute_metrics=lambda output: task.scores(output.predictions, output.label_ids),
+        callbacks=[told, EarlyStoppingCallback(config.early_stopping_patience), *callbacks],
+        objective=objective,
     )
     # Trainer prints every log entry; the progress callback already says what matters.
     from transformers import PrinterCallback
@@ -139,7 +123,7 @@ def fit(
     trainer.train(resume_from_checkpoint=None if last is None else str(last))
     # Trainer leaves the model wrapped in bfloat16 autocast; what it answers from here on must be its own precision.
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
-    return _history(trainer.state.log_history)
+    return _history(trainer.state.log_history, task.followed)
 
 
 def last_checkpoint(work: Path) -> Path | None:
@@ -157,20 +141,16 @@ def _is_whole(checkpoint: Path) -> bool:
     return True
 
 
-def _history(log: list[dict[str, float]]) -> list[dict[str, float]]:
-    """One entry per epoch from Trainer's log: mean training loss and validation scores."""
+def _history(log: list[dict[str, float]], followed: Iterable[str]) -> list[dict[str, float]]:
+    """One entry per epoch from Trainer's log: mean training loss, validation loss and scores."""
     epochs = []
     losses: list[float] = []
     for entry in log:
         if "loss" in entry:
             losses.append(entry["loss"])
         elif "eval_loss" in entry:
-            scored = {
-                key.removeprefix("eval_"): round(value, 5)
-                for key, value in entry.items()
-                if key in ("eval_loss", "eval_accuracy", "eval_macro_f1", "eval_weighted_f1")
-            }
-            scored["validation_loss"] = scored.pop("loss")
-            epochs.append({"epoch": round(entry["epoch"]), "train_loss": round(float(np.mean(losses)), 5), **scored})
+            about = {"epoch": round(entry["epoch"]), "train_loss": round(float(np.mean(losses)), 5)}
+            scores = {score: round(entry[f"eval_{score}"], 5) for score in followed}
+            epochs.append(about | scores | {"validation_loss": round(entry["eval_loss"], 5)})
             losses = []
     return epochs

@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from marwright.console.progress import track
 from marwright.encoder.layer_parts import head_size_of, layers_of
 from marwright.pretrained.tokenization import batches_by_length
+from marwright.tasks import Task
 from marwright.training.dataset import Collator, TokenizedSplit
 
 # Texts whose gradients are looked at.
@@ -35,13 +35,14 @@ class Importance:
     """(neurons,) each."""
 
 
-def importance_of(model: Any, train: TokenizedSplit, collator: Collator) -> Importance:
-    """Score every head and neuron by the cross-entropy with the labels on train rows.
+def importance_of(model: Any, train: TokenizedSplit, collator: Collator, task: Task) -> Importance:
+    """Score every head and neuron by the loss of the labels on train rows.
 
     Args:
         model: a transformers classifier of the BERT family; it is put into evaluation mode.
         train: texts and labels; at most :data:`SCORED_ROWS` of them, from all over the split, are used.
         collator: makes batches.
+        task: gives the loss.
 
     Raises:
         TrainingError: the model is of another family.
@@ -66,7 +67,7 @@ def importance_of(model: Any, train: TokenizedSplit, collator: Collator) -> Impo
                 input_ids=batch["input_ids"].to(device), attention_mask=batch["attention_mask"].to(device)
             ).logits
             # A sum, not a mean: each text's gradient is then its own.
-            loss = functional.cross_entropy(logits, batch["labels"].to(device), reduction="sum")
+            loss = task.loss(logits, batch["labels"].to(device), reduction="sum")
             gradients = torch.autograd.grad(loss, [caught[index] for index in range(len(watched))])
             for index, gradient in enumerate(gradients):
                 effect = (caught[index].detach() * gradient).sum(1)

@@ -6,7 +6,6 @@ know. Fitted first, it keeps them closer to it: fewer epochs, and better answers
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from marwright.console.progress import say, track
 from marwright.encoder.layer_parts import last_layer
 from marwright.errors import first_line
 from marwright.pretrained.tokenization import batches_by_length
+from marwright.tasks import Task
 from marwright.training.dataset import Collator, TokenizedSplit
 from marwright.training.fitting import EVALUATION_BATCH
 from marwright.training.precision import autocast
@@ -26,8 +26,6 @@ from marwright.training.precision import autocast
 MOST_ROWS = 20_000
 # Of each label that has so many; the rest of the rows are taken at random.
 ROWS_OF_EACH_LABEL = 5
-# Inverse strength of the penalty: weak, since the features are bounded and few.
-INVERSE_PENALTY = 10.0
 # A hundred steps are enough for a start, and ten are better than none.
 MOST_STEPS, LEAST_STEPS = 100, 10
 # Multiplications of the whole regression, a minute or so on one core. Counted and not timed: the same rows give the
@@ -38,21 +36,22 @@ MOST_SCORES = 3.0e7
 
 
 def fit_last_layer(
-    model: Any, train: TokenizedSplit, collator: Collator, *, seed: int, dtype: torch.dtype = torch.float32
+    model: Any, train: TokenizedSplit, collator: Collator, task: Task, *, seed: int, dtype: torch.dtype = torch.float32
 ) -> None:
-    """Give the last layer the weights of a logistic regression on what reaches it; it stays as it is where that fails.
+    """Give the last layer the weights of the task's probe of what reaches it; it stays as it is where that fails.
 
     Args:
         model: a transformers classifier with a new last layer.
         train: texts and labels; at most ``MOST_ROWS`` of them, some of each label, are used.
         collator: makes batches.
+        task: fits the probe.
         seed: of the choice.
         dtype: in which matrices are multiplied.
     """
-    if len(np.unique(train.labels)) < 3:
-        return  # two labels share one row of weights in scikit-learn, and are learnt quickly anyway
+    if len(np.unique(task.strata(train.labels))) < 3:
+        return  # two labels are learnt quickly anyway
     try:
-        hindrance = _fit(model, train, collator, seed, dtype)
+        hindrance = _fit(model, train, collator, task, seed, dtype)
     # Of a model whose layers do not give what those of others do.
     except (RuntimeError, ValueError, LookupError) as error:
         hindrance = f"with this model it fails ({first_line(error)[:100]})"
@@ -60,7 +59,9 @@ def fit_last_layer(
         say(f"  teacher: its last layer starts at random; no linear probe, since {hindrance}")
 
 
-def _fit(model: Any, train: TokenizedSplit, collator: Collator, seed: int, dtype: torch.dtype) -> str | None:
+def _fit(
+    model: Any, train: TokenizedSplit, collator: Collator, task: Task, seed: int, dtype: torch.dtype
+) -> str | None:
     """Fit the last layer, or say why it stays as it is."""
     labels = int(model.config.num_labels)
     last = last_layer(model)
@@ -69,19 +70,18 @@ def _fit(model: Any, train: TokenizedSplit, collator: Collator, seed: int, dtype
     rows, steps = affordable(len(train), labels, last.in_features)
     if not rows:
         return f"{labels:,} labels are too many for it"
-    chosen = choose_rows(train.labels, rows, seed)
+    chosen = choose_rows(task.strata(train.labels), rows, seed)
     part = TokenizedSplit([train.rows[index] for index in chosen], train.labels[chosen])
-    found = regression(_inputs_of(last, model, part, collator, dtype), part.labels, steps)
+    found = task.probe(_inputs_of(last, model, part, collator, dtype), part.labels, steps)
     if found is None:
         return "a logistic regression finds nothing in what the encoder makes of the texts"
-    classes, weights, biases = found
     with torch.no_grad():
         # Labels that the choice missed start as improbable, not as random.
         last.weight.zero_()
-        last.weight[classes] = torch.from_numpy(weights).to(last.weight)
+        last.weight[found.labels] = torch.from_numpy(found.weights).to(last.weight)
         if last.bias is not None:
-            last.bias.fill_(float(biases.min()))
-            last.bias[classes] = torch.from_numpy(biases).to(last.bias)
+            last.bias.fill_(float(found.biases.min()))
+            last.bias[found.labels] = torch.from_numpy(found.biases).to(last.bias)
     return None
 
 
@@ -113,36 +113,6 @@ def choose_rows(labels: npt.NDArray[np.int64], count: int, seed: int) -> npt.NDA
     rank[by_label] = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
     few = max(1, min(ROWS_OF_EACH_LABEL, count // max(1, len(starts))))
     return order[np.argsort(np.where(rank < few, rank, few), kind="stable")[:count]]
-
-
-def regression(
-    features: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], steps: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
-    """A logistic regression.
-
-    Args:
-        features: (rows, features).
-        labels: (rows,).
-        steps: at most.
-
-    Returns:
-        the labels it has seen, (seen,); their weights, (seen, features); their biases, (seen,). Nothing if there are
-        fewer than three of them or it cannot be fitted.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    if len(np.unique(labels)) < 3 or not np.isfinite(features).all():
-        return None
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        # It need not converge, and many labels of few rows are no regression.
-        warnings.simplefilter("ignore")
-        try:
-            probe = LogisticRegression(C=INVERSE_PENALTY, max_iter=steps).fit(features, labels)
-        except (ValueError, ArithmeticError, MemoryError):
-            return None
-    if not (np.isfinite(probe.coef_).all() and np.isfinite(probe.intercept_).all()):
-        return None
-    return probe.classes_, probe.coef_, probe.intercept_
 
 
 def _inputs_of(

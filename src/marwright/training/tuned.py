@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
-
-import transformers
 
 from marwright.config import CompressionConfig, ExportConfig
 from marwright.console.progress import say
@@ -15,15 +12,12 @@ from marwright.encoder.kept_parts import KeptParts
 from marwright.files import read_json
 from marwright.pretrained.tokenization import pad_id
 from marwright.pretrained.tokenizer import load_tokenizer
-from marwright.processes.launched import is_main
 from marwright.schemes import SCHEMES, Texts
 from marwright.schemes.scheme import Roundings
 from marwright.training.checkpoint import load_classifier
-from marwright.training.dataset import collator_for, tokenized_splits
 from marwright.training.fake_quantization import rounding
-from marwright.training.fine_tuning import fine_tune, in_full_shape
 from marwright.training.magnitude import WeightMask
-from marwright.training.results import write_results
+from marwright.training.session import Session
 from marwright.training.structure import remove_all_but
 from marwright.workspace import DataFolder, ModelFolder
 
@@ -42,6 +36,8 @@ def tune(
 ) -> None:
     """Write a :class:`ModelFolder` in float32 whose weights and activations suit int8.
 
+    The other arguments are those of :class:`Session`.
+
     Args:
         config: its ``quantization_aware`` section is the training; the rest says which int8 form is meant.
         export: says which module the weights are for.
@@ -49,72 +45,34 @@ def tune(
         teacher: its logits of the train split are learnt from.
         model: where the training starts.
         max_length: tokens at which texts are cut.
-        seed: of shuffling and dropout.
-        output: an empty folder.
-        work: where training checkpoints are kept until the station is done.
     """
     training = config.quantization_aware
     assert training is not None
-    started = time.monotonic()
-    transformers.set_seed(seed)
     tokenizer = load_tokenizer(str(model.root), max_length)
-    labels = read_json(data.labels)
-    splits = tokenized_splits(data, tokenizer)
-    tuned = load_classifier(model.checkpoint, labels)
+    session = Session("tuned", data, tokenizer, seed=seed, output=output, work=work)
+    tuned = load_classifier(model.checkpoint, session.labels)
     kept = KeptParts.read(model.checkpoint)
     if kept is not None:
         remove_all_but(tuned, kept)
     # Weights that were pruned stay so.
     mask = WeightMask.of_zeros(tuned)
 
-    scheme, roundings = _roundings(config, export, tuned, model, splits["train"].rows, pad_id(tokenizer))
+    texts = Texts(session.splits["train"].rows, pad_id(tokenizer))
+    scheme, roundings = _roundings(config, export, tuned, model, texts)
     say(f"  quantization-aware training for {scheme}")
     with rounding(tuned, roundings, embeddings=config.embeddings == "int8"):
-        history = fine_tune(
-            tuned,
-            splits,
-            teacher,
-            collator_for(tokenizer),
-            training,
-            what="tuned",
-            seed=seed,
-            work=work,
-            callbacks=[mask] if mask.zeros else [],
-        )
-    if not is_main():
-        return
-    tuned = in_full_shape(tuned, kept, model.checkpoint, labels)
+        history = session.fine_tune(tuned, training, teacher, [mask] if mask.zeros else [])
     before = read_json(model.metrics)
-    about: dict[str, Any] = {
-        "quantization_aware": {"scheme": scheme, **{split: before[split] for split in ("validation", "test")}}
-    }
-    folder = ModelFolder(output)
-    write_results(
-        tuned,
-        tokenizer,
-        splits,
-        history,
-        folder,
-        what="tuned",
-        started=started,
-        precision=training.precision,
-        about=about,
-    )
-    if kept is not None:
-        kept.write(folder.checkpoint)
+    about = {"quantization_aware": {"scheme": scheme, **{split: before[split] for split in ("validation", "test")}}}
+    session.finish(tuned, history, training, about=about, removed=(kept, model.checkpoint))
     say(f"  the same model before it was tuned: test accuracy {before['test']['accuracy']:.2%}")
 
 
 def _roundings(
-    config: CompressionConfig,
-    export: ExportConfig,
-    tuned: Any,
-    model: ModelFolder,
-    train: list[list[int]],
-    filler: int,
+    config: CompressionConfig, export: ExportConfig, tuned: Any, model: ModelFolder, train: Texts
 ) -> tuple[str, Roundings]:
     """The scheme that compression prefers for this model, and the rounding that goes with it."""
     module = load_module(model.checkpoint, export.method)
     scheme = next(each for name in config.schemes if not (each := SCHEMES[name]).hindrance(module))
     int8_embeddings = config.embeddings == "int8"
-    return scheme.name, scheme.roundings(tuned, module, Texts(train, filler), int8_embeddings=int8_embeddings)
+    return scheme.name, scheme.roundings(tuned, module, train, int8_embeddings=int8_embeddings)

@@ -23,6 +23,7 @@ from marwright.pretrained.identity import folded
 from marwright.sources import CustomsSource
 from marwright.sources.left_out import LeftOut
 from marwright.sources.rows import Row
+from marwright.tasks import SINGLE_LABEL, TASKS
 
 
 def table(*cells: tuple[str, str] | tuple[str, str, str]) -> list[Row]:
@@ -46,7 +47,7 @@ def deduplicated(rows: list[Row], left_out: LeftOut) -> list[Row]:
 
 
 def cleaned(rows: list[Row], settings: DataConfig, left_out: LeftOut) -> tuple[list[Row], int]:
-    division, seen = clean_and_divide(rows, settings, same(rows), 7, left_out)
+    division, seen = clean_and_divide(rows, TASKS[SINGLE_LABEL], settings, same(rows), 7, left_out)
     return division.rows, seen
 
 

@@ -17,6 +17,7 @@ from marwright.data.splitting import divide
 from marwright.errors import DataError, MarwrightError
 from marwright.road.pipeline import build
 from marwright.sources.left_out import LeftOut
+from marwright.tasks import SINGLE_LABEL, TASKS
 from marwright.workspace import Run
 from prepared import Prepared, prepare
 from tiny_models import save_tiny_checkpoint, tiny_tokenizer
@@ -107,7 +108,7 @@ def test_the_shipped_seed_is_the_smallest_that_has_tea_coffee_and_mate_in_train(
     others = [row for row in config.data.source.read(skip=False).rows if row.label != rows[0].label]
 
     def all_in_train(seed: int) -> bool:
-        division = divide([*rows, *others], config.data.split, seed, LeftOut())
+        division = divide([*rows, *others], TASKS[SINGLE_LABEL], config.data.split, seed, LeftOut())
         return {row.split for row in division.rows if row.group in ("0901", "0902", "0903")} == {"train"}
 
     assert [seed for seed in range(config.seed + 1) if all_in_train(seed)] == [config.seed]

@@ -16,10 +16,12 @@ from transformers import BertConfig, BertForSequenceClassification, RobertaConfi
 from marwright.data.baseline import baseline_accuracy
 from marwright.errors import DataError
 from marwright.sources.rows import Row
+from marwright.tasks import SINGLE_LABEL, TASKS
 from marwright.training import probing
 from marwright.training.dataset import Collator, TokenizedSplit
-from marwright.training.probing import affordable, choose_rows, fit_last_layer, last_layer, regression
+from marwright.training.probing import affordable, choose_rows, fit_last_layer, last_layer
 
+TASK = TASKS[SINGLE_LABEL]
 SHAPE = {
     "vocab_size": 40,
     "hidden_size": 8,
@@ -100,17 +102,18 @@ def test_thousands_of_labels_get_a_shorter_fit() -> None:
 )
 @pytest.mark.parametrize("labels", [[0] * 30, [0, 1] * 15, [0, 1, 2] * 10, [*range(30)]])
 def test_odd_features_and_labels_are_no_error(features: np.ndarray, labels: list[int]) -> None:
-    found = regression(features, np.asarray(labels), 5)
+    found = TASK.probe(features, np.asarray(labels), 5)
 
     if found is not None:
-        assert all(np.isfinite(each).all() for each in found)
+        assert np.isfinite(found.weights).all()
+        assert np.isfinite(found.biases).all()
 
 
 @pytest.mark.parametrize("labels", [[0] * 20, [0] * 19 + [1], [0, 1] * 10, [0, 1, 2, 3] * 5, [0] * 18 + [1, 2]])
 def test_any_split_can_be_fitted(labels: list[int]) -> None:
     model = model_of(4)
 
-    fit_last_layer(model, split_of(labels), Collator(0), seed=5)
+    fit_last_layer(model, split_of(labels), Collator(0), TASK, seed=5)
 
     assert torch.isfinite(model.classifier.weight).all()
 
@@ -118,7 +121,7 @@ def test_any_split_can_be_fitted(labels: list[int]) -> None:
 def test_the_fitted_layer_tells_the_labels_apart() -> None:
     model, train = model_of(4, initializer_range=0.5), split_of([0, 1, 2, 3] * 10)
 
-    fit_last_layer(model, train, Collator(0), seed=5)
+    fit_last_layer(model, train, Collator(0), TASK, seed=5)
 
     ids = torch.tensor(train.rows)
     with torch.inference_mode():
@@ -133,7 +136,7 @@ def test_too_many_labels_are_skipped_and_that_is_said(
     model = model_of(4)
     before = model.classifier.weight.clone()
 
-    fit_last_layer(model, split_of([0, 1, 2, 3] * 10), Collator(0), seed=5)
+    fit_last_layer(model, split_of([0, 1, 2, 3] * 10), Collator(0), TASK, seed=5)
 
     assert torch.equal(model.classifier.weight, before)
     assert "no linear probe, since 4 labels are too many" in capsys.readouterr().err
@@ -164,7 +167,7 @@ def rows_of(train: list[tuple[str, str]], test: list[tuple[str, str]]) -> list[R
 def share_or_none(rows: list[Row]) -> float:
     """The figure, or 0 where a sentence says that there is none."""
     try:
-        return baseline_accuracy(rows)
+        return baseline_accuracy(rows, TASK)
     except DataError:
         return 0.0
 
@@ -182,7 +185,7 @@ def test_a_baseline_of_fewer_rows_is_still_one(monkeypatch: pytest.MonkeyPatch) 
     pairs = [(f"{word} {at}", word) for word in ("tea", "tin", "wool") for at in range(60)]
     monkeypatch.setattr("marwright.data.baseline.MOST_WORK", 1_000.0)
 
-    assert baseline_accuracy(rows_of(pairs, pairs[:9])) == 1
+    assert baseline_accuracy(rows_of(pairs, pairs[:9]), TASK) == 1
 
 
 @settings(max_examples=30, deadline=None)
@@ -196,7 +199,7 @@ def test_a_baseline_is_a_share_or_a_sentence(train: list[tuple[str, str]], test:
 
 def test_a_model_that_cannot_be_probed_starts_at_random(capsys: pytest.CaptureFixture[str]) -> None:
     for model in (nn_of_wide_inputs(), refusing(model_of(4))):
-        fit_last_layer(model, split_of([0, 1, 2, 3] * 10), Collator(0), seed=5)
+        fit_last_layer(model, split_of([0, 1, 2, 3] * 10), Collator(0), TASK, seed=5)
         assert "no linear probe, since with this model it fails" in capsys.readouterr().err
 
 

@@ -19,7 +19,9 @@ from marwright.data.splitting import Division, divide
 from marwright.errors import DataError
 from marwright.sources.left_out import LeftOut
 from marwright.sources.rows import Row
+from marwright.tasks import SINGLE_LABEL, TASKS
 
+TASK = TASKS[SINGLE_LABEL]
 SPLITS = ("train", "validation", "test")
 
 
@@ -50,7 +52,7 @@ def divided(rows: list[Row], *, seed: int = 7, **settings: Any) -> list[Row]:
 
 
 def division(rows: list[Row], *, seed: int = 7, **settings: Any) -> Division:
-    return divide(rows, SplitConfig.model_validate(settings), seed, LeftOut())
+    return divide(rows, TASK, SplitConfig.model_validate(settings), seed, LeftOut())
 
 
 def assert_about(count: int, share: float, of: int) -> None:
@@ -64,7 +66,7 @@ def labels_in(rows: list[Row], split: str) -> Counter[str]:
 
 def refusal(rows: list[Row], **settings: Any) -> str:
     with pytest.raises(DataError) as raised:
-        check_labels(divided(rows, **settings))
+        check_labels(divided(rows, **settings), TASK)
     assert "\n" not in str(raised.value)
     return str(raised.value)
 
@@ -173,7 +175,7 @@ def test_rare_labels_can_stay_in_train_alone() -> None:
 
 def test_rare_labels_can_be_dropped_and_are_counted() -> None:
     left_out = LeftOut()
-    rows = divide(rows_of(RARE), SplitConfig(rare_labels="drop"), 7, left_out).rows
+    rows = divide(rows_of(RARE), TASK, SplitConfig(rare_labels="drop"), 7, left_out).rows
 
     assert {row.label for row in rows} == {"a", "b"}
     assert len(left_out.rows) == 3
@@ -182,7 +184,7 @@ def test_rare_labels_can_be_dropped_and_are_counted() -> None:
 def test_dropping_rare_labels_counts_rows_and_not_groups() -> None:
     rows = grouped({"a": 40, "b": 40, "rare": 2}, size=20)
     left_out = LeftOut()
-    kept = divide(rows, SplitConfig(rare_labels="drop"), 7, left_out).rows
+    kept = divide(rows, TASK, SplitConfig(rare_labels="drop"), 7, left_out).rows
 
     assert len(left_out.rows) == len(rows) - len(kept) == sum(row.label == "rare" for row in rows)
 
@@ -234,7 +236,7 @@ def test_no_table_however_small_ends_in_anything_but_splits_or_a_sentence() -> N
         rare_labels = rng.choice(["error", "train_only", "drop"])
         try:
             result = divided(rows, seed=seed, rare_labels=rare_labels, **shares)
-            check_labels(result)
+            check_labels(result, TASK)
         except DataError:
             outcomes["refused"] += 1
         else:
@@ -325,7 +327,7 @@ def test_two_train_rows_of_a_label_are_enough_to_take_validation_from() -> None:
     rows = divided(rows_of({"a": 20, "b": 2}, "train") + rows_of({"a": 1, "b": 1}, "test"))
 
     assert labels_in(rows, "train")["b"] >= 1
-    check_labels(rows)
+    check_labels(rows, TASK)
 
 
 def test_a_split_for_some_rows_only_is_refused_with_the_first_row_that_lacks_it() -> None:
@@ -345,7 +347,7 @@ def test_given_splits_without_train_or_test_are_refused(missing: str) -> None:
 def test_dropping_a_rare_label_of_train_drops_its_test_rows_and_no_others() -> None:
     rows = rows_of({"a": 20, "b": 20, "rare": 1}, "train") + rows_of({"a": 2, "rare": 2, "new": 1}, "test")
     left_out = LeftOut()
-    kept = divide(rows, SplitConfig(rare_labels="drop"), 7, left_out).rows
+    kept = divide(rows, TASK, SplitConfig(rare_labels="drop"), 7, left_out).rows
 
     assert left_out.counts == {RARE_REASON: 3}
     assert labels_in(kept, "test") == {"a": 2, "new": 1}
@@ -374,7 +376,7 @@ def test_a_split_that_cleaning_has_emptied_is_refused(split: str) -> None:
     rows = [row for part in SPLITS if part != split for row in rows_of({"a": 3, "b": 3}, part)]
 
     with pytest.raises(DataError, match=rf"No {split} rows are left.*data\.overlap"):
-        check_labels(rows)
+        check_labels(rows, TASK)
 
 
 UNKNOWN = [
@@ -397,18 +399,18 @@ def test_rows_of_labels_that_train_lacks_are_left_out_or_counted(
     rows = [row for part in SPLITS for row in rows_of({"a": 3, "b": 3}, part)]
     left_out = LeftOut()
 
-    assert treat_unseen_labels([*rows, *UNKNOWN], choice, left_out) == (rows, wrong)
+    assert treat_unseen_labels([*rows, *UNKNOWN], TASK, choice, left_out) == (rows, wrong)
     assert left_out.counts == reasons
     assert [row.place for row in left_out.rows] == [row.place for row in UNKNOWN]
 
 
 def test_unless_it_is_said_they_are_refused_with_the_setting() -> None:
     rows = [row for part in SPLITS for row in rows_of({"a": 3, "b": 3}, part)]
-    kept, wrong = treat_unseen_labels([*rows, *UNKNOWN], "refuse", LeftOut())
+    kept, wrong = treat_unseen_labels([*rows, *UNKNOWN], TASK, "refuse", LeftOut())
 
     assert wrong == {}
     with pytest.raises(DataError, match=r"set data\.unseen_labels to drop or count_as_wrong"):
-        check_labels(kept)
+        check_labels(kept, TASK)
 
 
 @given(

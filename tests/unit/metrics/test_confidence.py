@@ -23,6 +23,9 @@ from marwright.metrics.confidence import (
     probabilities_of,
     selective_accuracy,
 )
+from marwright.tasks import SINGLE_LABEL, TASKS
+
+TASK = TASKS[SINGLE_LABEL]
 
 Pair = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 
@@ -153,6 +156,11 @@ def test_what_is_taken_is_never_extreme() -> None:
 # --- calibration errors ------------------------------------------------------------------------------------------
 
 
+def judged(probabilities: Any, labels: Any) -> tuple[Any, Any]:
+    """The confidence of each row's answer, and whether it is right."""
+    return probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+
+
 def sure(*confidences: float) -> npt.NDArray[np.float64]:
     """Rows of two labels whose first one has these probabilities."""
     return np.array([[confidence, 1 - confidence] for confidence in confidences])
@@ -160,28 +168,28 @@ def sure(*confidences: float) -> npt.NDArray[np.float64]:
 
 @pytest.mark.parametrize("error", [expected_calibration_error, adaptive_calibration_error])
 def test_what_is_right_as_often_as_it_says_has_no_error(error: Any) -> None:
-    assert error(sure(*[0.75] * 120), np.array([0, 0, 0, 1] * 30)) == pytest.approx(0)
+    assert error(*judged(sure(*[0.75] * 120), np.array([0, 0, 0, 1] * 30))) == pytest.approx(0)
     logits, labels = honest()
-    assert error(probabilities_of(logits), labels) < 0.015
+    assert error(*judged(probabilities_of(logits), labels)) < 0.015
 
 
 @pytest.mark.parametrize("error", [expected_calibration_error, adaptive_calibration_error])
 def test_the_error_is_what_confidence_promises_above_accuracy(error: Any) -> None:
-    assert error(sure(*[0.9] * 120), np.array([0, 1] * 60)) == pytest.approx(0.4)
+    assert error(*judged(sure(*[0.9] * 120), np.array([0, 1] * 60))) == pytest.approx(0.4)
     # Doubt that was not needed counts as much.
-    assert error(sure(0.6, 0.6), np.array([0, 0])) == pytest.approx(0.4)
+    assert error(*judged(sure(0.6, 0.6), np.array([0, 0]))) == pytest.approx(0.4)
 
 
 def test_each_bin_counts_by_its_rows_and_they_do_not_make_up_for_each_other() -> None:
     # Three rows promise 0.9 and none is right; one promises 0.6 and is right.
     rows, labels = sure(0.9, 0.9, 0.9, 0.6), np.array([1, 1, 1, 0])
 
-    assert expected_calibration_error(rows, labels) == pytest.approx((3 * 0.9 + 0.4) / 4)
-    assert expected_calibration_error(rows, labels, bins=1) == pytest.approx(abs(3 * 0.9 + 0.6 - 1) / 4)
+    assert expected_calibration_error(*judged(rows, labels)) == pytest.approx((3 * 0.9 + 0.4) / 4)
+    assert expected_calibration_error(*judged(rows, labels), bins=1) == pytest.approx(abs(3 * 0.9 + 0.6 - 1) / 4)
 
 
 def test_a_certain_row_belongs_to_the_last_bin() -> None:
-    assert expected_calibration_error(sure(1.0, 0.95), np.array([0, 0])) == pytest.approx(0.025)
+    assert expected_calibration_error(*judged(sure(1.0, 0.95), np.array([0, 0]))) == pytest.approx(0.025)
 
 
 def test_adaptive_bins_see_what_one_wide_bin_hides() -> None:
@@ -189,14 +197,15 @@ def test_adaptive_bins_see_what_one_wide_bin_hides() -> None:
     rows = sure(*[0.94] * 50, *[0.999] * 50)
     labels = np.array([0] * 50 + [0] * 44 + [1] * 6)
 
-    assert expected_calibration_error(rows, labels) < 0.035
-    assert adaptive_calibration_error(rows, labels, bins=2) == pytest.approx((0.06 + 0.119) / 2)
+    assert expected_calibration_error(*judged(rows, labels)) < 0.035
+    assert adaptive_calibration_error(*judged(rows, labels), bins=2) == pytest.approx((0.06 + 0.119) / 2)
 
 
 def test_a_temperature_mends_what_it_is_meant_for() -> None:
     logits, labels = honest(rows=5000)
-    before = expected_calibration_error(probabilities_of(logits * 3), labels)
-    after = expected_calibration_error(probabilities_of(logits * 3, fit_temperature(logits * 3, labels)), labels)
+    before = expected_calibration_error(*judged(probabilities_of(logits * 3), labels))
+    temperature = fit_temperature(logits * 3, labels)
+    after = expected_calibration_error(*judged(probabilities_of(logits * 3, temperature), labels))
 
     assert before > 0.1
     assert after < before / 5
@@ -208,13 +217,17 @@ def test_a_temperature_mends_what_it_is_meant_for() -> None:
 def test_coverage_and_accuracy_of_what_is_answered() -> None:
     rows, labels = sure(0.9, 0.8, 0.7, 0.6), np.array([0, 0, 1, 1])
 
-    assert selective_accuracy(rows, labels, 0.5) == {"threshold": 0.5, "coverage": 1.0, "accuracy": 0.5}
-    assert selective_accuracy(rows, labels, 0.7) == {"threshold": 0.7, "coverage": 0.75, "accuracy": 2 / 3}
-    assert selective_accuracy(rows, labels, 0.75) == {"threshold": 0.75, "coverage": 0.5, "accuracy": 1.0}
+    assert selective_accuracy(*judged(rows, labels), 0.5) == {"threshold": 0.5, "coverage": 1.0, "accuracy": 0.5}
+    assert selective_accuracy(*judged(rows, labels), 0.7) == {"threshold": 0.7, "coverage": 0.75, "accuracy": 2 / 3}
+    assert selective_accuracy(*judged(rows, labels), 0.75) == {"threshold": 0.75, "coverage": 0.5, "accuracy": 1.0}
 
 
 def test_a_threshold_that_nothing_reaches_has_no_accuracy() -> None:
-    assert selective_accuracy(sure(0.6), np.array([0]), 0.9) == {"threshold": 0.9, "coverage": 0.0, "accuracy": None}
+    assert selective_accuracy(*judged(sure(0.6), np.array([0])), 0.9) == {
+        "threshold": 0.9,
+        "coverage": 0.0,
+        "accuracy": None,
+    }
 
 
 # --- what the build does with it ---------------------------------------------------------------------------------
@@ -225,7 +238,7 @@ def times(pair: Pair, factor: float) -> Pair:
 
 
 def test_the_temperature_is_fitted_on_validation_rows_only() -> None:
-    found = calibrate(None, validation=times(honest(2000, seed=1), 2), test=times(honest(2000, seed=2), 5))
+    found = calibrate(TASK, None, validation=times(honest(2000, seed=1), 2), test=times(honest(2000, seed=2), 5))
 
     assert found["temperature"] == pytest.approx(2, rel=0.1)
     assert found["fitted"]
@@ -234,7 +247,7 @@ def test_the_temperature_is_fitted_on_validation_rows_only() -> None:
 
 
 def test_a_temperature_that_is_given_is_taken() -> None:
-    found = calibrate(1.0, validation=honest(500), test=honest(500, seed=1))
+    found = calibrate(TASK, 1.0, validation=honest(500), test=honest(500, seed=1))
 
     assert (found["temperature"], found["fitted"]) == (1.0, False)
     assert found["test"]["before"] == found["test"]["after"]
@@ -243,7 +256,7 @@ def test_a_temperature_that_is_given_is_taken() -> None:
 
 def test_the_log_says_why_it_stayed_1() -> None:
     easy = 4 * np.eye(2, dtype=np.float32)[np.arange(60) % 2], np.arange(60) % 2
-    found = calibrate(None, validation=easy, test=easy)
+    found = calibrate(TASK, None, validation=easy, test=easy)
 
     assert (found["temperature"], found["fitted"]) == (1.0, False)
     assert in_words(found).startswith("temperature 1, 60 validation rows are too few to fit another: test calibration")
@@ -251,15 +264,15 @@ def test_the_log_says_why_it_stayed_1() -> None:
 
 
 def test_the_log_says_when_test_rows_speak_against_it() -> None:
-    found = calibrate(None, validation=times(honest(2000, seed=1), 0.3), test=times(honest(2000, seed=2), 3))
+    found = calibrate(TASK, None, validation=times(honest(2000, seed=1), 0.3), test=times(honest(2000, seed=2), 3))
 
     assert found["fitted"]
     assert "less honestly" in in_words(found)
-    assert "less honestly" not in in_words(calibrate(None, validation=honest(500), test=honest(500)))
+    assert "less honestly" not in in_words(calibrate(TASK, None, validation=honest(500), test=honest(500)))
 
 
 def test_higher_thresholds_answer_less_and_better() -> None:
-    table = calibrate(None, validation=honest(500), test=honest(5000, seed=1))["test"]["thresholds"]
+    table = calibrate(TASK, None, validation=honest(500), test=honest(5000, seed=1))["test"]["thresholds"]
     coverage = [line["coverage"] for line in table]
     accuracy = [line["accuracy"] for line in table]
 

@@ -11,10 +11,10 @@ from marwright.explore.rows import split_figures
 from marwright.metrics.classification import (
     accuracy_interval,
     paired_interval,
-    reliability,
 )
-from marwright.metrics.confidence import probabilities_of
+from marwright.metrics.confidence import probabilities_of, reliability
 from marwright.report.pareto import Point, front
+from marwright.tasks import SINGLE_LABEL, TASKS
 
 
 def answers(rows: int, both: float, ours: float, theirs: float) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
@@ -70,7 +70,7 @@ def test_a_classifier_that_is_as_often_right_as_it_says_lies_on_the_diagonal() -
     probabilities = np.array([[0.8, 0.2]] * 10 + [[0.4, 0.6]] * 10)
     labels = np.array([0] * 8 + [1] * 2 + [1] * 6 + [0] * 4)
 
-    bins = reliability(probabilities, labels)
+    bins = reliability(probabilities.max(1), probabilities.argmax(1) == labels)
 
     assert [each.rows for each in bins] == [10, 10]
     assert [each.confidence for each in bins] == pytest.approx([each.accuracy for each in bins])
@@ -82,7 +82,7 @@ def test_a_drop_is_counted_in_rows() -> None:
     teacher = np.array([right] * 931 + [wrong] * 69, dtype=np.float32)
     candidate = np.array([right] * 921 + [wrong] * 79, dtype=np.float32)
 
-    found = split_figures(candidate, teacher, labels)
+    found = split_figures(TASKS[SINGLE_LABEL], candidate, teacher, labels)
 
     assert found.drop == 0.01, "0.931 - 0.921 would be a hair more"
     assert found.interval[0] < -0.01 < found.interval[1] < 0

@@ -17,8 +17,10 @@ from marwright.files import stable_json, write_text
 from marwright.metrics.classification import scores
 from marwright.sources.left_out import LeftOut
 from marwright.sources.rows import Row
+from marwright.tasks import SINGLE_LABEL, TASKS
 from marwright.workspace import DataFolder
 
+TASK = TASKS[SINGLE_LABEL]
 WRONG = st.dictionaries(st.sampled_from("xyz"), st.integers(1, 4))
 
 
@@ -41,7 +43,7 @@ def test_scores_are_those_of_a_classifier_that_gives_such_rows_a_label_of_no_row
 def test_a_candidate_is_held_against_its_teacher_on_all_rows(rows: int, wrong: int) -> None:
     labels = np.zeros(rows, dtype=np.int64)
     good, bad = np.eye(2, dtype=np.float32)[labels], np.eye(2, dtype=np.float32)[1 - labels]
-    figures = split_figures(bad, good, labels, counted_as_wrong={"x": wrong} if wrong else {})
+    figures = split_figures(TASK, bad, good, labels, counted_as_wrong={"x": wrong} if wrong else {})
 
     assert figures.rows == rows + wrong
     assert figures.drop == pytest.approx(rows / (rows + wrong))
@@ -64,7 +66,7 @@ CELLS = st.tuples(st.sampled_from("abcde"), st.sampled_from(["train", "validatio
 def test_no_row_is_lost_and_no_label_is_without_train(cells: list[tuple[str, str]], choice: str) -> None:
     rows = [Row(f"text {at}", label, f"line {at}", split=split) for at, (label, split) in enumerate(cells)]
     left_out = LeftOut()
-    kept, wrong = treat_unseen_labels(rows, choice, left_out)  # type: ignore[arg-type]
+    kept, wrong = treat_unseen_labels(rows, TASK, choice, left_out)  # type: ignore[arg-type]
     trained = {label for label, split in cells if split == "train"}
 
     assert sorted([row.place for row in kept] + [row.place for row in left_out.rows]) == sorted(r.place for r in rows)
@@ -86,8 +88,8 @@ def test_the_model_card_says_so() -> None:
 
 def test_what_cannot_be_tested_at_all_is_still_refused() -> None:
     rows = [Row(f"{split} {label}", label, "t", split=split) for label in "ab" for split in ("train", "validation")]
-    kept, wrong = treat_unseen_labels([*rows, Row("x", "c", "t", split="test")], "count_as_wrong", LeftOut())
+    kept, wrong = treat_unseen_labels([*rows, Row("x", "c", "t", split="test")], TASK, "count_as_wrong", LeftOut())
 
     assert wrong == {"c": 1}
     with pytest.raises(DataError, match="No test rows are left"):
-        check_labels(kept)
+        check_labels(kept, TASK)

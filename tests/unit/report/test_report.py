@@ -27,11 +27,12 @@ from marwright.explore.explore import Exploration
 from marwright.explore.rows import Latency, Row, split_figures
 from marwright.explore.selecting import select
 from marwright.files import read_json, stable_json, write_text
-from marwright.metrics.classification import Bin
+from marwright.metrics.confidence import Bin
 from marwright.report import figures
 from marwright.report.contents import details_of
 from marwright.report.figures import confusion_matrix, reliability_diagram
 from marwright.report.writing import write_report
+from marwright.tasks import SINGLE_LABEL, TASKS
 from marwright.workspace import Findings, Run
 
 NASTY = "<script>alert('$x$')</script> & co"
@@ -118,7 +119,7 @@ def exploration(run: Run, rows: tuple[Row, ...], folder: Path) -> Exploration:
 
 def measured(run: Run, name: str, ms: float) -> Row:
     ours, theirs = np.load(run.exported.logits("test")), np.load(run.teacher.logits("test"))
-    test = split_figures(ours, theirs, np.arange(len(ours)) % 5)
+    test = split_figures(TASKS[SINGLE_LABEL], ours, theirs, np.arange(len(ours)) % 5)
     return Row(name, "as planted", None, test, test, Latency(ms, 2 * ms, 9 * ms, 12 * ms), 18_400_000, None, 0.8)
 
 

@@ -12,10 +12,15 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AutoModelForSequenceClassification
 
-from marwright.training.distillation import HiddenStateDistance, distillation_loss
+from marwright.tasks import SINGLE_LABEL, TASKS
+from marwright.training.objective import HiddenStateDistance, Objective
 from tiny_models import VOCABULARY, save_tiny_classifier
 
 LABELS = torch.tensor([0, 2, 1, 1])
+
+
+def distillation_loss(student: Tensor, teacher: Tensor, labels: Tensor, temperature: float, alpha: float) -> Tensor:
+    return Objective(TASKS[SINGLE_LABEL], temperature=temperature, alpha=alpha).loss(student, labels, teacher)
 
 
 def logits(seed: int, scale: float = 3.0) -> Tensor:

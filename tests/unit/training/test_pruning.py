@@ -33,6 +33,7 @@ from marwright.export.station import export
 from marwright.files import read_json, stable_json, write_text
 from marwright.runtimes import jit
 from marwright.schemes import SCHEMES, STATIC, Texts
+from marwright.tasks import SINGLE_LABEL, TASKS
 from marwright.training.dataset import Collator, TokenizedSplit
 from marwright.training.importance import Importance, importance_of
 from marwright.training.magnitude import WeightMask
@@ -145,7 +146,7 @@ def test_a_head_and_a_neuron_that_change_nothing_score_nothing(full: Path) -> No
     with torch.no_grad():
         layers_of(model)[1].attention_output.weight[:, 8:12] = 0  # the third head
         layers_of(model)[2].down.weight[:, 17] = 0
-    found = importance_of(model, TEXTS, Collator(1))
+    found = importance_of(model, TEXTS, Collator(1), TASKS[SINGLE_LABEL])
 
     assert found.heads[1][2] == 0
     assert found.neurons[2][17] == 0
@@ -157,7 +158,7 @@ def test_the_score_of_a_neuron_is_the_gradient_of_a_mask_over_it(full: Path) -> 
     """Against a difference quotient: the loss of each text with the neuron a little weaker."""
     model = classifier(full).double()
     down = layers_of(model)[1].down
-    found = importance_of(model, TEXTS, Collator(1)).neurons[1]
+    found = importance_of(model, TEXTS, Collator(1), TASKS[SINGLE_LABEL]).neurons[1]
 
     def losses() -> Tensor:
         batch = Collator(1)([TEXTS[index] for index in range(len(TEXTS))])

@@ -19,6 +19,7 @@ from marwright.files import read_json
 from marwright.pretrained.encoder_facts import read_facts
 from marwright.pretrained.tokenizer import load_tokenizer
 from marwright.runtimes import RUNTIMES
+from marwright.tasks import Task
 from marwright.workspace import DataFolder
 
 if TYPE_CHECKING:
@@ -59,12 +60,12 @@ def rehearse(config: Config, data: DataFolder, work: Path) -> None:
     teacher = load_classifier(config.teacher.checkpoint, labels)
     rows = _rows(load_tokenizer(config.teacher.checkpoint, config.teacher.max_length), data, config.teacher.max_length)
     with _trying(config.teacher.checkpoint, teacher, "trained"):
-        _train_a_step(teacher, rows, freeze=config.teacher.freeze_word_embeddings)
+        _train_a_step(teacher, rows, data.task, freeze=config.teacher.freeze_word_embeddings)
     served = teacher if student is None else start_student(student, teacher, labels)
     if checkpoint is not None and not own:
         rows = _rows(load_tokenizer(checkpoint, config.teacher.max_length), data, config.teacher.max_length)
         with _trying(checkpoint, served, "trained"):
-            _train_a_step(served, rows, freeze=student is not None and student.freeze_word_embeddings)
+            _train_a_step(served, rows, data.task, freeze=student is not None and student.freeze_word_embeddings)
     _check_techniques(config, student, teacher, served, rows, checkpoint or config.teacher.checkpoint)
     if checkpoint is None:
         return  # a fresh BERT or Bi-LSTM: marwright's own encoder computes it
@@ -123,7 +124,7 @@ def _rows(tokenizer: Any, data: DataFolder, max_length: int) -> list[list[int]]:
     return [[*first, *inner[:length], *last] for length in lengths]
 
 
-def _train_a_step(model: Any, rows: Sequence[Sequence[int]], *, freeze: bool) -> None:
+def _train_a_step(model: Any, rows: Sequence[Sequence[int]], task: Task, *, freeze: bool) -> None:
     import torch
 
     from marwright.pretrained.tokenization import padded
@@ -133,8 +134,10 @@ def _train_a_step(model: Any, rows: Sequence[Sequence[int]], *, freeze: bool) ->
         freeze_word_embeddings(model)
     ids, mask = padded(rows, model.config.pad_token_id or 0)
     model.train()
-    loss = model(input_ids=ids, attention_mask=mask, labels=torch.zeros(len(ids), dtype=torch.int64)).loss
-    loss.backward()
+    logits = model(input_ids=ids, attention_mask=mask).logits
+    names = [str(index) for index in range(logits.size(1))]
+    loss = task.loss(logits, torch.from_numpy(task.targets(names[:1] * len(ids), names)))
+    torch.autograd.backward(loss)
     model.zero_grad()
     model.eval()
 
@@ -149,7 +152,7 @@ def _check_techniques(
 ) -> None:
     from marwright.pretrained.tokenization import padded
     from marwright.training.checkpoint import where_layers_are
-    from marwright.training.distillation import HiddenStateDistance
+    from marwright.training.objective import HiddenStateDistance
 
     if config.pruning is not None or config.compression.quantization_aware is not None:
         where_layers_are(served, "pruning" if config.pruning is not None else "compression.quantization_aware")
