@@ -27,6 +27,7 @@ from marwright.metrics.confidence import selective_accuracy
 from marwright.pretrained.tokenization import token_ids
 from marwright.resources import shipped
 from marwright.runtimes import RUNTIMES
+from marwright.tasks import SINGLE_LABEL
 from marwright.tasks.task import same
 from marwright.workspace import ModelFolder, Run
 
@@ -70,7 +71,7 @@ def build_archive(
 def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str, trained: Sequence[str]) -> Contents:
     from marwright.mar.sbom import bill_of_materials
 
-    contents = Contents()
+    contents, task = Contents(), run.data.task
     exported = read_json(run.exported.card)
     runtime = exported["runtime"]
     cpu = run.exported.cpu
@@ -96,7 +97,8 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str, trained
         "threads": config.threads,
         "top_k": config.top_k,
         "min_confidence": config.min_confidence,
-        **{name: exported["confidence"][name] for name in run.data.task.settings},
+        **{name: exported["confidence"][name] for name in task.settings},
+        **({} if task.name == SINGLE_LABEL else {"task": task.name}),
         "max_instances": config.max_instances,
         "max_characters": config.max_characters,
         "text": read_json(run.data.card).get("text", {}),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from marwright.release.predictions import Caller
 from marwright.release.server_metrics import Counters, read_counters
 from marwright.release.verdict import FEWEST, Comparison, Figures, agreement, agreement_on_others
+from marwright.tasks import Task
 
 # What this process can send without taking the machine from the server.
 _HIGHEST_RATE = 200.0
@@ -57,6 +58,7 @@ def trial(
     old: str,
     new: str | None,
     texts: Sequence[str],
+    task: Task,
     *,
     rate: float,
     seconds: float,
@@ -71,6 +73,7 @@ def trial(
         old: the old version, asked by its path.
         new: the new one, asked by its path; ``None`` once it is the default one.
         texts: what is sent, again and again.
+        task: says what an answer says.
         rate: texts per second.
         seconds: how long.
         trained_on: of each text, whether the new version was trained on it; empty if that is not known.
@@ -79,7 +82,9 @@ def trial(
     pairs = caller.in_turn([old, new], texts, rate=rate, seconds=seconds)
     after = read_counters(caller.server, caller.model)
     of_old, of_new = (Figures.of([pair[at] for pair in pairs]) for at in (0, 1))
-    compared = Comparison(of_old, of_new, agreement(pairs), agreement_on_others=agreement_on_others(pairs, trained_on))
+    compared = Comparison(
+        of_old, of_new, agreement(pairs, task), agreement_on_others=agreement_on_others(pairs, task, trained_on)
+    )
     if not before or not after:
         return Trial(compared, None)
     counters = after.since(before)

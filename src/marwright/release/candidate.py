@@ -11,6 +11,7 @@ from marwright.mar.golden import GoldenRequest, golden_of
 from marwright.mar.reading import describe
 from marwright.mar.training_digests import TrainingDigests
 from marwright.release.snapshot import Snapshot
+from marwright.tasks import SINGLE_LABEL, TASKS, Task
 
 # A model's name and version become part of a path and of a file's name, in an archive that anybody may have made.
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)
@@ -50,6 +51,13 @@ class Candidate:
 
     def __str__(self) -> str:
         return f"{self.model} {self.version}"
+
+    @property
+    def task(self) -> Task:
+        """What its archive says is asked of a text; that is one label unless it says otherwise."""
+        setup = describe(self.snapshot.file)["setup"]
+        name = setup.get("task") if isinstance(setup, dict) else None
+        return TASKS.get(str(name), TASKS[SINGLE_LABEL])
 
     def trained_on(self) -> list[bool] | None:
         """On which of the texts the model was trained; ``None`` if its archive does not tell."""

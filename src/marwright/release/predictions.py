@@ -14,7 +14,6 @@ from threading import Lock
 from typing import Any
 from urllib.parse import quote
 
-from marwright.mar.abstention import probabilities_in
 from marwright.server.client import TorchServe
 
 # At a time; the rates of a rollout are a share of what the server bears, so a few are plenty.
@@ -33,16 +32,6 @@ class Answer:
     def ok(self) -> bool:
         """Whether it is a good one."""
         return 200 <= self.status < 300
-
-    @property
-    def label(self) -> str | None:
-        """The best label of a text classifier's answer, be it sure enough of it or not."""
-        if not self.ok:
-            return None
-        try:
-            return next(iter(probabilities_in(self.value)), None)
-        except (KeyError, TypeError):
-            return None
 
 
 class Caller:

@@ -180,7 +180,8 @@ class _Release:
 
     def _trial(self, old: str, new: str | None, rate: float, seconds: float) -> Trial:
         texts, known = self.candidate.texts, self.trained_on or ()
-        return trial(self.caller, old, new, texts, rate=rate, seconds=seconds, trained_on=known)
+        task = self.candidate.task
+        return trial(self.caller, old, new, texts, task, rate=rate, seconds=seconds, trained_on=known)
 
     def _rate(self, seconds: float) -> float:
         return rate_for(self.caller, share=self.plan.share, least=self.plan.least_rate, seconds=seconds)

@@ -13,6 +13,7 @@ from marwright.errors import MarwrightError
 from marwright.metrics.latency import percentile
 from marwright.release.predictions import Answer
 from marwright.release.server_metrics import Counted
+from marwright.tasks import Task
 
 # Of fewer answers the slowest twentieth would be one or two.
 FEWEST = 50
@@ -93,22 +94,25 @@ class Comparison:
     agreement_on_others: float | None = None
 
 
-def agreement(pairs: Sequence[tuple[Answer, ...]]) -> float | None:
-    """The share of texts that both versions give the same label; ``None`` if there are no labels to compare."""
-    labels = [(old.label, new.label) for old, new in pairs if old.label is not None and new.label is not None]
-    return sum(old == new for old, new in labels) / len(labels) if labels else None
+def agreement(pairs: Sequence[tuple[Answer, ...]], task: Task) -> float | None:
+    """The share of texts to which both versions say the same; ``None`` if there is nothing to compare."""
+    said = [[task.said(answer.value) if answer.ok else None for answer in pair] for pair in pairs]
+    both = [old == new for old, new in said if old is not None and new is not None]
+    return sum(both) / len(both) if both else None
 
 
-def agreement_on_others(pairs: Sequence[tuple[Answer, ...]], trained_on: Sequence[bool]) -> float | None:
+def agreement_on_others(pairs: Sequence[tuple[Answer, ...]], task: Task, trained_on: Sequence[bool]) -> float | None:
     """The same without the texts that the new version was trained on; ``None`` if there are none, or only those.
 
     Args:
         pairs: answers to the texts, sent in their order again and again.
+        task: says what an answer says.
         trained_on: of each text; empty if it is not known.
     """
     if not any(trained_on):
         return None
-    return agreement([pair for pair, known in zip(pairs, itertools.cycle(trained_on), strict=False) if not known])
+    others = [pair for pair, known in zip(pairs, itertools.cycle(trained_on), strict=False) if not known]
+    return agreement(others, task)
 
 
 def objections(seen: Comparison, limits: Limits) -> list[str]:

@@ -20,6 +20,7 @@ from marwright.mar import layout
 from marwright.mar.training_digests import TrainingDigests
 from marwright.release.predictions import Answer
 from marwright.release.verdict import agreement_on_others
+from marwright.tasks import SINGLE_LABEL, TASKS
 from marwright.workspace import Run
 from tiny_models import tiny_tokenizer
 
@@ -77,10 +78,12 @@ def test_agreement_is_told_without_the_texts_of_training() -> None:
     same, other = (Answer(200, 1.0, {"tea": 0.9}), Answer(200, 1.0, {"tea": 0.8})), None
     other = (Answer(200, 1.0, {"tea": 0.9}), Answer(200, 1.0, {"wool": 0.8}))
 
-    assert agreement_on_others([same, other, same, same, other], [True, False]) == pytest.approx(1 / 2)
-    assert agreement_on_others([same, other], [False, False]) is None
-    assert agreement_on_others([same, other], ()) is None
-    assert agreement_on_others([same, other], [True, True]) is None
+    assert agreement_on_others([same, other, same, same, other], TASKS[SINGLE_LABEL], [True, False]) == pytest.approx(
+        1 / 2
+    )
+    assert agreement_on_others([same, other], TASKS[SINGLE_LABEL], [False, False]) is None
+    assert agreement_on_others([same, other], TASKS[SINGLE_LABEL], ()) is None
+    assert agreement_on_others([same, other], TASKS[SINGLE_LABEL], [True, True]) is None
 
 
 # --- a whole archive ---------------------------------------------------------------------------------------------

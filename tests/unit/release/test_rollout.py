@@ -18,6 +18,7 @@ from marwright.release.server_metrics import Counted, parse
 from marwright.release.store import Store
 from marwright.release.verdict import Comparison, Figures, agreement, objections
 from marwright.server.server import archives_to_serve
+from marwright.tasks import SINGLE_LABEL, TASKS
 
 # --- the verdict -------------------------------------------------------------------------------------------------
 
@@ -89,8 +90,8 @@ def test_agreement_is_of_texts_that_both_answered() -> None:
         (Answer(200, 1, {"tea": 0.9}), Answer(200, 1, {"rice": 0.5})),
         (Answer(200, 1, {"tea": 0.9}), Answer(503, 1, {"code": 503})),
     ]
-    assert agreement(pairs) == 0.5
-    assert agreement([(Answer(200, 1, [0.1]), Answer(200, 1, [0.1]))]) is None
+    assert agreement(pairs, TASKS[SINGLE_LABEL]) == 0.5
+    assert agreement([(Answer(200, 1, [0.1]), Answer(200, 1, [0.1]))], TASKS[SINGLE_LABEL]) is None
 
     seen = replace(compared(answers([1.0] * 60), answers([1.0] * 60)), agreement=0.5)
     assert "same label to 50.0% of the texts" in objections(seen, Limits())[0]
