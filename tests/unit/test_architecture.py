@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shutil
 import subprocess
@@ -300,10 +301,13 @@ OLD_PYTHON = next(map(str, Path.home().glob(".pyenv/versions/3.9.*/bin/python3.9
 
 
 @pytest.mark.skipif(OLD_PYTHON is None, reason="no Python 3.9 here")
-def test_what_handlers_do_with_requests_runs_on_an_old_python() -> None:
-    """Of all of them those that need no package."""
+def test_what_handlers_do_with_requests_runs_on_an_old_python(tmp_path: Path) -> None:
+    """Of all of them those that need no package but, in name, PyTorch."""
+    setup = {"max_instances": 5, "modules": {"cpu": {"runtime": "echo", "file": ""}}, "warm_up": [{"text": "tea"}]}
+    (tmp_path / "setup_config.json").write_text(json.dumps(setup), encoding="utf-8")
     program = """
 import sys
+from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from request_parsing import BadRequest, parse_request
 import request_origin, text_fields
@@ -313,8 +317,29 @@ try:
     parse_request({"body": b"{"}, "application/json", 5)
 except BadRequest as error:
     print(error)
+
+# The core, with a PyTorch that computes nothing.
+from types import ModuleType, SimpleNamespace
+torch = sys.modules["torch"] = ModuleType("torch")
+torch.device = torch.Tensor = object
+from model_core import Model, RawRequest
+from resilient_handler import ResilientHandler
+class Echo(ResilientHandler):
+    def prepare(self, instance):
+        return instance["text"]
+    def predict(self, examples):
+        return [self.runtime + text for text in examples]
+sys.modules["echo"] = SimpleNamespace(load=lambda *_: "> ")
+model = Model(Echo(), Path(sys.argv[2]))
+model.load(SimpleNamespace(type="cpu"))
+for answer in model.answer([RawRequest({"body": b'{"text": "tea"}'}), RawRequest({"body": b"{"}, "application/json")]):
+    print(answer.status, answer.body.decode())
 """
-    command = [str(OLD_PYTHON), "-B", "-I", "-c", program, str(HANDLERS[0].parent)]
+    command = [str(OLD_PYTHON), "-B", "-I", "-c", program, str(HANDLERS[0].parent), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
 
-    assert done.stdout.strip() == "The body is not valid JSON", done.stderr
+    assert done.stdout.splitlines() == [
+        "The body is not valid JSON",
+        '200 "> tea"',
+        '400 {"code": 400, "type": "BadRequest", "message": "The body is not valid JSON"}',
+    ], done.stderr
