@@ -14,6 +14,9 @@ from marwright.cli.options import ArchiveArgument, ConfigArgument, JsonOption, S
 from marwright.console.progress import say
 from marwright.console.terminal import Terminal, as_standard_output_takes_it
 
+# Scores that not every task has.
+_SOME_TASKS = {"weighted_f1": "weighted F1", "top5_accuracy": "top-5 accuracy"}
+
 
 def evaluate(
     archive: ArchiveArgument,
@@ -63,8 +66,7 @@ def evaluate(
         *_trained_on(result),
         ("accuracy", f"{result['accuracy']:.2%}"),
         ("macro-F1", f"{result['macro_f1']:.2%}"),
-        ("weighted F1", f"{result['weighted_f1']:.2%}"),
-        ("top-5 accuracy", f"{result['top5_accuracy']:.2%}"),
+        *((told, f"{result[score]:.2%}") for score, told in _SOME_TASKS.items() if score in result),
         ("expected calibration error", f"{result['expected_calibration_error']:.2%}"),
     ]
     if "coverage" in result:

@@ -157,7 +157,7 @@ class Task(ABC):
         counted_as_wrong: Mapping[str, int] = NONE,
         fitted: Mapping[str, Any] = UNFITTED,
     ) -> dict[str, float]:
-        """Figures of a whole split; ``accuracy``, the share of rows whose answer is right, is one of them.
+        """Figures of a whole split, ``accuracy`` (the share of rows whose answer is right) and ``macro_f1`` among them.
 
         Args:
             logits: (rows, labels).

@@ -19,7 +19,7 @@ from marwright.files import read_json
 from marwright.pretrained.encoder_facts import read_facts
 from marwright.pretrained.tokenizer import load_tokenizer
 from marwright.runtimes import RUNTIMES
-from marwright.tasks import Task
+from marwright.tasks import TASKS, Task
 from marwright.workspace import DataFolder
 
 if TYPE_CHECKING:
@@ -60,12 +60,14 @@ def rehearse(config: Config, data: DataFolder, work: Path) -> None:
     teacher = load_classifier(config.teacher.checkpoint, labels)
     rows = _rows(load_tokenizer(config.teacher.checkpoint, config.teacher.max_length), data, config.teacher.max_length)
     with _trying(config.teacher.checkpoint, teacher, "trained"):
-        _train_a_step(teacher, rows, data.task, freeze=config.teacher.freeze_word_embeddings)
+        _train_a_step(teacher, rows, TASKS[config.task], freeze=config.teacher.freeze_word_embeddings)
     served = teacher if student is None else start_student(student, teacher, labels)
     if checkpoint is not None and not own:
         rows = _rows(load_tokenizer(checkpoint, config.teacher.max_length), data, config.teacher.max_length)
         with _trying(checkpoint, served, "trained"):
-            _train_a_step(served, rows, data.task, freeze=student is not None and student.freeze_word_embeddings)
+            _train_a_step(
+                served, rows, TASKS[config.task], freeze=student is not None and student.freeze_word_embeddings
+            )
     _check_techniques(config, student, teacher, served, rows, checkpoint or config.teacher.checkpoint)
     if checkpoint is None:
         return  # a fresh BERT or Bi-LSTM: marwright's own encoder computes it
