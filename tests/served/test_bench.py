@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from answering_server import answering
-from conftest import Built, marwright
+from command_line import marwright, marwright_process
+from goods_build import Built
 
 LINES = "herbal tea\nrice in the husk\n"
 BRIEF = ("--duration", "0.4", "--warm-up", "0.1")
@@ -33,18 +34,18 @@ def texts(tmp_path: Path) -> Path:
 @pytest.mark.alone
 def test_an_sla_that_is_kept_ends_with_0_and_one_that_is_missed_with_1(server: str, texts: Path) -> None:
     asked = ("bench", f"{server}/takes-50-ms", "--texts", texts, "--rate", "50", *BRIEF)
-    kept = marwright(*asked, "--sla-ms", "1000")
+    kept = marwright_process(*asked, "--sla-ms", "1000")
     assert kept.returncode == 0, kept.stderr
     assert "kept: 100.00% answered within 1000 ms" in kept.stdout
-    missed = marwright(*asked, "--sla-ms", "40", "--json")
+    missed = marwright_process(*asked, "--sla-ms", "40", "--json")
     assert missed.returncode == 1, missed.stderr
     assert json.loads(missed.stdout)["sla"] == {"ms": 40.0, "kept": False, "share_within": 0.0}
-    assert marwright(*asked).returncode == 0
+    assert marwright_process(*asked).returncode == 0
 
 
 def test_the_table_says_what_a_person_wants_to_know(server: str, texts: Path, tmp_path: Path) -> None:
     picture = tmp_path / "latency.png"
-    done = marwright(
+    done = marwright_process(
         *("bench", f"{server}/plain", "--texts", texts, "--clients", "2", "--instances", "3"),
         *(*BRIEF, "--histogram", picture, "--header", "X-Who: me", "--body", '{"inputs": %s}'),
     )
@@ -78,10 +79,9 @@ def test_mistakes_are_one_sentence_and_exit_code_2(
 @pytest.mark.alone
 def test_an_archive_is_served_measured_and_stopped(built: Built, tmp_path: Path) -> None:
     picture = tmp_path / "latency.png"
-    done = marwright(
+    done = marwright_process(
         *("bench", built.archive, "--config", built.config, "--rate", "50", "--sla-ms", "1000", "--instances", "2"),
         *("--duration", "2", "--warm-up", "1", "--json", "--histogram", picture),
-        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
@@ -97,7 +97,7 @@ def test_an_archive_is_served_measured_and_stopped(built: Built, tmp_path: Path)
 
 @pytest.mark.slow
 def test_without_more_the_texts_are_those_of_the_archive(built: Built) -> None:
-    done = marwright("bench", built.archive, "--clients", "4", "--duration", "1", "--warm-up", "0.5", timeout=120)
+    done = marwright_process("bench", built.archive, "--clients", "4", "--duration", "1", "--warm-up", "0.5")
     assert done.returncode == 0, done.stderr
     assert "4 clients" in done.stdout
     assert "failed               0" in done.stdout

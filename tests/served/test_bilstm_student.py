@@ -9,7 +9,8 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from conftest import Built, marwright
+from command_line import marwright
+from goods_build import Built
 from marwright.config import BiLstmShape, StudentConfig
 from marwright.files import read_json
 from marwright.mar.worker import running

@@ -14,7 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from conftest import Built, marwright
+from command_line import marwright, marwright_process
+from goods_build import Built
 from marwright.files import read_json
 from marwright.mar import layout
 from marwright.mar.protocol import Body
@@ -73,7 +74,7 @@ def test_the_exported_module_answers_as_the_model_it_was_made_from(built: Built)
 def test_a_second_build_does_nothing_and_says_so_within_five_seconds(built: Built) -> None:
     assert marwright("build", built.config).returncode == 0  # the archive was packed for another store
     started = time.monotonic()
-    again = marwright("build", built.config, "--json")
+    again = marwright_process("build", built.config, "--json")
     seconds = time.monotonic() - started
     assert [step["fresh"] for step in json.loads(again.stdout)["stations"]] == [True] * 6
     assert again.stderr.count("fresh") == 6
@@ -91,7 +92,7 @@ def test_a_changed_setting_reruns_only_what_depends_on_it(built: Built) -> None:
 
 def test_predict_gives_labels_best_first_without_java(built: Built) -> None:
     without_java = {"PATH": str(Path(sys.executable).parent), "HOME": os.environ.get("HOME", "/")}
-    done = marwright("predict", built.archive, "tractors", "rice in the husk", "--json", env=without_java)
+    done = marwright_process("predict", built.archive, "tractors", "rice in the husk", "--json", env=without_java)
     assert done.returncode == 0, done.stderr
     answers = json.loads(done.stdout)
     assert [answer["text"] for answer in answers] == ["tractors", "rice in the husk"]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Built, marwright
+from command_line import marwright
+from goods_build import Built
 from marwright.files import read_json
 from marwright.workspace import Run
 
@@ -25,7 +26,7 @@ def test_a_pruned_and_tuned_student_is_served_like_any_other(built: Built, tmp_p
     # The table stays where it is.
     config = tmp_path / "goods.yaml"
     config.write_text(settings + MORE, encoding="utf-8")
-    done = marwright("build", config, timeout=600)
+    done = marwright("build", config)
     assert done.returncode == 0, done.stderr
     run = Run(tmp_path / "runs" / "goods")
 
@@ -43,5 +44,5 @@ def test_a_pruned_and_tuned_student_is_served_like_any_other(built: Built, tmp_p
     card = json.loads(marwright("inspect", archive, "--json").stdout)["card"]
     assert card["pruning"]["heads"] == pruned["pruning"]["heads"]
     assert card["tuned"] == tuned["test"]
-    again = marwright("build", config, timeout=100)
+    again = marwright("build", config)
     assert again.stderr.count("fresh, nothing to do") == 8

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from conftest import PROJECT, Built
+from command_line import PROJECT
+from goods_build import Built
 from marwright.files import read_json
 from marwright.mar.worker import running
 from marwright.workspace import Run

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from conftest import Built, marwright
+from command_line import marwright
+from goods_build import Built
 from marwright.files import read_json
 from marwright.mar import layout
 from marwright.workspace import Run
@@ -54,7 +55,7 @@ def explored(config: Path) -> subprocess.CompletedProcess[str]:
                 process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL, "".join(seen)
     assert "student:" not in "".join(seen), "what the run has is taken from there"
-    return marwright("explore", config, "--json", timeout=600)
+    return marwright("explore", config, "--json")
 
 
 def test_the_first_candidate_is_the_run_itself_and_takes_no_space(

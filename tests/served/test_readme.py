@@ -9,11 +9,13 @@ import shlex
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from conftest import PROJECT, Built, marwright
+from command_line import PROJECT, marwright_process
+from goods_build import Built
 from marwright.cli.app import app
 from marwright.config import load_config
 from marwright.server.server import RunningServer
@@ -47,9 +49,10 @@ def test_every_verb_of_the_readme_exists_and_every_verb_has_an_example() -> None
     verbs = {command.callback.__name__ for command in app.registered_commands if command.callback}
     used = {command.split()[1] for command in _commands() if command.startswith("marwright ")}
     assert used <= verbs
-    for verb in verbs:
-        shown = marwright(verb, "--help")
-        assert "Example: marwright" in shown.stdout
+    # Each once in a process of its own, as a user starts it.
+    with ThreadPoolExecutor(2) as pool:
+        for shown in pool.map(lambda verb: marwright_process(verb, "--help"), verbs):
+            assert "Example: marwright" in shown.stdout
 
 
 def test_every_yaml_block_of_the_readme_is_a_configuration(tmp_path: Path) -> None:

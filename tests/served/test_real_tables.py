@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import marwright
+from command_line import marwright
 from marwright.files import read_json
 from marwright.mar import layout
 from marwright.workspace import Run

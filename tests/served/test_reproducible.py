@@ -17,7 +17,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 import tiny_run
-from conftest import PROJECT
+from command_line import PROJECT
 from marwright.encoder.families import load_module
 from marwright.mar import layout
 from marwright.mar.sbom import bill_of_materials

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import PROJECT, Built, marwright
+from command_line import PROJECT, marwright
+from goods_build import Built
 from marwright.mar.reading import describe
 from marwright.server.ports import Ports
 from marwright.server.server import RunningServer, serving
@@ -68,7 +69,7 @@ def shop(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sho
 def test_a_much_slower_version_is_refused_and_the_old_one_never_stops_answering(shop: Shop) -> None:
     before = {file.name for file in shop.store.iterdir()}
     with witnesses(shop.served, CLIENTS) as seen:
-        done = marwright("rollout", shop.slow, "--state", shop.state, "--canary-seconds", "2", "--json", timeout=300)
+        done = marwright("rollout", shop.slow, "--state", shop.state, "--canary-seconds", "2", "--json")
 
     outcome = json.loads(done.stdout)
     assert done.returncode == 1, done.stderr
@@ -90,18 +91,16 @@ def test_every_request_is_answered_by_one_version_or_the_other_through_a_kill_a_
         _kill_in_the_canary(["rollout", str(shop.new), *options, "--canary-seconds", "60"])
         assert shop.served.versions().keys() == {"1.0", "2.0"}
 
-        again = marwright(
-            "rollout", shop.new, *options, "--canary-seconds", "2", "--watch-seconds", "2", "--json", timeout=300
-        )
+        again = marwright("rollout", shop.new, *options, "--canary-seconds", "2", "--watch-seconds", "2", "--json")
         assert again.returncode == 0, again.stderr
         assert "begun anew" in again.stderr
         _wait_for(seen, "2.0")
         assert describe(shop.store / "goods.mar")["manifest"]["model"]["modelVersion"] == "2.0"
 
-        back = marwright("rollback", "goods", "--state", shop.state, timeout=60)
+        back = marwright("rollback", "goods", "--state", shop.state)
         assert back.returncode == 0, back.stderr
         _wait_for(seen, "1.0")
-        retired = marwright("retire", "goods", "--state", shop.state, timeout=60)
+        retired = marwright("retire", "goods", "--state", shop.state)
         assert retired.returncode == 0, retired.stderr
         enough = len(seen.outcomes) + 20 * CLIENTS
         _until(lambda: len(seen.outcomes) > enough)
@@ -124,7 +123,7 @@ def test_a_rollout_needs_a_server_that_lets_models_be_registered(
     new = version_of(built.archive, tmp_path / "goods.mar", "2.0")
     before = {file.name for file in built.archive.parent.iterdir()}
     where = ["--management", server.management, "--inference", server.inference, "--metrics", server.metrics]
-    done = marwright("rollout", new, *where, "--model-store", built.archive.parent, timeout=300)
+    done = marwright("rollout", new, *where, "--model-store", built.archive.parent)
 
     assert done.returncode == 2
     assert "configs/rollout.properties" in done.stderr

@@ -22,7 +22,8 @@ import pytest
 import torch
 import yaml
 
-from conftest import PROJECT, Built
+from command_line import PROJECT
+from goods_build import Built
 from marwright.archive.station import worker_settings
 from marwright.config import ArchiveConfig
 from marwright.encoder.families import load_module

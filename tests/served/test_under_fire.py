@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from datasets import load_from_disk
 
-from conftest import Built
+from goods_build import Built
 from marwright.resources import shipped
 from soak.broken_forms import broken_forms
 from soak.grpc_calls import grpc_calls

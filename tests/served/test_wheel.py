@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import marwright
-from conftest import PROJECT, Built
+from command_line import PROJECT
+from goods_build import Built
 
 pytestmark = pytest.mark.slow
 

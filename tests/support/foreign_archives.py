@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from unittest import mock
 
 import torch
+from model_archiver.model_archiver_config import ModelArchiverConfig
+from model_archiver.model_packaging import generate_model_archive
 
 from marwright.mar import layout
 
@@ -42,16 +44,22 @@ def archived(folder: Path, handler: str, *, extra: Mapping[str, bytes] | None = 
     folder.mkdir(parents=True, exist_ok=True)
     torch.jit.trace(Adds(), torch.ones(1, 2)).save(str(folder / "adder.pt"))
     (folder / "handler.py").write_text(handler, encoding="utf-8")
-    command = ["--model-name", "adder", "--version", "1.0", "--serialized-file", "adder.pt", "--handler", "handler.py"]
     for name, data in (extra or {}).items():
         (folder / name).write_bytes(data)
-    if extra:
-        command += ["--extra-files", ",".join(extra)]
     if config:
         (folder / "model-config.yaml").write_text(config, encoding="utf-8")
-        command += ["--config-file", "model-config.yaml"]
-    program = "from model_archiver.model_packaging import generate_model_archive; generate_model_archive()"
-    subprocess.run([sys.executable, "-c", program, *command], cwd=folder, check=True, capture_output=True)
+    settings = ModelArchiverConfig(
+        model_name="adder",
+        version="1.0",
+        serialized_file=str(folder / "adder.pt"),
+        handler=str(folder / "handler.py"),
+        extra_files=",".join(str(folder / name) for name in extra or {}) or None,
+        config_file=str(folder / "model-config.yaml") if config else None,
+        export_path=str(folder),
+    )
+    # It gathers the files in a folder named after the model, which other tests would have too.
+    with tempfile.TemporaryDirectory(dir=folder) as scratch, mock.patch.object(tempfile, "tempdir", scratch):
+        generate_model_archive(settings)
     return folder / "adder.mar"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import PROJECT
+from command_line import PROJECT
 from marwright.errors import MarwrightError
 from marwright.mar.golden import GoldenRequest
 from soak import keys, killed_worker, neighbours, overload, report, rollout, steady

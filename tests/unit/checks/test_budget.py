@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import bombs
-from conftest import marwright
+from command_line import marwright
 from foreign_archives import minimal
 
 SECONDS, MEGABYTES = 10.0, 300

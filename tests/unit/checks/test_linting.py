@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from conftest import PROJECT, marwright
+from command_line import PROJECT, marwright
 from marwright.archive.station import worker_settings
 from marwright.checks.lint import Finding, lint
 from marwright.checks.lint.files import SERVER_ERRORS, SERVER_WARNINGS

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from conftest import PROJECT, marwright
+from command_line import PROJECT, marwright
 from foreign_archives import Adds
 from marwright.checks.verify import verify
 from marwright.errors import ArchiveError

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from conftest import PROJECT, marwright
+from command_line import PROJECT, marwright
 from foreign_archives import GOOD_HANDLER, archived, changed
 from marwright.archive.station import build_archive
 from marwright.checks.verify import verify

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from conftest import marwright
+from command_line import marwright
 from foreign_archives import GOOD_HANDLER, archived, minimal
 from marwright.checks.verify import verify
 from marwright.processes.keeper import kept

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 import tiny_run
-from conftest import Built, marwright
+from command_line import marwright
+from goods_build import Built
 from marwright.config import ArchiveConfig
 from marwright.errors import ExportError, MarwrightError
 from marwright.files import read_json

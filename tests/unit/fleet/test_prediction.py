@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from command_line import marwright
 from marwright.errors import DataError
 from marwright.mar.protocol import Answer, Body
 from marwright.prediction import BATCH, Item, items_of, lines_of, predictions
@@ -164,17 +163,11 @@ def test_answers_come_while_texts_still_come() -> None:
     assert taken == BATCH
 
 
-def predict(archive: Path, *arguments: str, sent: bytes | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "marwright", "predict", str(archive), *arguments]
-    done = subprocess.run(command, input=sent if sent is not None else b"", capture_output=True, check=False)
-    return subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(), done.stderr.decode())
-
-
 def test_predict_reads_lines_and_files_and_answers_each(tiny_archive: Path, tmp_path: Path) -> None:
     texts = [f"text number {at}" for at in range(20)]
-    by_lines = predict(tiny_archive, "-", "--json", sent=as_lines([*texts[:3], "", *texts[3:]])[:-1])
+    by_lines = marwright("predict", tiny_archive, "-", "--json", sent=as_lines([*texts[:3], "", *texts[3:]])[:-1])
     file = written(tmp_path, "a.csv", as_lines(["number,text", *(f"{at},{text}" for at, text in enumerate(texts))]))
-    by_file = predict(tiny_archive, "--input", str(file), "--json")
+    by_file = marwright("predict", tiny_archive, "--input", file, "--json")
 
     assert by_file.returncode == 0, by_file.stderr
     answers = json.loads(by_file.stdout)
@@ -186,7 +179,7 @@ def test_predict_reads_lines_and_files_and_answers_each(tiny_archive: Path, tmp_
     assert told[3]["error"]["code"] == 400
     assert told[3]["line"] == 4
     assert sum("labels" in answer for answer in told) == 20
-    shown = predict(tiny_archive, "tea", "", "rice")
+    shown = marwright("predict", tiny_archive, "tea", "", "rice")
     assert shown.returncode == 1
     assert [line for line in shown.stdout.splitlines() if line.startswith(("tea", "rice"))] == ["tea", "rice"]
     assert "400: " in shown.stdout
@@ -201,7 +194,7 @@ def test_predict_reads_lines_and_files_and_answers_each(tiny_archive: Path, tmp_
     ],
 )
 def test_predict_without_a_text_says_so(tiny_archive: Path, arguments: list[str], sent: bytes, sentence: str) -> None:
-    done = predict(tiny_archive, *arguments, sent=sent)
+    done = marwright("predict", tiny_archive, *arguments, sent=sent)
     assert done.returncode == 2
     assert sentence in done.stderr
     assert done.stdout == ""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import marwright
+from command_line import marwright
 from marwright.archive.station import build_archive
 from marwright.checks.verify import verify
 from marwright.config import ArchiveConfig

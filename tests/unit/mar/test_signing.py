@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import marwright
+from command_line import marwright
 from marwright.errors import SigningError
 from marwright.mar.signing import new_key, sign, signature_holds, signature_of
 

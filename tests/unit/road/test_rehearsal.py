@@ -11,7 +11,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from conftest import marwright
+from command_line import marwright
 from marwright.config import Config
 from marwright.errors import MarwrightError
 from marwright.files import stable_json, write_text
@@ -147,8 +147,8 @@ def test_a_modernbert_with_fewer_layers_becomes_an_archive(tmp_path: Path) -> No
         encoding="utf-8",
     )
 
-    built = marwright("build", "tiny.yaml", cwd=tmp_path, timeout=600)
+    built = marwright("build", "tiny.yaml", cwd=tmp_path)
     assert built.returncode == 0, built.stderr
-    verified = marwright("verify", "model_store/tiny.mar", cwd=tmp_path, timeout=300)
+    verified = marwright("verify", "model_store/tiny.mar", cwd=tmp_path)
 
     assert verified.returncode == 0, verified.stdout + verified.stderr

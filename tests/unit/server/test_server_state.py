@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 import fake_torchserve
-from conftest import marwright
+from command_line import marwright_process
 from marwright.errors import MarwrightError, ServerError
 from marwright.processes.socket_folder import make_socket_folder
 from marwright.server import RunningServer, running, start, stop
@@ -44,7 +44,7 @@ class Shop:
         return ["serve", "--model-store", str(self.folder / "store"), "--state", str(self.state), "--free-ports"]
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return marwright(*arguments, cwd=self.folder, env=self.environment, timeout=60)
+        return marwright_process(*arguments, cwd=self.folder, env=self.environment)
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "marwright", *arguments]

@@ -12,7 +12,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import (
-    AutoModelForSequenceClassification,
     ElectraConfig,
     ElectraForSequenceClassification,
     TrainerControl,
@@ -40,21 +39,10 @@ from marwright.training.magnitude import WeightMask
 from marwright.training.pruned import prune
 from marwright.training.structure import choose_kept, put_back, remove_all_but
 from marwright.workspace import CompressedFolder, ModelFolder, Run
+from pruned_models import KEPT, classifier, logits
 from tiny_models import POSITIONS, VOCABULARY, save_tiny_classifier
 
-# Four heads of four channels and 40 neurons in each of three layers: no two layers keep the same.
-KEPT = KeptParts(heads=((1, 3), (0, 1, 2, 3), (2,)), neurons=(tuple(range(0, 40, 2)), (5, 6, 39), tuple(range(40))))
 TEXTS = TokenizedSplit(rows_of([3, 9, 14, 5, 7, 20, 2, 11]), np.arange(8) % 5)
-
-
-def classifier(folder: Path) -> Any:
-    return AutoModelForSequenceClassification.from_pretrained(folder, attn_implementation="eager").eval()
-
-
-def logits(model: Any, ids: Tensor, mask: Tensor) -> Tensor:
-    with torch.inference_mode():
-        found: Tensor = model(input_ids=ids, attention_mask=mask).logits
-    return found
 
 
 # --- removing ----------------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_pruning import KEPT, classifier, logits
 from torch import Tensor, nn
 
 import tiny_run
@@ -29,6 +28,7 @@ from marwright.training.fake_quantization import rounding
 from marwright.training.structure import put_back, remove_all_but
 from marwright.training.tuned import tune
 from marwright.workspace import ModelFolder
+from pruned_models import KEPT, classifier, logits
 from tiny_models import POSITIONS, save_tiny_classifier
 
 VNNI = pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="static int8 needs AVX-512 VNNI")
