@@ -1,4 +1,4 @@
-# make mar · make serve · make stop · make test — `make help` says more.
+# make mar · make serve · make stop · make check · make test — `make help` says more.
 PYTHON ?= python3
 VENV ?= .venv
 CONFIG ?= configs/customs.yaml
@@ -15,13 +15,14 @@ BIN := $(VENV)/bin
 MARWRIGHT := $(BIN)/marwright
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --progress-bar off
 
-.PHONY: help mar serve stop test lint clean compare bench-model soak
+.PHONY: help mar serve stop check test lint clean compare bench-model soak
 
 help:
 	@echo "make mar                       build model_store/pt_classifier.mar (configs/customs.yaml)"
 	@echo "make mar CONFIG=FILE.yaml      build another model"
 	@echo "make serve, make stop          start and stop TorchServe on the model store"
-	@echo "make test                      linting, types and every test"
+	@echo "make check                     linting, types and the quick tests: a minute and a half"
+	@echo "make test                      linting, types and every test: about eight minutes"
 	@echo "make compare                   measure other servers beside marwright's (about half an hour)"
 	@echo "make bench-model               measure other runtimes beside marwright's module"
 	@echo "make soak                      kill, overload, attack and watch a served archive (about 22 minutes)"
@@ -36,11 +37,12 @@ serve: $(VENV)/.installed
 stop: $(VENV)/.installed
 	@$(MARWRIGHT) stop
 
-test: $(VENV)/.installed-dev
+check: TESTS := tests/unit -m "not slow and not alone"
+check test: $(VENV)/.installed-dev
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest $(TESTS) -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .

@@ -16,13 +16,14 @@ from goods_build import Built
 from marwright.server.ports import Ports
 from marwright.server.server import RunningServer, serving
 from marwright.workspace import Run
-from turns import turn
+from turns import Turn, turn
 
 CORES = len(os.sched_getaffinity(0))
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Each worker has its share of the cores, and threads that wait leave theirs to others. Before torch is imported.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, CORES // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))))
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+TURN = pytest.StashKey[Turn]()
 # How long an example takes is the machine's business, which other tests share.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
@@ -31,8 +32,15 @@ settings.load_profile("untimed")
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """A test, with its fixtures, when it is its turn."""
-    with turn(item.config.cache.mkdir("turns"), alone=item.get_closest_marker("alone") is not None):
+    with turn(item.config.cache.mkdir("turns"), alone=item.get_closest_marker("alone") is not None) as own:
+        item.stash[TURN] = own
         return (yield)
+
+
+@pytest.fixture
+def own_turn(request: pytest.FixtureRequest) -> Turn:
+    """This test's turn, of which a block may be alone."""
+    return request.node.stash[TURN]  # type: ignore[no-any-return]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

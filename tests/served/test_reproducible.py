@@ -59,26 +59,31 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 import tiny_run
 from marwright.workspace import Run
-run = Run(Path("run").resolve())
-tiny_run.finish(run, Path("goods.mar").resolve(), {activations!r})
+for activations in {activations!r}:
+    run = Run(Path(activations, "run").resolve())
+    tiny_run.finish(run, Path(activations, "goods.mar").resolve(), activations)
 """
+# Fixed scales need a processor with AVX-512 VNNI instructions.
+ACTIVATIONS = ("dynamic", "static") if torch.cpu._is_vnni_supported() else ("dynamic",)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("activations", ["dynamic", "static"])
-def test_two_builds_from_one_student_hash_alike(tmp_path: Path, activations: str) -> None:
-    if activations == "static" and not torch.cpu._is_vnni_supported():
-        pytest.skip("this processor has no AVX-512 VNNI instructions")
-    trained = tiny_run.trained(tmp_path / "trained")
-    surroundings = [
-        {"TZ": "UTC", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "1", "HOME": "/"},
-        {"TZ": "Pacific/Kiritimati", "LC_ALL": "C", "PYTHONHASHSEED": "2", "OMP_NUM_THREADS": "2", "PYTHONUTF8": "0"},
-    ]
-    folders = [tmp_path / "here", tmp_path / "far" / "away"]
-    for folder, environment in zip(folders, surroundings, strict=True):
-        shutil.copytree(trained.root, folder / "run")
-        program = PROGRAM.format(tests=str(PROJECT / "tests" / "support"), activations=activations)
-        inherited = {key: value for key, value in os.environ.items() if key != "SOURCE_DATE_EPOCH"}
+@pytest.fixture(scope="module")
+def built_twice(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two folders with builds of each kind from one student, made in unlike surroundings."""
+    root = tmp_path_factory.mktemp("twice")
+    trained = tiny_run.trained(root / "trained")
+    surroundings = {
+        root / "here": {"TZ": "UTC", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "1", "HOME": "/"},
+        root / "far" / "away": {
+            **{"TZ": "Pacific/Kiritimati", "LC_ALL": "C", "PYTHONHASHSEED": "2"},
+            **{"OMP_NUM_THREADS": "2", "PYTHONUTF8": "0"},
+        },
+    }
+    program = PROGRAM.format(tests=str(PROJECT / "tests" / "support"), activations=ACTIVATIONS)
+    inherited = {key: value for key, value in os.environ.items() if key != "SOURCE_DATE_EPOCH"}
+    for folder, environment in surroundings.items():
+        for activations in ACTIVATIONS:
+            shutil.copytree(trained.root, folder / activations / "run")
         done = subprocess.run(
             [sys.executable, "-c", program],
             cwd=folder,
@@ -88,7 +93,15 @@ def test_two_builds_from_one_student_hash_alike(tmp_path: Path, activations: str
             check=False,
         )
         assert done.returncode == 0, done.stderr
+    return list(surroundings)
 
+
+@pytest.mark.slow
+@pytest.mark.parametrize("activations", ["dynamic", "static"])
+def test_two_builds_from_one_student_hash_alike(built_twice: list[Path], activations: str) -> None:
+    if activations not in ACTIVATIONS:
+        pytest.skip("this processor has no AVX-512 VNNI instructions")
+    folders = [folder / activations for folder in built_twice]
     for name in ("model.pt", "model_gpu.pt", "card.json", "golden_requests.json"):
         here, there = ((folder / "run" / "exported" / name).read_bytes() for folder in folders)
         assert here == there, name

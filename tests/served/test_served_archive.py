@@ -35,6 +35,7 @@ from marwright.runtimes import jit
 from marwright.server.java import bundled_java
 from marwright.server.ports import Ports
 from marwright.server.server import RunningServer, serving
+from turns import Turn
 
 pytestmark = pytest.mark.slow
 JSON = {"Content-Type": "application/json"}
@@ -74,9 +75,8 @@ def test_curl_gets_five_labels_best_first(url: str) -> None:
     assert next(iter(answer)) == "Vegetable products"
 
 
-@pytest.mark.alone
 def test_a_batch_of_sixteen_with_one_bad_item_gives_one_400_and_fifteen_right_answers(
-    built: Built, tmp_path: Path
+    built: Built, own_turn: Turn, tmp_path: Path
 ) -> None:
     # A long batch delay makes sure that the sixteen requests really are one batch.
     goods = read_json(built.run.exported.golden)[:16]
@@ -86,7 +86,7 @@ def test_a_batch_of_sixteen_with_one_bad_item_gives_one_400_and_fifteen_right_an
     bodies = [{"text": request["text"]} for request in goods]
     bodies[5] = {"text": 5}  # type: ignore[dict-item]
     with serving(store, PROPERTIES, state=tmp_path / "state", ports=Ports.free()) as own:
-        with ThreadPoolExecutor(16) as pool:
+        with own_turn.alone(), ThreadPoolExecutor(16) as pool:
             started = time.monotonic()
             target = f"{own.inference}/predictions/goods"
             answers = list(pool.map(lambda body: post(target, json.dumps(body).encode()), bodies))
@@ -225,12 +225,22 @@ def test_another_task_is_one_short_child_class(vector_url: str) -> None:
     assert post(vector_url, b'{"text": 3}')[0] == 400
 
 
-def test_an_unmodified_torchserve_elsewhere_serves_the_archive(built: Built, tmp_path: Path) -> None:
-    python = tmp_path / "elsewhere" / "bin" / "python"
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "elsewhere"], check=True)
+@pytest.fixture
+def elsewhere(pytestconfig: pytest.Config) -> Path:
+    """The Python of an environment with TorchServe and what a handler needs; kept from one day to the next."""
     pins = [f"{name}=={version(name).partition('+')[0]}" for name in ("torch", "torchserve", "tokenizers")]
-    pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    subprocess.run([*pip, *pins], check=True)
+    folder = pytestconfig.cache.mkdir("elsewhere") / f"python{sys.version_info.minor}-{'-'.join(pins)}"
+    python, complete = folder / "bin" / "python", folder / "complete"
+    if not complete.exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+        pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+        subprocess.run([*pip, *pins], check=True)
+        complete.touch()
+    return python
+
+
+def test_an_unmodified_torchserve_elsewhere_serves_the_archive(built: Built, elsewhere: Path, tmp_path: Path) -> None:
+    python = elsewhere
     ports = Ports.free()
     properties = tmp_path / "config.properties"
     properties.write_text(

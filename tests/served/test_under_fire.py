@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from soak.neighbours import neighbours
 from soak.overload import overload
 from soak.served import Served, served
 from soak.steady import steady
+from turns import Turn
 
 pytestmark = pytest.mark.slow
 DEVELOPMENT, PRODUCTION = (shipped("configs") / f"{name}.properties" for name in ("config", "production"))
@@ -41,16 +41,15 @@ def under_fire(built: Built) -> Iterator[Served]:
         yield server
 
 
-@pytest.mark.alone
 def test_nothing_grows_under_a_steady_load(under_fire: Served, texts: list[str]) -> None:
     # So early Java and oneDNN are still warming up: more is allowed than for ten minutes.
     finding = steady(under_fire, texts, seconds=18, warm_up_s=6, most_growth=0.08)
     assert finding.broken == (), finding.summary
 
 
-@pytest.mark.alone
-def test_overload_is_refused_and_survived(under_fire: Served, texts: list[str]) -> None:
-    finding = overload(under_fire, texts, seconds=5, queue=QUEUE, batch_size=BATCH_SIZE)
+def test_overload_is_refused_and_survived(under_fire: Served, texts: list[str], own_turn: Turn) -> None:
+    with own_turn.alone():
+        finding = overload(under_fire, texts, seconds=5, queue=QUEUE, batch_size=BATCH_SIZE)
     assert finding.broken == (), finding.summary
 
 
@@ -90,12 +89,8 @@ def test_nobody_is_answered_without_a_valid_key(built: Built) -> None:
 
 
 def test_a_build_killed_at_any_moment_leaves_a_whole_archive_and_goes_on(built: Built, tmp_path: Path) -> None:
-    folder = built.config.parent
-    for name in ("runs", "model_store"):
-        shutil.copytree(folder / name, tmp_path / name)
-    config = tmp_path / "goods.yaml"
-    config.write_text(built.config.read_text(encoding="utf-8").replace(str(folder), str(tmp_path)), encoding="utf-8")
+    own = built.copied(tmp_path)
     settings = ("--set", 'archive.version="2.0"', "--set", "compression.activations=dynamic")
-    build = Build(config, tmp_path / "model_store" / built.archive.name, settings)
+    build = Build(own.config, own.archive, settings)
     finding = killed_build(build, stations=["compressed", "archive"], longest_s=4, seed=0)
     assert finding.broken == (), finding.summary

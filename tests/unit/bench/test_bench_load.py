@@ -15,7 +15,6 @@ from marwright.bench.connection import Address
 from marwright.bench.generator import Generator
 from marwright.bench.schedule import ClosedLoop, OpenLoop
 
-pytestmark = pytest.mark.alone
 TEXTS = ["herbal tea", "rice in the husk", "Käse, «frisch»"]
 
 
@@ -57,6 +56,7 @@ def test_closed_loop_clients_wait_for_their_answers() -> None:
     assert schedule.next_due == math.inf
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("clients", [None, 2], ids=["many connections", "two connections"])
 def test_a_server_that_stalls_cannot_hide_it(fresh: str, clients: int | None) -> None:
     result = briefly(f"{fresh}/stalls", rate=200, duration_s=1.5, warm_up_s=0, clients=clients)
@@ -70,6 +70,7 @@ def test_a_server_that_stalls_cannot_hide_it(fresh: str, clients: int | None) ->
     assert result.connections == (clients or result.connections)
 
 
+@pytest.mark.alone
 def test_with_one_waiting_client_the_same_stall_is_one_slow_request(fresh: str) -> None:
     result = briefly(f"{fresh}/stalls", clients=1, duration_s=1.5, warm_up_s=0)
     assert result.due > 2 * STALLS_AT
@@ -77,6 +78,7 @@ def test_with_one_waiting_client_the_same_stall_is_one_slow_request(fresh: str) 
     assert result.latency_ms["p95"] < 100
 
 
+@pytest.mark.alone
 def test_requests_that_find_every_connection_busy_wait_and_their_waiting_counts(server: str) -> None:
     # One connection answers 20 requests a second, and 40 are due.
     result = briefly(f"{server}/takes-50-ms", rate=40, clients=1, duration_s=1, warm_up_s=0)
@@ -87,6 +89,7 @@ def test_requests_that_find_every_connection_busy_wait_and_their_waiting_counts(
     assert briefly(f"{server}/takes-50-ms", rate=40, warm_up_s=0).latency_ms["max"] < 500
 
 
+@pytest.mark.alone
 def test_requests_that_were_never_sent_in_time_are_timeouts(server: str) -> None:
     result = briefly(f"{server}/takes-50-ms", rate=100, clients=1, duration_s=0.5, warm_up_s=0, timeout_s=0.2)
     assert result.due == 50
@@ -94,6 +97,7 @@ def test_requests_that_were_never_sent_in_time_are_timeouts(server: str) -> None
     assert result.latency_ms["max"] == 200
 
 
+@pytest.mark.alone
 def test_failures_are_counted_by_their_kind(fresh: str) -> None:
     result = briefly(f"{fresh}/one-in-four", rate=80, warm_up_s=0, timeout_s=0.3)
     assert result.due == 40
@@ -131,11 +135,13 @@ def test_a_server_that_is_gone_is_not_asked_as_fast_as_possible() -> None:
     assert 9 <= record.due <= 15
 
 
+@pytest.mark.alone
 def test_what_is_due_in_the_warm_up_is_not_counted(server: str) -> None:
     result = briefly(f"{server}/plain", rate=100, duration_s=0.5, warm_up_s=0.5)
     assert result.due == result.ok == 50
 
 
+@pytest.mark.alone
 def test_a_closed_loop_has_as_many_connections_as_clients(server: str) -> None:
     result = briefly(f"{server}/takes-50-ms", clients=8)
     assert result.connections == 8
@@ -143,6 +149,7 @@ def test_a_closed_loop_has_as_many_connections_as_clients(server: str) -> None:
     assert not result.open_loop
 
 
+@pytest.mark.alone
 def test_a_generator_that_is_held_up_says_so(server: str) -> None:
     def slow(*_: object) -> None:
         time.sleep(0.3)
@@ -156,6 +163,7 @@ def test_a_generator_that_is_held_up_says_so(server: str) -> None:
     assert result.ok == 200
 
 
+@pytest.mark.alone
 def test_the_observer_sees_the_run(server: str) -> None:
     seen = []
     load = Load(rate=100, duration_s=1, warm_up_s=0.1)

@@ -74,6 +74,7 @@ def packed(folder: Path, number: int, name: str, data: bytes, config: str | None
     return minimal(folder / f"{number}" / "a.mar", {name: data}, config=config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(3))
 def test_a_bomb_in_an_archive_is_refused(tmp_path: Path, part: int) -> None:
     names = list(bombs.FILES)[part::3]
@@ -84,6 +85,7 @@ def test_a_bomb_in_an_archive_is_refused(tmp_path: Path, part: int) -> None:
     assert not [name for number, name in enumerate(names) if not said["verify", str(number)]]
 
 
+@pytest.mark.slow
 def test_yaml_that_stands_for_more_is_refused_or_judged(tmp_path: Path) -> None:
     for folder in ("lint", "archive"):
         (tmp_path / folder).mkdir()
@@ -112,6 +114,7 @@ def test_properties_that_take_long_are_refused_or_judged(tmp_path: Path) -> None
     assert len(answers_to([("lint", file) for file in files])) == len(files)
 
 
+@pytest.mark.slow
 def test_descriptions_that_take_much_memory_are_refused(tmp_path: Path) -> None:
     files = [packed(tmp_path, number, name, data) for number, (name, data) in enumerate(bombs.DESCRIPTIONS.items())]
     crowded = placed(tmp_path, len(files), "a.mar", bombs.many_members(300_000))

@@ -52,6 +52,7 @@ def refusal(wanted: Package, folder: Path) -> str:
 # --- what is written ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_archive_has_what_was_given_with_a_hash_of_each(echo: Package, tmp_path: Path) -> None:
     (tmp_path / "labels.json").write_text("{}")
     report = package(replace(echo, extra_files=[tmp_path / "labels.json"]), tmp_path / "store")
@@ -76,6 +77,7 @@ def test_the_same_files_give_the_same_bytes(echo: Package, tmp_path: Path) -> No
     assert (tmp_path / "one" / "echo.mar").read_bytes() == (tmp_path / "other" / "echo.mar").read_bytes()
 
 
+@pytest.mark.slow
 def test_what_the_handler_imports_beside_it_comes_along(echo: Package, tmp_path: Path) -> None:
     (tmp_path / "helper.py").write_text("ANSWER = 42\n")
     (tmp_path / "own.py").write_text("import helper\n\ndef handle(data, context):\n    return [helper.ANSWER]\n")
@@ -86,6 +88,7 @@ def test_what_the_handler_imports_beside_it_comes_along(echo: Package, tmp_path:
         assert json.loads(archive.read(layout.MANIFEST))["model"]["handler"] == "own.py:handle"
 
 
+@pytest.mark.slow
 def test_weights_with_their_class_are_served_by_torchserve_s_base_handler(tmp_path: Path) -> None:
     (tmp_path / "adder.py").write_text(
         "import torch\n\nclass Adder(torch.nn.Module):\n    def forward(self, x):\n        return x + 1\n"
@@ -96,6 +99,7 @@ def test_weights_with_their_class_are_served_by_torchserve_s_base_handler(tmp_pa
     assert package(wanted, tmp_path / "store").holds
 
 
+@pytest.mark.slow
 def test_an_onnx_module_is_taken_for_what_it_is(tiny_onnx: tuple[object, Path], tmp_path: Path) -> None:
     with zipfile.ZipFile(tiny_onnx[1]) as archive:
         archive.extract("model.onnx", tmp_path)
@@ -181,6 +185,7 @@ def test_a_pickle_that_could_run_anything_is_refused(echo: Package, tmp_path: Pa
     assert f"{tmp_path}/store/echo.mar is not written. no pickles: whole.pt imports " in message
 
 
+@pytest.mark.slow
 def test_a_handler_that_cannot_load_is_refused_with_the_worker_s_reason(echo: Package, tmp_path: Path) -> None:
     """The echoing handler loads linear.pt, whatever the manifest says."""
     renamed = echo.serialized_file.rename(tmp_path / "other.pt")

@@ -35,6 +35,7 @@ from verified import CONFIG, check, failures
 # --- what holds --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_our_own_archive_passes_every_check(tiny_archive: Path) -> None:
     report = verify(tiny_archive)
 
@@ -62,6 +63,7 @@ def test_our_own_archive_passes_every_check(tiny_archive: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_an_archive_of_torch_model_archiver_holds_and_says_what_was_not_checked(tmp_path: Path) -> None:
     report = verify(archived(tmp_path, GOOD_HANDLER, config=CONFIG))
 
@@ -72,6 +74,7 @@ def test_an_archive_of_torch_model_archiver_holds_and_says_what_was_not_checked(
     assert layout.GOLDEN in check(report, "golden requests").detail
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "handler",
     [
@@ -84,6 +87,7 @@ def test_every_kind_of_handler_that_torchserve_takes_holds(tmp_path: Path, handl
     assert not failures(verify(archived(tmp_path, handler, config=CONFIG)))
 
 
+@pytest.mark.slow
 def test_a_handler_that_is_a_package_holds(tmp_path: Path) -> None:
     whole = archived(tmp_path / "a", GOOD_HANDLER, config=CONFIG)
     with zipfile.ZipFile(whole) as own:
@@ -148,6 +152,7 @@ BAD_HANDLERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("handler", "name", "detail"), BAD_HANDLERS.values(), ids=BAD_HANDLERS.keys())
 def test_a_handler_that_cannot_serve_is_foretold(tmp_path: Path, handler: str, name: str, detail: str) -> None:
     report = verify(archived(tmp_path, handler, config=CONFIG))
@@ -174,6 +179,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_what_a_handler_starts_neither_holds_verify_up_nor_outlives_it(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     handler = (
@@ -256,6 +262,7 @@ BAD_METHODS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("methods", "name", "detail"), BAD_METHODS.values(), ids=BAD_METHODS.keys())
 def test_wrong_answers_are_found(tiny_archive: Path, tmp_path: Path, methods: str, name: str, detail: str) -> None:
     report = verify(with_handler(tiny_archive, tmp_path / "goods.mar", methods))
@@ -277,6 +284,7 @@ def test_either_of_two_labels_that_are_as_likely_may_be_the_last() -> None:
     assert difference([{"label": "tea", "probability": 0.501}], {"rice": 0.5}) == pytest.approx(0.001)
 
 
+@pytest.mark.slow
 def test_a_handler_that_gives_no_labels_has_a_sentence(tmp_path: Path) -> None:
     handler = "def handle(data, context):\n    return ['tea' for _ in data or []]\n"
     with (
@@ -286,6 +294,7 @@ def test_a_handler_that_gives_no_labels_has_a_sentence(tmp_path: Path) -> None:
         worker.classify(["of"])
 
 
+@pytest.mark.slow
 def test_another_answer_on_record_is_found(tiny_archive: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tiny_archive) as archive:
         golden = json.loads(archive.read(layout.GOLDEN))
@@ -298,6 +307,7 @@ def test_another_answer_on_record_is_found(tiny_archive: Path, tmp_path: Path) -
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("golden", [b"{", b'{"text": 1}', b'[{"text": "a", "answer": [3]}]'])
 def test_golden_requests_of_another_kind_are_left_alone(tiny_archive: Path, tmp_path: Path, golden: bytes) -> None:
     file = changed(tiny_archive, tmp_path / "goods.mar", {layout.GOLDEN: golden, layout.HASHES: None})
@@ -307,6 +317,7 @@ def test_golden_requests_of_another_kind_are_left_alone(tiny_archive: Path, tmp_
     assert check(report, "golden requests").state == "skipped"
 
 
+@pytest.mark.slow
 def test_an_archive_with_a_handler_of_its_own_is_timed_with_its_texts(tiny_archive: Path, tmp_path: Path) -> None:
     own = tmp_path / "own_handler.py"
     own.write_bytes((PROJECT / "handlers" / layout.HANDLER).read_bytes())
@@ -583,6 +594,7 @@ def leaves_a_trace(tmp_path: Path) -> tuple[Path, Path]:
     return archived(tmp_path / "a", handler, config=CONFIG), trace
 
 
+@pytest.mark.slow
 def test_nothing_of_an_archive_is_run_unless_its_signature_is_right(
     leaves_a_trace: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -606,6 +618,7 @@ def test_nothing_of_an_archive_is_run_unless_its_signature_is_right(
     assert trace.exists()
 
 
+@pytest.mark.slow
 def test_what_is_run_is_what_was_signed(
     leaves_a_trace: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -661,6 +674,7 @@ def test_with_no_run_nothing_of_it_is_run(leaves_a_trace: tuple[Path, Path]) -> 
 # --- the verb ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_verb_prints_a_line_per_check_and_exits_by_what_it_found(tiny_archive: Path, tmp_path: Path) -> None:
     good = marwright("verify", tiny_archive)
     assert good.returncode == 0, good.stdout + good.stderr

@@ -62,6 +62,7 @@ def test_nothing_is_run_once_a_check_has_failed(tmp_path: Path, files: dict[str,
     assert check(report, "worker").detail == f"nothing of it is run, since this failed: {what}; --run-anyway runs it"
 
 
+@pytest.mark.slow
 def test_it_is_run_anyway_if_one_says_so(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     file = archived(tmp_path / "a", tracing(trace), extra={"model.pkl": EVIL}, config=CONFIG)
@@ -98,6 +99,7 @@ while not os.path.exists({pids!r}) or len(open({pids!r}).readlines()) % 2:
 """
 
 
+@pytest.mark.slow
 @ON_LINUX
 def test_a_daemon_that_a_handler_starts_ends_with_it(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
@@ -124,6 +126,7 @@ def test_the_keeper_dies_as_its_command_does() -> None:
     assert killed.wait(30) == -signal.SIGSEGV
 
 
+@pytest.mark.slow
 @ON_LINUX
 def test_a_command_that_will_not_end_is_ended_with_its_daemons(tmp_path: Path) -> None:
     pids = tmp_path / "pids"

@@ -163,6 +163,7 @@ def test_answers_come_while_texts_still_come() -> None:
     assert taken == BATCH
 
 
+@pytest.mark.slow
 def test_predict_reads_lines_and_files_and_answers_each(tiny_archive: Path, tmp_path: Path) -> None:
     texts = [f"text number {at}" for at in range(20)]
     by_lines = marwright("predict", tiny_archive, "-", "--json", sent=as_lines([*texts[:3], "", *texts[3:]])[:-1])

@@ -104,6 +104,7 @@ def test_where_no_thread_can_be_started_the_next_batch_reports(monkeypatch: pyte
     assert sink.total("MarwrightTexts") >= 4
 
 
+@pytest.mark.slow
 def test_a_real_worker_prints_the_counts_of_its_last_batch(tiny_archive: Path) -> None:
     with running(tiny_archive) as worker:
         for _ in range(3):

@@ -204,6 +204,7 @@ FAULTS = st.builds(Fault, kind=st.sampled_from(KINDS), first=st.integers(1, 8))
 BATCHES = st.lists(st.lists(st.integers(1, 20), min_size=1, max_size=6).map(tuple), min_size=1, max_size=6)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     recording=st.dictionaries(st.sampled_from(BUCKETS), st.sampled_from(("no memory", "refused", "dies")), max_size=2),

@@ -147,6 +147,7 @@ def test_an_archive_may_leave_its_digests_out(scored: tuple[Path, Run], tmp_path
     assert dict(_trained_on(result))["of these, trained on"].startswith("not known: the archive carries no digests")
 
 
+@pytest.mark.slow
 def test_a_request_may_send_the_columns_of_the_table(scored: tuple[Path, Run]) -> None:
     from marwright.mar.protocol import Body
     from marwright.mar.worker import running

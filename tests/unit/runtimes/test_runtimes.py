@@ -43,6 +43,7 @@ def test_an_onnx_archive_holds_one_cpu_module_and_says_what_it_needs(onnx: tuple
     assert "onnxruntime" in needed
 
 
+@pytest.mark.slow
 def test_onnx_answers_do_not_depend_on_batch_neighbours(onnx: tuple[Run, Path]) -> None:
     texts = [request["text"] for request in read_json(onnx[0].exported.golden)][:12]
     with running(onnx[1]) as worker:

@@ -35,6 +35,7 @@ def checked(archive: Path, folder: Path, *arguments: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_a_rehearsal_on_a_cpu_measures_and_reports_what_it_can(
     tiny_archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -67,6 +68,7 @@ def test_a_rehearsal_on_a_cpu_measures_and_reports_what_it_can(
     assert "| 1 × 16: Hugging Face, eager | 3 |" in shown
 
 
+@pytest.mark.slow
 def test_a_part_that_breaks_or_takes_too_long_is_reported_and_the_next_one_runs(
     tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +88,7 @@ def test_a_part_that_breaks_or_takes_too_long_is_reported_and_the_next_one_runs(
     assert found["slow"]["seconds"] < 30
 
 
+@pytest.mark.slow
 def test_a_part_without_what_it_needs_says_so(tiny_archive: Path, tmp_path: Path) -> None:
     output = tmp_path / "found"
     gpu_check.main([str(tiny_archive), "--device", "cpu", "--parts", "eager", "--output", str(output)])

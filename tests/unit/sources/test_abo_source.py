@@ -221,6 +221,7 @@ print(rows, int(status[status.index("VmHWM:") + 1]) * 1024)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from /proc")
 def test_reading_takes_little_memory(tmp_path: Path) -> None:
     count = 30_000
