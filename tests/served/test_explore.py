@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -35,11 +34,10 @@ explore:
 @pytest.fixture(scope="module")
 def config(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The goods with three candidates, in a copy of the run that is built."""
-    folder = tmp_path_factory.mktemp("explored")
-    text = built.config.read_text(encoding="utf-8").replace(str(built.config.parent), str(folder))
-    (folder / "goods.yaml").write_text(text + EXPLORE, encoding="utf-8")
-    shutil.copytree(built.run.root, folder / "runs" / "goods")
-    return folder / "goods.yaml"
+    config = built.copied(tmp_path_factory.mktemp("explored")).config
+    with config.open("a", encoding="utf-8") as file:
+        file.write(EXPLORE)
+    return config
 
 
 @pytest.fixture(scope="module")

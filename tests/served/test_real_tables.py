@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from command_line import marwright
+from goods_build import write_encoder
 from marwright.files import read_json
 from marwright.mar import layout
 from marwright.workspace import Run
@@ -38,11 +39,11 @@ def test_a_teacher_without_student_gpu_or_scripting_classifies_product_titles(tm
     sample = random.Random(0).sample(rows, 3000)
     with (tmp_path / "titles.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([header, *sample])
-    config = tmp_path / "titles.yaml"
+    config, encoder = tmp_path / "titles.yaml", write_encoder(tmp_path / "encoder")
     config.write_text(
         f"name: titles\nruns: {tmp_path}/runs\nmodel_store: {tmp_path}/store\n"
         "data:\n  source: {name: table, path: " + str(tmp_path / "titles.csv") + ", split: split}\n"
-        "teacher: {epochs: 1, learning_rate: 3.0e-4, max_length: 32}\nstudent: none\n"
+        f"teacher: {{checkpoint: {encoder}, epochs: 1, learning_rate: 3.0e-4, max_length: 32}}\nstudent: none\n"
         "compression: {gpu: none}\nexport: {method: trace}\n",
         encoding="utf-8",
     )

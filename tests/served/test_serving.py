@@ -22,12 +22,12 @@ import psutil
 import pytest
 import torch
 
+from command_line import PROJECT
 from marwright.errors import ServerError
 from marwright.resources import shipped
 from marwright.server import Ports, RunningServer, bundled_java, find_java, running, serving, start, stop
 
-ROOT = Path(__file__).resolve().parents[3]
-SAMPLE = Path(__file__).parents[2] / "samples" / "echo_handler"
+SAMPLE = PROJECT / "tests" / "samples" / "echo_handler"
 CONFIGS = shipped("configs")
 
 pytestmark = pytest.mark.slow
@@ -252,12 +252,12 @@ def test_plain_torchserve_works_from_the_project_folder(store: Path, tmp_path: P
             return False
 
     with (tmp_path / "console").open("w") as console:
-        subprocess.run(command, cwd=ROOT, env=environment, stdout=console, stderr=console, check=True)
+        subprocess.run(command, cwd=PROJECT, env=environment, stdout=console, stderr=console, check=True)
     try:
         eventually(ready)
         assert ask(f"http://127.0.0.1:{ports.inference}/predictions/echo", b"{}")[0] == 200, "metrics.yaml was found"
         assert (tmp_path / "ts_log.log").read_text() == "", "log4j2.xml was found"
-        subprocess.run([*torchserve, "--stop"], cwd=ROOT, env=environment, check=True, capture_output=True)
+        subprocess.run([*torchserve, "--stop"], cwd=PROJECT, env=environment, check=True, capture_output=True)
         eventually(lambda: torchserve_processes(tmp_path) == [])
     finally:
         for process in torchserve_processes(tmp_path):

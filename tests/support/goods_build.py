@@ -59,7 +59,7 @@ def build(folder: Path) -> Built:
     """Build in a folder; what is there from an earlier day and fresh, as marwright's own stamps say, is kept."""
     write_table(folder / "goods.csv")
     if not (folder / "encoder").exists():
-        _write_encoder(folder / "encoder")
+        write_encoder(folder / "encoder")
     built = Built(folder)
     built.config.write_text(CONFIG.format(folder=folder), encoding="utf-8")
     done = marwright("build", built.config)
@@ -80,7 +80,8 @@ def write_table(file: Path) -> None:
                 writer.writerow([code.description, names[code.section], code.hscode[:4]])
 
 
-def _write_encoder(folder: Path) -> None:
+def write_encoder(folder: Path) -> Path:
+    """Write the packaged encoder with fewer layers, and return its folder."""
     import torch
     from transformers import AutoModel
 
@@ -93,4 +94,4 @@ def _write_encoder(folder: Path) -> None:
     model.save_pretrained(partial)
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
         shutil.copy(packaged / name, partial)
-    partial.rename(folder)
+    return partial.rename(folder)

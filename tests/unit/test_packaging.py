@@ -21,7 +21,7 @@ from marwright.packaging import Package, package
 from marwright.server.ports import Ports
 from marwright.server.server import serving
 
-ECHO = Path(__file__).parents[2] / "samples" / "echo_handler"
+ECHO = PROJECT / "tests" / "samples" / "echo_handler"
 
 
 @pytest.fixture
