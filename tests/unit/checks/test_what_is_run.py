@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from command_line import marwright
+from daemons import DAEMON, gone
 from foreign_archives import GOOD_HANDLER, archived, minimal
 from marwright.checks.verify import verify
-from marwright.processes.keeper import kept
 from verified import CONFIG, check, failures
 
 EVIL = pickle.dumps(print)
@@ -25,20 +20,6 @@ ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives 
 
 def tracing(trace: Path) -> str:
     return f"from pathlib import Path\nPath({str(trace)!r}).touch()\n" + GOOD_HANDLER
-
-
-def gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def awaited(pids: list[int]) -> None:
-    until = time.monotonic() + 30
-    while not all(map(gone, pids)):
-        assert time.monotonic() < until, "still running"
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(
@@ -81,24 +62,6 @@ def test_no_run_means_no_run_anyway_too(tmp_path: Path) -> None:
     assert not trace.exists()
 
 
-DAEMON = """\
-import os, time
-if os.fork() == 0:
-    os.setsid()
-    if os.fork() == 0:
-        if os.fork() == 0:
-            os.setsid()
-        with open({pids!r}, "a") as file:
-            file.write(f"{{os.getpid()}}\\n")
-        time.sleep(600)
-        os._exit(0)
-    os._exit(0)
-os.wait()
-while not os.path.exists({pids!r}) or len(open({pids!r}).readlines()) % 2:
-    time.sleep(0.01)
-"""
-
-
 @pytest.mark.slow
 @ON_LINUX
 def test_a_daemon_that_a_handler_starts_ends_with_it(tmp_path: Path) -> None:
@@ -109,34 +72,3 @@ def test_a_daemon_that_a_handler_starts_ends_with_it(tmp_path: Path) -> None:
     started = [int(line) for line in pids.read_text().splitlines()]
     assert len(started) == 4, "two to look at it, two to serve"
     assert all(map(gone, started))
-
-
-def python(program: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(kept([sys.executable, "-c", program]), start_new_session=True)
-
-
-@pytest.mark.parametrize("code", [0, 3, 255])
-def test_the_keeper_ends_as_its_command_does(code: int) -> None:
-    assert python(f"import os; os._exit({code})").wait(30) == code
-
-
-def test_the_keeper_dies_as_its_command_does() -> None:
-    killed = python("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
-
-    assert killed.wait(30) == -signal.SIGSEGV
-
-
-@pytest.mark.slow
-@ON_LINUX
-def test_a_command_that_will_not_end_is_ended_with_its_daemons(tmp_path: Path) -> None:
-    pids = tmp_path / "pids"
-    stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-    process = python(stubborn + DAEMON.format(pids=str(pids)) + "time.sleep(600)")
-    until = time.monotonic() + 30
-    while not pids.exists() or len(pids.read_text().splitlines()) < 2:
-        assert time.monotonic() < until
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGTERM)
-
-    assert process.wait(30) == -signal.SIGKILL
-    awaited([int(line) for line in pids.read_text().splitlines()])

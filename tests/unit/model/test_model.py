@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import marwright
-from conftest import PROJECT
+from command_line import PROJECT
 from foreign_archives import GOOD_HANDLER, archived, changed
 from in_process_worker import Asked, InProcessWorker, form, http, in_process_worker
 from marwright.errors import ArchiveError, RequestError
