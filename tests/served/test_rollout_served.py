@@ -6,8 +6,7 @@ import json
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from soak.rollout import judged
 from soak.served import Served
 from soak.versions import version_of
 from soak.witnesses import Witnesses, witnesses
+from waiting import eventually
 
 pytestmark = pytest.mark.slow
 CLIENTS = 4
@@ -103,7 +103,7 @@ def test_every_request_is_answered_by_one_version_or_the_other_through_a_kill_a_
         retired = marwright("retire", "goods", "--state", shop.state)
         assert retired.returncode == 0, retired.stderr
         enough = len(seen.outcomes) + 20 * CLIENTS
-        _until(lambda: len(seen.outcomes) > enough)
+        eventually(lambda: len(seen.outcomes) > enough)
 
     assert judged(seen) == []
     outcome = json.loads(again.stdout)
@@ -144,11 +144,4 @@ def _kill_in_the_canary(arguments: list[str]) -> None:
 
 def _wait_for(seen: Witnesses, version: str) -> None:
     """Wait until every client was last answered by this version."""
-    _until(lambda: all(seen.versions(client)[-1:] == [version] for client in range(CLIENTS)))
-
-
-def _until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    eventually(lambda: all(seen.versions(client)[-1:] == [version] for client in range(CLIENTS)))

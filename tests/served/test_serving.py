@@ -11,11 +11,10 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -26,6 +25,7 @@ from command_line import PROJECT
 from marwright.errors import ServerError
 from marwright.resources import shipped
 from marwright.server import Ports, RunningServer, bundled_java, find_java, running, serving, start, stop
+from waiting import eventually
 
 SAMPLE = PROJECT / "tests" / "samples" / "echo_handler"
 CONFIGS = shipped("configs")
@@ -60,14 +60,6 @@ def ask(url: str, body: bytes | None = None, *, key: str = "", method: str | Non
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
-
-
-def eventually(condition: Callable[[], bool], timeout_s: float = 30) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never held"
-        time.sleep(0.05)
 
 
 def torchserve_processes(marker: Path | str) -> list[psutil.Process]:

@@ -14,10 +14,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from command_line import PROJECT, marwright
+from daemons import gone
 from foreign_archives import GOOD_HANDLER, archived, changed
 from marwright.archive.station import build_archive
 from marwright.checks.verify import verify
@@ -31,6 +31,7 @@ from marwright.mar.signing import new_key, sign, signature_holds, signature_of
 from marwright.mar.worker import TIMEOUT_S, running
 from marwright.workspace import Run
 from verified import CONFIG, check, failures
+from waiting import eventually
 
 # --- what holds --------------------------------------------------------------------------------------------------
 
@@ -171,14 +172,6 @@ def test_a_handler_that_is_not_in_the_archive_is_named(tmp_path: Path) -> None:
     )
 
 
-def is_running(pid: int) -> bool:
-    """Whether a process has not been killed; whoever inherits an orphan may be slow to bury it."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 @pytest.mark.slow
 def test_what_a_handler_starts_neither_holds_verify_up_nor_outlives_it(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
@@ -195,10 +188,7 @@ def test_what_a_handler_starts_neither_holds_verify_up_nor_outlives_it(tmp_path:
     assert time.monotonic() - begun < TIMEOUT_S
     started = [int(line) for line in pids.read_text().splitlines()]
     assert len(started) == 2, "once to look at it, once to serve"
-    until = time.monotonic() + 30
-    while any(map(is_running, started)):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    eventually(lambda: all(map(gone, started)))
 
 
 # --- answers ---------------------------------------------------------------------------------------------------------

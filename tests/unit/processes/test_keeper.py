@@ -6,20 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from daemons import DAEMON, gone
 from marwright.processes.keeper import kept
-
-
-def awaited(pids: list[int]) -> None:
-    until = time.monotonic() + 30
-    while not all(map(gone, pids)):
-        assert time.monotonic() < until, "still running"
-        time.sleep(0.05)
+from waiting import eventually
 
 
 def python(program: str) -> subprocess.Popen[bytes]:
@@ -43,11 +36,9 @@ def test_a_command_that_will_not_end_is_ended_with_its_daemons(tmp_path: Path) -
     pids = tmp_path / "pids"
     stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
     process = python(stubborn + DAEMON.format(pids=str(pids)) + "time.sleep(600)")
-    until = time.monotonic() + 30
-    while not pids.exists() or len(pids.read_text().splitlines()) < 2:
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    eventually(lambda: pids.exists() and len(pids.read_text().splitlines()) >= 2)
     os.kill(process.pid, signal.SIGTERM)
 
     assert process.wait(30) == -signal.SIGKILL
-    awaited([int(line) for line in pids.read_text().splitlines()])
+    started = [int(line) for line in pids.read_text().splitlines()]
+    eventually(lambda: all(map(gone, started)))

@@ -7,9 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -17,17 +15,11 @@ import pytest
 from marwright.processes.child import child
 from marwright.processes.interrupts import held, interruptible
 from marwright.release.workers import calmly
+from waiting import eventually
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 # A process that starts another one, as a handler may.
 PARENT = [sys.executable, "-c", f"import subprocess; subprocess.Popen({SLEEP!r}); print(1); subprocess.run({SLEEP!r})"]
-
-
-def eventually(condition: Callable[[], Any], timeout_s: float = 60) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never held"
-        time.sleep(0.02)
 
 
 def ended(process: psutil.Process) -> bool:

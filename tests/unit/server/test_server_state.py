@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from marwright.processes.socket_folder import make_socket_folder
 from marwright.server import RunningServer, running, start, stop
 from marwright.server.identity import ProcessIdentity
 from marwright.server.state import alone_in, recall, remember
+from waiting import eventually
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,13 +53,6 @@ class Shop:
 
     def processes(self) -> list[psutil.Process]:
         return [each for each in fake_torchserve.processes(self.folder) if each.is_running()]
-
-
-def eventually(condition: Callable[[], Any], timeout_s: float = 30) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never held"
-        time.sleep(0.02)
 
 
 @pytest.fixture
