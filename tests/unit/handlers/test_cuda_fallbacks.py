@@ -262,6 +262,7 @@ def bodies(archive: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, cuda: F
     return [json.loads(body) for texts in asked for body in archived.answer(texts)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault",
     [Fault("wrong", 2), Fault("no number", 3), Fault("no memory", 4), Fault("refused", 5), Fault("stale")],

@@ -329,6 +329,7 @@ REQUESTS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(requests=st.lists(REQUESTS, min_size=1, max_size=6), place=st.integers(0, 6))
 def test_whatever_is_sent_every_request_has_its_own_answer_and_good_ones_theirs(

@@ -109,6 +109,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run]:
     return folder / "goods.mar", run
 
 
+@pytest.mark.slow
 def test_scores_say_how_many_rows_were_trained_on_and_how_it_does_without_them(scored: tuple[Path, Run]) -> None:
     from datasets import load_from_disk
 
@@ -133,6 +134,7 @@ def test_scores_say_how_many_rows_were_trained_on_and_how_it_does_without_them(s
     assert dict(_trained_on(result))["of these, wrong since train lacks their label"] == "2"
 
 
+@pytest.mark.slow
 def test_an_archive_may_leave_its_digests_out(scored: tuple[Path, Run], tmp_path: Path) -> None:
     from marwright.archive.station import build_archive
     from marwright.config import ArchiveConfig

@@ -86,6 +86,7 @@ def test_huge_logits_overflow_nothing() -> None:
 # --- which temperature is taken ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_is_taken_makes_other_rows_likelier_and_seldom_less_likely() -> None:
     drawing = np.random.default_rng(0)
     changes = []

@@ -103,6 +103,7 @@ def test_calm_work_ends_with_the_processes_it_waits_for() -> None:
         own.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 @pytest.mark.parametrize(
     "arguments", [["predict", "ARCHIVE", "-"], ["verify", "ARCHIVE"]], ids=lambda arguments: str(arguments[0])

@@ -306,6 +306,7 @@ def test_every_mistake_is_on_the_page(own_run: Run, tmp_path: Path) -> None:
     assert sorted(each["row"] for each in mistakes) == list(range(300))
 
 
+@pytest.mark.slow
 def test_rows_that_look_mislabelled_are_shown_if_they_were_looked_for(own_run: Run, tmp_path: Path) -> None:
     assert "mislabelled" not in shown_on(one_run(own_run, tmp_path, promised=False))
     long = "long " * 40_000

@@ -82,6 +82,7 @@ def try_out(folder: Path, run: Run, **sections: Any) -> None:
     assert not list((folder / "work").glob("*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("student", ["none", {"layers": [0, 2]}], ids=["whole", "layers"])
 @pytest.mark.parametrize("family", GOES)
 def test_families_that_go_the_whole_road(family: str, student: Any, tmp_path: Path, run: Run) -> None:

@@ -101,6 +101,7 @@ def test_its_torchscript_file_answers_the_same(pruned: Path, tmp_path: Path) -> 
             assert largest_difference(loaded(*batch_of(lengths)), module(*batch_of(lengths))) < TOLERANCE
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="static int8 needs a processor with AVX-512 VNNI")
 def test_static_int8_takes_layers_of_different_sizes(tmp_path: Path) -> None:
     folder = save_tiny_classifier(tmp_path, "bert", hidden_size=64, intermediate_size=128)
@@ -263,6 +264,7 @@ def pruned_by(run: Run, config: MagnitudePruning | StructuredPruning) -> ModelFo
 FEW = {"epochs": 2, "learning_rate": 1e-3, "freeze_word_embeddings": False}
 
 
+@pytest.mark.slow
 def test_a_structured_model_goes_all_the_way_to_torchscript(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     folder = pruned_by(run, StructuredPruning(kind="structured", heads=0.5, neurons=0.5, **FEW))
     kept = KeptParts.read(folder.checkpoint)
@@ -287,6 +289,7 @@ def test_a_structured_model_goes_all_the_way_to_torchscript(run: Run, capsys: py
     assert load_file(CompressedFolder(run.compressed.root).cpu)["layers.0.after_attention.up.rows"].shape[0] < 40
 
 
+@pytest.mark.slow
 def test_a_resumed_training_keeps_what_it_began_with(run: Run) -> None:
     chosen = KeptParts(heads=((0,), (1, 2), (3,)), neurons=((7,), (8, 9), tuple(range(40))))
     (run.root / "work").mkdir()
@@ -296,6 +299,7 @@ def test_a_resumed_training_keeps_what_it_began_with(run: Run) -> None:
     assert KeptParts.read(folder.checkpoint) == chosen
 
 
+@pytest.mark.slow
 def test_weights_pruned_by_magnitude_are_still_zero_after_training(run: Run) -> None:
     folder = pruned_by(run, MagnitudePruning(kind="magnitude", share=0.7, **FEW))
     weights = load_file(folder.checkpoint / "model.safetensors")

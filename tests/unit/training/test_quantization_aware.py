@@ -169,6 +169,7 @@ def test_a_models_state_is_named_as_before_while_it_rounds(moderate: Path) -> No
 # --- the station -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activations", ["auto", "dynamic"])
 def test_a_tuned_model_is_in_float_and_says_what_it_was_before(
     tmp_path: Path, activations: str, capsys: pytest.CaptureFixture[str]
