@@ -56,6 +56,7 @@ def said(with_toys: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noun", ROOMS)
 def test_everything_knows_a_toy_by_its_file_and_its_line(said: str, noun: str) -> None:
     results = [line for line in said.splitlines() if line.startswith(f"tests/toys/check_{noun}.py::")]
