@@ -1,0 +1,256 @@
+"""Bodies of every protocol are requests that the Model answers, and its answers come back in the protocol's form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import marwright
+from marwright.errors import RequestError
+from marwright.fleet.protocols import (
+    Exchange,
+    infer,
+    infer_error,
+    invocation,
+    model_metadata,
+    refusal,
+    request_of,
+)
+from marwright.model import Answer, Model
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+WORDS = st.text(st.sampled_from("tea of,;=&ä\n\r-\0\u2028"), max_size=12).map(lambda text: f"tea{text}")
+
+
+@pytest.fixture(scope="module")
+def model(tiny_archive: Path) -> Iterator[Model]:
+    with marwright.load(tiny_archive) as own:
+        yield own
+
+
+def answered(model: Model, exchange: Exchange) -> Answer:
+    return exchange.reply(model.answer([exchange.request])[0])
+
+
+def call(*texts: str, **more: Any) -> bytes:
+    """A call of v2."""
+    return json.dumps({"inputs": [tensor("TEXT", *texts)]} | more).encode()
+
+
+def tensor(name: str, *values: Any, datatype: str = "BYTES") -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": [len(values)], "data": list(values)}
+
+
+def outputs(answer: Answer) -> dict[str, Any]:
+    assert answer.status == 200, answer.body
+    return {each["name"]: each for each in json.loads(answer.body)["outputs"]}
+
+
+def form(*parts: tuple[str, bytes], end: bytes = b"--") -> bytes:
+    pieces = [
+        b"--line\r\nContent-Disposition: form-data; " + head.encode() + b"\r\n\r\n" + value + b"\r\n"
+        for head, value in parts
+    ]
+    return b"".join(pieces) + b"--line" + end + b"\r\n"
+
+
+MULTIPART = "multipart/form-data; boundary=line"
+
+
+# --- what the Model reads itself -------------------------------------------------------------------------------------
+
+
+def test_a_body_is_the_models_to_read() -> None:
+    asked = request_of(b"tea", "text/plain; charset=utf-8", "top_k=2&data=")
+
+    assert (asked.body, asked.content_type) == (b"tea", "text/plain; charset=utf-8")
+    assert asked.fields == {"top_k": "2", "data": ""}
+
+
+@given(values=st.dictionaries(WORDS, WORDS, max_size=3))
+def test_a_form_of_the_url_kind_is_taken_apart(values: dict[str, str]) -> None:
+    from urllib.parse import urlencode
+
+    asked = request_of(urlencode(values).encode(), "application/X-www-form-urlencoded; charset=utf-8", "tea=1&a=2")
+
+    assert asked.named() == {"tea": "1", "a": "2"} | values
+
+
+@given(values=st.lists(st.binary(max_size=20).filter(lambda value: b"\r\n--line" not in b"\r\n" + value), max_size=3))
+def test_a_form_of_parts_keeps_every_byte(values: list[bytes]) -> None:
+    asked = request_of(form(*((f'name="{at}"', value) for at, value in enumerate(values))), MULTIPART)
+
+    assert asked.body is None
+    assert asked.fields == {str(at): value for at, value in enumerate(values)}
+
+
+def test_a_part_says_what_it_is() -> None:
+    body = form(
+        ('name="data"; filename="a.txt"\r\nContent-Type: text/plain; charset=latin-1', b"caf\xe9"), ('name="ä"', b"1")
+    )
+    asked = request_of(body, MULTIPART)
+
+    assert asked.content_type == "text/plain; charset=latin-1"
+    assert asked.named() == {"data": b"caf\xe9", "ä": b"1"}
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"", MULTIPART),
+        (form(("", b"tea")), MULTIPART),
+        (form(('name="data"', b"tea"), end=b""), MULTIPART),
+        (form(('name="data"', b"tea")), "multipart/form-data"),
+        (b"--line\r\nContent-Disposition: form-data; name=data\r\n--line--", MULTIPART),
+        (b"&".join(b"a=%d" % at for at in range(1100)), "application/x-www-form-urlencoded"),
+    ],
+)
+def test_a_broken_form_is_refused(body: bytes, content_type: str) -> None:
+    with pytest.raises(RequestError, match=r"form"):
+        request_of(body, content_type)
+
+
+@given(body=st.binary(max_size=60), content_type=st.text(max_size=30), query=st.text(max_size=20))
+def test_no_bytes_do_more_than_be_refused(body: bytes, content_type: str, query: str) -> None:
+    own = f"multipart/form-data; boundary={content_type}"
+    for kind in (content_type, own, MULTIPART, "application/x-www-form-urlencoded", "application/jsonlines"):
+        with suppress(RequestError):
+            invocation(body, kind, query)
+
+
+def test_a_line_of_json_lines_is_answered_as_a_request_of_its_own(model: Model) -> None:
+    lines = [b'{"text": "tea", "top_k": 2}', b'"of the tea"', b"", b'{"text": "and", "min_confidence": 1.0}\r']
+    answer = answered(model, invocation(b"\n".join(lines), "application/jsonlines"))
+    alone = model.answer([lines[0], b"of the tea", lines[3]])
+
+    assert (answer.status, answer.content_type) == (200, "application/jsonlines")
+    assert answer.body == b"".join(each.body + b"\n" for each in alone)
+
+
+def test_a_bad_line_refuses_the_call(model: Model) -> None:
+    answer = answered(model, invocation(b'{"text": "tea"}\n{}', "application/x-ndjson"))
+
+    assert answer.status == 400
+    assert "instances[1]" in json.loads(answer.body)["message"]
+    with pytest.raises(RequestError, match="JSON Lines"):
+        invocation(b'"tea"\n{', "application/jsonlines")
+
+
+def test_other_invocations_are_answered_as_torchserve_does(model: Model) -> None:
+    for body, kind in [
+        (b"tea", "text/plain"),
+        (b'{"instances": ["tea"], "parameters": {"top_k": 1}}', "application/json"),
+    ]:
+        assert answered(model, invocation(body, kind)) == model.answer([request_of(body, kind)])[0]
+
+
+def test_a_host_refuses_as_the_model_does(model: Model) -> None:
+    theirs = model.answer([b"{"])[0]
+
+    assert refusal(400, "BadRequest", json.loads(theirs.body)["message"]) == theirs
+
+
+# --- v2 --------------------------------------------------------------------------------------------------------------
+
+
+@given(texts=st.lists(WORDS, min_size=1, max_size=4), top_k=st.integers(1, 5))
+def test_tensors_hold_what_the_model_answers(model: Model, texts: list[str], top_k: int) -> None:
+    answer = answered(model, infer(call(*texts, parameters={"top_k": top_k}, id="x"), "goods", "1.0"))
+    found, alone = outputs(answer), [model(text, top_k=top_k) for text in texts]
+
+    assert list(found) == ["LABEL", "PROBABILITY", "ANSWER"]
+    assert found["LABEL"]["shape"] == found["PROBABILITY"]["shape"] == [len(texts), top_k]
+    assert [json.loads(each) for each in found["ANSWER"]["data"]] == [pytest.approx(one, abs=2e-2) for one in alone]
+    pairs = list(zip(found["LABEL"]["data"], found["PROBABILITY"]["data"], strict=True))
+    rows = [dict(pairs[at : at + top_k]) for at in range(0, len(pairs), top_k)]
+    assert rows == [json.loads(each) for each in found["ANSWER"]["data"]]
+    about = json.loads(answer.body)
+    assert (about["model_name"], about["model_version"], about["id"]) == ("goods", "1.0", "x")
+
+
+def test_a_tensor_may_be_nested_or_say_something_of_each_text(model: Model) -> None:
+    nested = {"name": "TEXT", "datatype": "BYTES", "shape": [2, 1], "data": [["tea"], ["of"]]}
+    sure = tensor("min_confidence", 0, 1, datatype="FP32")
+    found = outputs(answered(model, infer({"inputs": [nested, sure, tensor("top_k", 2, 3)]}, "goods", "1.0")))
+
+    assert found["LABEL"]["shape"] == [2, 3]
+    labels, probabilities = found["LABEL"]["data"], found["PROBABILITY"]["data"]
+    assert all(labels[:2])
+    assert labels[2:] == [""] * 4, "no third label is wanted of the first text, and none of the second is sure"
+    assert probabilities[2] == 0
+    assert all(probabilities[3:])
+    assert json.loads(found["ANSWER"]["data"][1])["label"] is None
+
+
+def test_only_the_outputs_that_are_wanted_are_sent(model: Model) -> None:
+    found = outputs(answered(model, infer(call("tea", outputs=[{"name": "ANSWER"}]), "goods", "1.0")))
+
+    assert list(found) == ["ANSWER"]
+
+
+def test_a_refusal_of_the_model_is_an_error_of_v2(model: Model) -> None:
+    answer = answered(model, infer(call("tea", " "), "goods", "1.0"))
+
+    assert answer.status == 400
+    assert "instances[1]" in json.loads(answer.body)["error"]
+
+
+def test_an_answer_of_another_kind_is_sent_whole() -> None:
+    exchange = infer(call("tea", "of"), "goods", "1.0")
+    answer = Answer(200, b'{"predictions": [{"topic": {"tea": 0.9}}, 3]}')
+
+    assert outputs(exchange.reply(answer))["ANSWER"]["data"] == ['{"topic": {"tea": 0.9}}', "3"]
+    wanted = infer(call("tea", "of", outputs=[{"name": "LABEL"}]), "goods", "1.0")
+    assert wanted.reply(answer) == infer_error(400, "The answers have no LABEL; ask for ANSWER")
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"{", "not a JSON object"),
+        (b"[]", "not a JSON object"),
+        (b"{}", "inputs must be"),
+        (call("tea", id=3), "id must be"),
+        (call("tea", outputs=[{"name": "SCORE"}]), "no such output"),
+        (call("tea", outputs=3), "no such output"),
+        (json.dumps({"inputs": [tensor("TEXT", "a"), tensor("text", "b")]}).encode(), "same name"),
+        (json.dumps({"inputs": [tensor("TEXT", "a"), tensor("top_k", 1, 2)]}).encode(), "as many elements"),
+        (json.dumps({"inputs": [tensor("TEXT", "a", ["b"])]}).encode(), "flat list"),
+        (json.dumps({"inputs": [tensor("TEXT", "a") | {"shape": [2]}]}).encode(), "those of its shape"),
+        (json.dumps({"inputs": [tensor("TEXT", "a") | {"shape": ["1"]}]}).encode(), "list of sizes"),
+        (b'{"inputs": [{"name": "TEXT", "datatype": "BYTES", "shape": [1]}]}', "binary tensors are not read"),
+    ],
+)
+def test_what_is_no_call_of_v2_is_refused(body: bytes, says: str) -> None:
+    with pytest.raises(RequestError, match=says):
+        infer(body, "goods", "1.0")
+
+
+@given(value=JSON)
+def test_no_json_does_more_than_be_refused(model: Model, value: Any) -> None:
+    for body in (value, {"inputs": value}, {"inputs": [{"name": "TEXT", "shape": [1], "data": value}]}):
+        try:
+            answer = answered(model, infer(json.dumps(body).encode(), "goods", "1.0"))
+        except RequestError:
+            continue
+        assert answer.status in (200, 400)
+        json.loads(answer.body)
+
+
+def test_the_metadata_names_what_a_call_may_hold() -> None:
+    about = model_metadata("goods", "1.0", ["title", "brand"])
+
+    assert [each["name"] for each in about["inputs"]] == ["title", "brand"]
+    assert [each["name"] for each in model_metadata("goods", "1.0")["inputs"]] == ["TEXT"]
+    assert about["versions"] == ["1.0"]
