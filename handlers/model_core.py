@@ -21,14 +21,17 @@ from typing import Any, NamedTuple, cast
 
 import torch
 
+from bad_request import BadCall, BadRequest
 from prediction_failure import PredictionFailure, failure_after, is_out_of_memory
-from request_parsing import BadRequest, Request, parse_request
+from request_parsing import Request, parse_request
 
 logger = logging.getLogger(__name__)
 
 MOST_WARM_UP_SIZES = 64
 # TorchServe loses a worker that answers with more than max_response_size, of which this is a little less.
 MOST_ANSWER_BYTES = 1_000_000
+# What an answer in tensors says of the model, and where the manifest says it.
+ABOUT = {"model_name": "modelName", "model_version": "modelVersion"}
 # What a client needs to know, of setup_config.json.
 LIMITS = ("top_k", "min_confidence", "max_instances", "max_characters", "max_answer_bytes")
 
@@ -55,9 +58,11 @@ class Answer(NamedTuple):
         return 200 if self.refusal is None else self.refusal.code
 
 
-def refused(why: BadRequest | PredictionFailure, request_id: str | None = None) -> Answer:
-    """The answer to a request that gets none."""
-    return Answer(_json({"code": why.code, "type": why.kind, "message": str(why)}), why, request_id)
+def refused(why: BadRequest | PredictionFailure, request: Request | None = None) -> Answer:
+    """The answer to a request that gets none, in the form that its protocol has for errors."""
+    in_tensors = isinstance(why, BadCall) or (request is not None and request.call is not None)
+    body = {"error": str(why)} if in_tensors else {"code": why.code, "type": why.kind, "message": str(why)}
+    return Answer(_json(body), why, None if request is None else request.request_id)
 
 
 class Unmeasured:
@@ -88,6 +93,8 @@ class Model:
         handler.settings = json.loads((folder / "setup_config.json").read_text(encoding="utf-8"))
         handler.manifest = manifest
         handler.mapping = _labels(folder)
+        about = (manifest or {}).get("model", {})
+        self._about = {name: about[key] for name, key in ABOUT.items() if key in about}
 
     def load(self, device: torch.device, batch_size: int = 1, metrics: Any = None) -> None:
         """Load the module made for a device, and warm up; the host has chosen the number of threads before.
@@ -184,26 +191,26 @@ class Model:
 
     def _read(self, raw: RawRequest) -> Request | Answer:
         """Read a request; one that cannot be read becomes what its client gets instead."""
-        settings, request_id = self.handler.settings, None
+        settings, request = self.handler.settings, None
         try:
             fields = settings.get("text", {}).get("fields", ())
             request = parse_request(raw.fields, raw.content_type, settings["max_instances"], fields)
-            request_id = request.request_id
             request.instances = [self._prepare(instance, request, at) for at, instance in enumerate(request.instances)]
         except BadRequest as error:
             self._metrics.count("BadItems", 1)
-            return refused(error, request_id)
+            return refused(error, request)
         except Exception as error:
             # A handler's mistake with one request must not be all the others'.
             _log_without_text(error, "reading a request")
-            return refused(failure_after(error), request_id)
+            return refused(failure_after(error), request)
         return request
 
     def _prepare(self, instance: dict[str, Any], request: Request, at: int) -> Any:
         try:
             return self.handler.prepare(instance)
         except BadRequest as error:
-            raise BadRequest(f"instances[{at}]: {error}" if request.many else str(error)) from None
+            where = f"instances[{at}]: " if request.call is None else f"text {at}: "
+            raise BadRequest(f"{where if request.many else ''}{error}") from None
 
     def _predict_separately_if_needed(self, examples: list[Any]) -> list[Any]:
         """Answer all at once; if that fails, halve until what fails stands alone, and gives a failure for an answer."""
@@ -238,17 +245,20 @@ class Model:
         own = [next(predicted) for _ in request.instances]
         failure = next((one for one in own if isinstance(one, PredictionFailure)), None)
         if failure is not None:
-            return refused(failure, request.request_id)
-        body = _json({"predictions": own} if request.many else own[0])
+            return refused(failure, request)
+        try:
+            return Answer(self._body(request, own), None, request.request_id)
+        except BadRequest as error:
+            self._metrics.count("BadItems", 1)
+            return refused(error, request)
+
+    def _body(self, request: Request, answers: list[Any]) -> bytes:
+        body = _json(request.answered(answers, self._about))
         most = self.handler.settings.get("max_answer_bytes", MOST_ANSWER_BYTES)
         if len(body) <= most:
-            return Answer(body, None, request.request_id)
-        self._metrics.count("BadItems", 1)
-        return refused(
-            BadRequest(
-                f"The answer would have {len(body)} bytes, more than {most}: send fewer instances, or a smaller top_k"
-            ),
-            request.request_id,
+            return body
+        raise BadRequest(
+            f"The answer would have {len(body)} bytes, more than {most}: send fewer instances, or a smaller top_k"
         )
 
 

@@ -1,4 +1,4 @@
-"""What may stand in a request: one instance or many, as JSON, plain text or a form."""
+"""What may stand in a request: one instance or many, as JSON, tensors, plain text or a form."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bad_request import BadCall, BadRequest
+from open_inference import Call, read_call
 from request_bytes import Undecodable, as_json_text, as_text, begins_as_object, without_padding
 
 # A response header carries it back, so it must be safe in one.
@@ -18,29 +20,26 @@ FRACTION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 NOT_SHARED = ("instances", "request_id", "text", "parameters")
 
 
-class BadRequest(Exception):
-    """The client's mistake; its message is the answer, in ASCII and without the text."""
-
-    code = 400
-    phrase = "Bad Request"
-    kind = "BadRequest"
-
-
-class NotOffered(BadRequest):
-    """The request may be well made, but asks for what this handler does not do."""
-
-    code = 501
-    phrase = "Not Implemented"
-    kind = "NotImplemented"
-
-
 @dataclass
 class Request:
-    """The instances of one request. `many` says that the client sent, and expects, a list."""
+    """The instances of one request."""
 
     instances: list[Any]
     many: bool
+    """The client sent, and expects, a list."""
     request_id: str | None = None
+    call: Call | None = None
+    """Of the Open Inference Protocol, whose answers are tensors."""
+
+    def answered(self, answers: list[Any], about: Mapping[str, str]) -> Any:
+        """Put the answers to its instances together; `about` has the model's name and version.
+
+        Raises:
+            BadRequest: they cannot be put together as the client wants them.
+        """
+        if self.call is None:
+            return {"predictions": answers} if self.many else answers[0]
+        return self.call.answer(answers, about)
 
 
 def parse_request(
@@ -76,6 +75,12 @@ def parse_request(
         )
     request_id = _request_id(body.get("request_id"))
     settings = _parameters(body.pop("parameters", None))
+    inputs = body.get("inputs")
+    if isinstance(inputs, list) and inputs and "instances" not in body:
+        texts, call = read_call(body, fields)
+        if len(texts) > max_instances:
+            raise BadCall(f"{len(texts)} texts are too many; one request may hold {max_instances}")
+        return Request([settings | text for text in texts], True, request_id, call)
     if "instances" not in body:
         return Request([settings | body], many=False, request_id=request_id)
     instances = body["instances"]

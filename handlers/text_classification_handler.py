@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from request_parsing import BadRequest
+from bad_request import BadRequest
 from resilient_handler import ResilientHandler
 from text_encoding import TextEncoder, text_of
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 
-from request_parsing import BadRequest
+from bad_request import BadRequest
 from text_fields import join_fields
 
 

@@ -12,10 +12,10 @@ import torch
 from ts.metrics.metric_type_enum import MetricTypes
 from ts.utils.util import PredictionException
 
+from bad_request import NotOffered
 from batch_metrics import BatchMetrics
 from model_core import Answer, Model, RawRequest, refused
 from request_origin import content_type, is_grpc, wants_description, wants_explanation
-from request_parsing import NotOffered
 
 # Where the request_id of a request comes back. TorchServe has an x-request-id of its own.
 REQUEST_ID_HEADER = "X-Client-Request-Id"

@@ -44,6 +44,8 @@ def test_the_archive_holds_what_it_needs_to_explain_and_prove_itself(built: Buil
         layout.MANIFEST,
         layout.HANDLER,
         "resilient_handler.py",
+        "bad_request.py",
+        "open_inference.py",
         "request_parsing.py",
         "prediction_failure.py",
         "text_encoding.py",

@@ -309,7 +309,8 @@ def test_what_handlers_do_with_requests_runs_on_an_old_python(tmp_path: Path) ->
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from request_parsing import BadRequest, parse_request
+from bad_request import BadRequest
+from request_parsing import parse_request
 import request_origin, text_fields
 request = parse_request({"data": b'{"instances": ["tea"]}', "parameters": b'{"top_k": 3}'}, "", 5)
 assert request.instances == [{"text": "tea", "top_k": 3}], request

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from request_parsing import BadRequest, Request, parse_request
+from bad_request import BadRequest
+from request_parsing import Request, parse_request
 from text_encoding import text_of
 
 JSON, TEXT = "application/json", "text/plain"

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from abo_shards import listing, tagged, write_shards
+from bad_request import BadRequest
 from marwright.data import station
 from marwright.errors import DataError
 from marwright.sources import AboSource, TableSource, text_fields
-from request_parsing import BadRequest
 from text_encoding import text_of
 
 VALUES = st.one_of(st.none(), st.text(alphabet="ab é\t\n", max_size=6))
