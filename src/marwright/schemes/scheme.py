@@ -34,7 +34,7 @@ class Weights:
 
     tensors: Mapping[str, Tensor]
     linears: tuple[str, ...] = ()
-    """Names of the linear layers that are int8."""
+    """Names of the linear layers that multiply int8 by int8. If there are any, ONNX Runtime takes its own int8."""
     embeddings: tuple[str, ...] = ()
     """Names of the embeddings that are int8 rows."""
 
@@ -72,7 +72,7 @@ class Scheme(ABC):
     encoders_only: ClassVar[bool] = False
     """Whether it needs marwright's own encoder."""
     quantized: ClassVar[bool] = True
-    """Whether its linear layers are."""
+    """Whether its linear layers are; without it ``quantization_aware`` and ``max_drop`` are refused."""
     capturable: ClassVar[bool] = False
     """Whether it has a form for ``torch.export``."""
     by_layer: ClassVar[bool] = False
@@ -93,7 +93,13 @@ class Scheme(ABC):
 
     @abstractmethod
     def fit(self, module: nn.Module, train: Texts, *, int8_embeddings: bool) -> Fitted:
-        """Quantize a float module, which is not changed."""
+        """Quantize a float module, which is not changed.
+
+        Args:
+            module: in float32.
+            train: train texts; no rows if the scheme is the only one that is tried and is not ``calibrated``.
+            int8_embeddings: store large embeddings as int8 rows.
+        """
 
     @abstractmethod
     def build(self, module: nn.Module, weights: Weights) -> nn.Module:
