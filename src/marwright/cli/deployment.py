@@ -19,6 +19,10 @@ def export(
         option("DIR", f"ONNX module and tokenizer in Hugging Face's layout, into {FOLDER}"),
     ] = None,
     triton: Annotated[Path | None, option("DIR", f"A model repository for Triton, into {FOLDER}")] = None,
+    kubernetes: Annotated[
+        Path | None,
+        option("DIR", f"Manifests for Kubernetes and KServe, around the image of --container, into {FOLDER}"),
+    ] = None,
     triton_version: Annotated[int, option("N", "The number of the version's folders in it.", min=1)] = 1,
     settings: SetOption = None,
     as_json: JsonOption = False,
@@ -33,11 +37,13 @@ def export(
     from marwright.config import load_config
     from marwright.fleet.external import export_external
     from marwright.fleet.finished import finished_run
+    from marwright.fleet.kubernetes import export_kubernetes
     from marwright.fleet.triton import export_triton
-    from marwright.road.stations import model_to_compress
+    from marwright.road.stations import archive_path, model_to_compress
 
-    if external is None and triton is None:
-        raise ExportError("Say what to write: --external DIR, --triton DIR, or both.")
+    folders = {"external": external, "triton": triton, "kubernetes": kubernetes}
+    if not any(folders.values()):
+        raise ExportError(f"Say what to write: {', '.join(f'--{kind} DIR' for kind in folders)}, or several of them.")
     loaded = load_config(config, settings or ())
     if loaded.select is not None:
         from marwright.cli.exploring import explored
@@ -51,10 +57,14 @@ def export(
             export_external(run, model, external)
         if triton is not None:
             export_triton(run, model, loaded.archive, loaded.name, triton, triton_version)
+        if kubernetes is not None:
+            export_kubernetes(loaded, archive_path(loaded), kubernetes)
     if as_json:
-        print_json({"external": external and str(external), "triton": triton and str(triton)})
+        print_json({kind: folder and str(folder) for kind, folder in folders.items()})
         return
     if external is not None:
         say(f"{external}: AutoTokenizer and ONNX Runtime read it, and it answers the golden requests as the build did")
     if triton is not None:
         say(f"{triton}: tritonserver --model-repository {triton}; its Python needs numpy and tokenizers")
+    if kubernetes is not None:
+        say(f"{kubernetes}: with the image of --container in your registry, kubectl apply -k {kubernetes}/base")

@@ -1,0 +1,84 @@
+"""Kustomize folders for the image of an archive: base, components, GPU overlay, and KServe's resources."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from marwright.config import Config
+from marwright.errors import ExportError
+from marwright.files import filling, write_text
+
+FILES = Path(__file__).with_name("files")
+CORES = 2
+"""Of a replica whose archive does not say how many workers it wants."""
+START_S = 120
+DRAIN_S = 5
+ENDING_S = 7
+"""Seconds that the image takes at most for what is in hand when it has taken its last request."""
+SPARE_S = 8
+
+
+def export_kubernetes(config: Config, archive: Path, folder: Path) -> None:
+    """Write manifests for the image that ``marwright export --container`` makes.
+
+    Args:
+        config: of the build; its name is the model's.
+        archive: finished; its size says how much a replica unpacks.
+        folder: absent or empty.
+
+    Raises:
+        ExportError: the archive is not there, or its name is too long for an object of Kubernetes.
+        MarwrightError: the folder has something in it, or cannot be written.
+    """
+    if not archive.is_file():
+        raise ExportError(f"{archive}: no archive there. Build it: marwright build CONFIG")
+    facts = _facts(config, archive.stat().st_size >> 20)
+    templates = Environment(loader=FileSystemLoader(FILES), undefined=StrictUndefined, keep_trailing_newline=True)
+    with filling(folder) as partial:
+        for template in templates.list_templates(extensions=["j2"]):
+            if template.startswith("gpu/") and config.compression.gpu == "none":
+                continue
+            file = partial / template.removesuffix(".j2")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_text(file, templates.get_template(template).render(facts))
+
+
+def _facts(config: Config, archive_mb: int) -> dict[str, Any]:
+    workers = config.archive.workers or CORES
+    # TorchServe's Java, and the module and libraries of each worker, which is 300 to 500 MB.
+    memory_mb = 768 + (512 + 2 * archive_mb) * workers
+    return {
+        "name": config.name,
+        "app": object_name(config.name),
+        "image": config.name.lower(),
+        "version": config.archive.version,
+        "cores": workers * config.archive.threads,
+        "memory_mb": memory_mb,
+        # CUDA's own libraries and context, beside what the CPU's worker takes.
+        "gpu_memory_mb": memory_mb + 4096,
+        "tmp_mb": 256 + 2 * archive_mb,
+        "start_s": START_S,
+        "drain_s": DRAIN_S,
+        "ending_s": ENDING_S,
+        "grace_s": DRAIN_S + ENDING_S + SPARE_S,
+    }
+
+
+def object_name(name: str) -> str:
+    """Return a model's name as objects of Kubernetes may have it: ``pt_classifier`` is ``pt-classifier``.
+
+    Raises:
+        ExportError: it is too long, with what is appended to it.
+    """
+    found = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    if not found[:1].isalpha():
+        found = f"model-{found}"
+    if len(found) > 50:
+        raise ExportError(
+            f"{name}: too long for an object of Kubernetes. Build it with a name of 50 characters or fewer."
+        )
+    return found
