@@ -23,6 +23,7 @@ def export(
         Path | None,
         option("DIR", f"Manifests for Kubernetes and KServe, around the image of --container, into {FOLDER}"),
     ] = None,
+    ray: Annotated[Path | None, option("DIR", f"The archive with what Ray Serve needs, into {FOLDER}")] = None,
     triton_version: Annotated[int, option("N", "The number of the version's folders in it.", min=1)] = 1,
     settings: SetOption = None,
     as_json: JsonOption = False,
@@ -30,7 +31,7 @@ def export(
     """Write a finished build for other servers than TorchServe.
 
     The run of this configuration must be finished and fresh. With a section ``select`` it is that of the candidate
-    that is picked.
+    that is picked. ``--ray`` needs the archive alone, and takes its file in place of a configuration.
 
     Example: marwright export configs/customs.yaml --triton triton_models
     """
@@ -38,27 +39,35 @@ def export(
     from marwright.fleet.external import export_external
     from marwright.fleet.finished import finished_run
     from marwright.fleet.kubernetes import export_kubernetes
+    from marwright.fleet.ray_files import export_ray
     from marwright.fleet.triton import export_triton
     from marwright.road.stations import archive_path, model_to_compress
 
-    folders = {"external": external, "triton": triton, "kubernetes": kubernetes}
+    folders = {"external": external, "triton": triton, "kubernetes": kubernetes, "ray": ray}
     if not any(folders.values()):
         raise ExportError(f"Say what to write: {', '.join(f'--{kind} DIR' for kind in folders)}, or several of them.")
-    loaded = load_config(config, settings or ())
-    if loaded.select is not None:
-        from marwright.cli.exploring import explored
-        from marwright.explore.explore import chosen
-
-        loaded = chosen(explored(loaded)).config
-    run = finished_run(loaded)
-    model = model_to_compress(loaded, run)
+    if config.endswith(".mar") and any(folder for kind, folder in folders.items() if kind != "ray"):
+        raise ExportError(f"{config}: an archive alone is enough for --ray DIR. Give its configuration for the rest.")
     with waiting("writing"):
+        if config.endswith(".mar"):
+            archive = Path(config)
+        else:
+            loaded = load_config(config, settings or ())
+            if loaded.select is not None:
+                from marwright.cli.exploring import explored
+                from marwright.explore.explore import chosen
+
+                loaded = chosen(explored(loaded)).config
+            run = finished_run(loaded, "exported" if ray is None else "archive")
+            model, archive = model_to_compress(loaded, run), archive_path(loaded)
         if external is not None:
             export_external(run, model, external)
         if triton is not None:
             export_triton(run, model, loaded.archive, loaded.name, triton, triton_version)
         if kubernetes is not None:
-            export_kubernetes(loaded, archive_path(loaded), kubernetes)
+            export_kubernetes(loaded, archive, kubernetes)
+        if ray is not None:
+            export_ray(archive, ray)
     if as_json:
         print_json({kind: folder and str(folder) for kind, folder in folders.items()})
         return
@@ -68,3 +77,5 @@ def export(
         say(f"{triton}: tritonserver --model-repository {triton}; its Python needs numpy and tokenizers")
     if kubernetes is not None:
         say(f"{kubernetes}: with the image of --container in your registry, kubectl apply -k {kubernetes}/base")
+    if ray is not None:
+        say(f"{ray}: serve run {ray / 'serve.yaml'}; its archive answers the golden requests as the build did")

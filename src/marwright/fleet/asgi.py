@@ -117,7 +117,7 @@ class ServingApp:
                 return await _exchanged(chosen, invocation(*await self._sent(scope, receive)))
             case ["v2", "models", name, "infer"] | ["v2", "models", name, "versions", _, "infer"]:
                 chosen = self._chosen(name, parts[4:-1])
-                return await _exchanged(chosen, infer((await self._sent(scope, receive))[0], name, chosen.name))
+                return await _exchanged(chosen, infer((await self._sent(scope, receive))[0]))
         return await self._told(parts)
 
     async def _told(self, parts: Sequence[str]) -> Answer:

@@ -10,15 +10,16 @@ from marwright.road.pipeline import fingerprint_of
 from marwright.road.stations import STATIONS
 from marwright.workspace import Run
 
-LAST = "exported"
-"""The station whose folder holds what is written."""
 
-
-def finished_run(config: Config) -> Run:
+def finished_run(config: Config, last: str = "exported") -> Run:
     """Return the run of a configuration; nothing is built.
 
+    Args:
+        config: of the build.
+        last: the station whose result is written.
+
     Raises:
-        MarwrightError: a station up to :data:`LAST` is not finished, or was made with other settings.
+        MarwrightError: a station up to that one is not finished, or was made with other settings.
     """
     run = Run(config.runs / config.name)
     digests: dict[str, str] = {}
@@ -29,10 +30,10 @@ def finished_run(config: Config) -> Run:
         digest = digest_if_fresh(run.stamp(station.name), fingerprint_of(station, config, digests), result)
         if digest is None:
             raise MarwrightError(
-                f"{result}: not built, or not with these settings. Build it: marwright build CONFIG --until {LAST}"
+                f"{result}: not built, or not with these settings. Build it: marwright build CONFIG --until {last}"
             )
         digests[station.name] = digest
-        if station.name == LAST:
+        if station.name == last:
             break
     return run
 

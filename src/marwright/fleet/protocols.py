@@ -1,20 +1,18 @@
 """What hosts of a Model are sent, as requests for it, and its answers as the bodies that their protocols have.
 
-TorchServe, KServe's v1, Vertex AI and SageMaker send bodies that the Model reads itself, and its answers are theirs:
-``{"instances": […], "parameters": {…}}`` gets ``{"predictions": […]}``. Two protocols are translated: tensors of the
-Open Inference Protocol (v2) and JSON Lines. Every call is one request for the Model, however many texts are in it.
+The Model itself reads the bodies of TorchServe, KServe (v1 and v2), Vertex AI and SageMaker, and answers in their form.
+Here is what a server does besides: it takes forms apart, reads JSON Lines, and gives its own errors the form of v2.
+Every call is one request for the Model, however many texts are in it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from email.message import Message
 from email.parser import HeaderParser
 from email.utils import collapse_rfc2231_value
-from itertools import zip_longest
-from math import prod
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -24,8 +22,8 @@ from marwright.model.request import Request
 
 JSON = "application/json"
 JSON_LINES = ("application/jsonlines", "application/x-jsonlines", "application/x-ndjson")
-TEXT, LABEL, PROBABILITY, ANSWER = "TEXT", "LABEL", "PROBABILITY", "ANSWER"
-"""Tensors of v2, as a repository for Triton has them; ``ANSWER`` is the whole answer to a text, as JSON."""
+OUTPUTS = {"LABEL": ("BYTES", [-1, -1]), "PROBABILITY": ("FP32", [-1, -1]), "ANSWER": ("BYTES", [-1])}
+"""Tensors that answer a call of v2, with type and shape."""
 MOST_FIELDS = 1024
 
 
@@ -96,51 +94,15 @@ def invocation(body: bytes, content_type: str = "", query: str = "") -> Exchange
 # --- the Open Inference Protocol (KServe v2) -------------------------------------------------------------------------
 
 
-def infer(body: bytes | Mapping[str, Any], model: str, version: str) -> Exchange:
-    """Read a call of ``/v2/models/NAME/infer``.
-
-    Each input is a tensor with one element for each text: ``TEXT``, or one of the fields of a text, or a setting such
-    as ``top_k``. Settings for all texts stand in the call's ``parameters``. Of n texts with at most k labels the answer
-    has ``LABEL`` and ``PROBABILITY``, both (n, k), and ``ANSWER``, (n,). Where there is no label, because a text has
-    fewer than others or the model is not sure of it, ``LABEL`` is an empty string.
-
-    Args:
-        body: JSON, parsed or not.
-        model: its name, for the answer.
-        version: its version, for the answer.
-
-    Raises:
-        RequestError: this is no such call; answer it with :func:`infer_error`.
-    """
-    call = body if isinstance(body, Mapping) else _object(body)
-    tensors, wanted, given_id = call.get("inputs"), call.get("outputs") or [], call.get("id")
-    if not isinstance(tensors, list) or not tensors:
-        raise RequestError(
-            'inputs must be a list of tensors such as {"name": "TEXT", "datatype": "BYTES", "shape": [1], '
-            '"data": ["..."]}'
-        )
-    if not isinstance(given_id, str | None):
-        raise RequestError("id must be a string")
-    columns = dict(map(_column, tensors))
-    if len(columns) < len(tensors):
-        raise RequestError("Two inputs have the same name")
-    if len({len(values) for values in columns.values()}) > 1:
-        raise RequestError("All inputs must have as many elements as there are texts")
-    names = [_output(one) for one in wanted] if _is_list(wanted) else [_output(wanted)]
-    instances = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    parameters = {"parameters": call["parameters"]} if "parameters" in call else {}
+def infer(body: bytes) -> Exchange:
+    """Read a call of ``/v2/models/NAME/infer``; whatever is wrong with it, the answer has v2's form."""
 
     def reply(answer: Answer) -> Answer:
-        said = json.loads(answer.body)
-        if answer.status != 200:
-            return infer_error(answer.status, said["message"])
-        tensors = _tensors(said["predictions"])
-        if missing := [name for name in names if name not in tensors]:
-            return infer_error(400, f"The answers have no {missing[0]}; ask for {ANSWER}")
-        about = {"model_name": model, "model_version": version} | ({} if given_id is None else {"id": given_id})
-        return _json(200, about | {"outputs": [tensors[name] for name in names or tensors]})
+        said = {} if answer.status == 200 else json.loads(answer.body)
+        # The Model knows a call by its inputs, and this one may have none.
+        return infer_error(answer.status, said["message"]) if "message" in said else answer
 
-    return Exchange(Request({"instances": instances} | parameters, JSON), reply)
+    return Exchange(Request(body, JSON), reply)
 
 
 def infer_error(status: int, message: str) -> Answer:
@@ -150,88 +112,12 @@ def infer_error(status: int, message: str) -> Answer:
 
 def model_metadata(name: str, version: str, fields: Sequence[str] = ()) -> dict[str, Any]:
     """What ``GET /v2/models/NAME`` tells; ``fields`` are those of a text, if the archive takes some."""
-    inputs = [{"name": field, "datatype": "BYTES", "shape": [-1]} for field in fields or [TEXT]]
-    kinds = {LABEL: ("BYTES", [-1, -1]), PROBABILITY: ("FP32", [-1, -1]), ANSWER: ("BYTES", [-1])}
-    outputs = [{"name": name, "datatype": kind, "shape": shape} for name, (kind, shape) in kinds.items()]
+    inputs = [{"name": field, "datatype": "BYTES", "shape": [-1]} for field in fields or ["TEXT"]]
+    outputs = [{"name": output, "datatype": kind, "shape": shape} for output, (kind, shape) in OUTPUTS.items()]
     return {"name": name, "versions": [version], "platform": "marwright", "inputs": inputs, "outputs": outputs}
 
 
-def _column(tensor: Any) -> tuple[str, list[Any]]:
-    if not isinstance(tensor, Mapping) or not isinstance(name := tensor.get("name"), str):
-        raise RequestError("Each input must be an object with a name")
-    if "data" not in tensor:
-        raise RequestError(f"The input {_dumped(name)} has no data: send it as JSON, binary tensors are not read")
-    data, sizes = _flat(tensor["data"]), tensor.get("shape")
-    if not isinstance(sizes, list | tuple) or not all(isinstance(size, int) and size >= 0 for size in sizes):
-        raise RequestError(f"The shape of the input {_dumped(name)} must be a list of sizes")
-    if prod(sizes) != len(data):
-        raise RequestError(f"The input {_dumped(name)} has {len(data)} elements and not those of its shape")
-    return "text" if name == TEXT else name, data
-
-
-def _output(wanted: Any) -> str:
-    name = wanted.get("name") if isinstance(wanted, Mapping) else wanted
-    if name not in (LABEL, PROBABILITY, ANSWER):
-        raise RequestError(f"There is no such output; there are {LABEL}, {PROBABILITY} and {ANSWER}")
-    return str(name)
-
-
-def _flat(data: Any) -> list[Any]:
-    """Elements of a tensor, which may be nested as its shape says."""
-    if not _is_list(data):
-        raise RequestError("data must be a list")
-    while any(map(_is_list, data)):
-        if not all(map(_is_list, data)):
-            raise RequestError("data must be a flat list, or nested as the shape says")
-        data = [each for row in data for each in row]
-    found: list[Any] = data
-    return found
-
-
-def _tensors(answers: Sequence[Any]) -> dict[str, dict[str, Any]]:
-    """The outputs by name; an answer that is no mapping of labels to numbers leaves ``ANSWER`` alone."""
-    whole = {ANSWER: _tensor(ANSWER, "BYTES", [len(answers)], [_dumped(answer) for answer in answers])}
-    rows = [list(_labelled(answer)) for answer in answers]
-    if not all(isinstance(value, int | float) for row in rows for _, value in row):
-        return whole
-    longest = max(map(len, rows), default=0)
-    filled = list(zip(*zip_longest(*rows, fillvalue=("", 0.0)), strict=True)) if longest else []
-    cells = [cell for row in filled for cell in row]
-    shape = [len(answers), longest]
-    return {
-        LABEL: _tensor(LABEL, "BYTES", shape, [label for label, _ in cells]),
-        PROBABILITY: _tensor(PROBABILITY, "FP32", shape, [value for _, value in cells]),
-    } | whole
-
-
-def _labelled(answer: Any) -> Iterator[tuple[str, Any]]:
-    if not isinstance(answer, Mapping):
-        yield "", None
-    elif "label" in answer and answer["label"] is None:
-        yield from (("", value) for value in answer["predictions"].values())
-    else:
-        yield from answer.items()
-
-
-def _tensor(name: str, datatype: str, shape: list[int], data: list[Any]) -> dict[str, Any]:
-    return {"name": name, "datatype": datatype, "shape": shape, "data": data}
-
-
 # --- JSON and forms --------------------------------------------------------------------------------------------------
-
-
-def _object(body: bytes) -> Mapping[str, Any]:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, Mapping):
-        raise RequestError("The body is not a JSON object")
-    return value
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list | tuple)
 
 
 def _dumped(value: Any) -> str:
@@ -240,12 +126,7 @@ def _dumped(value: Any) -> str:
 
 
 def _json(status: int, value: Any) -> Answer:
-    # A text may hold half a character, as JSON can: in an answer it is escaped.
-    try:
-        body = _dumped(value).encode()
-    except UnicodeEncodeError:
-        body = json.dumps(value).encode()
-    return Answer(status, body, JSON)
+    return Answer(status, _dumped(value).encode("utf-8", "replace"), JSON)
 
 
 def _kind(content_type: str) -> str:
