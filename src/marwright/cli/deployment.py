@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from marwright.cli.options import ConfigArgument, JsonOption, SetOption, option, print_json
 from marwright.console.progress import say, waiting
 from marwright.errors import ExportError
+
+if TYPE_CHECKING:
+    from marwright.config import Config
 
 FOLDER = "a folder that is empty or not there."
 
@@ -35,7 +39,6 @@ def export(
 
     Example: marwright export configs/customs.yaml --triton triton_models
     """
-    from marwright.config import load_config
     from marwright.fleet.external import export_external
     from marwright.fleet.finished import finished_run
     from marwright.fleet.kubernetes import export_kubernetes
@@ -52,12 +55,7 @@ def export(
         if config.endswith(".mar"):
             archive = Path(config)
         else:
-            loaded = load_config(config, settings or ())
-            if loaded.select is not None:
-                from marwright.cli.exploring import explored
-                from marwright.explore.explore import chosen
-
-                loaded = chosen(explored(loaded)).config
+            loaded = _picked(config, settings or ())
             run = finished_run(loaded, "exported" if ray is None else "archive")
             model, archive = model_to_compress(loaded, run), archive_path(loaded)
         if external is not None:
@@ -79,3 +77,16 @@ def export(
         say(f"{kubernetes}: with the image of --container in your registry, kubectl apply -k {kubernetes}/base")
     if ray is not None:
         say(f"{ray}: serve run {ray / 'serve.yaml'}; its archive answers the golden requests as the build did")
+
+
+def _picked(config: str, settings: Sequence[str]) -> Config:
+    """The configuration, or that of the candidate that is picked."""
+    from marwright.config import load_config
+
+    loaded = load_config(config, settings)
+    if loaded.select is None:
+        return loaded
+    from marwright.cli.exploring import explored
+    from marwright.explore.explore import chosen
+
+    return chosen(explored(loaded)).config
