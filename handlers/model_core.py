@@ -189,6 +189,24 @@ class Model:
         self._metrics.count("Texts", len(examples))
         return answers
 
+    def predict(self, instances: Sequence[dict[str, Any]]) -> list[Any]:
+        """Answer a batch of instances with a JSON value each; or with a `BadRequest`, or a `PredictionFailure`."""
+        answers = [self._prepared(instance) for instance in instances]
+        places = [at for at, answer in enumerate(answers) if not isinstance(answer, (BadRequest, PredictionFailure))]
+        found = self._predict_separately_if_needed([answers[at] for at in places])
+        for at, answer in zip(places, found):  # noqa: B905 (strict came with Python 3.10)
+            answers[at] = answer
+        return answers
+
+    def _prepared(self, instance: dict[str, Any]) -> Any:
+        try:
+            return self.handler.prepare(instance)
+        except BadRequest as error:
+            return error
+        except Exception as error:
+            _log_without_text(error, "reading a text")
+            return failure_after(error)
+
     def _read(self, raw: RawRequest) -> Request | Answer:
         """Read a request; one that cannot be read becomes what its client gets instead."""
         settings, request = self.handler.settings, None

@@ -21,6 +21,7 @@ from marwright.cli import (
     packaging,
     predicting,
     rollout,
+    scoring,
     server,
     settings,
     signing,
@@ -47,7 +48,15 @@ app = typer.Typer(
 )
 VERBS: list[Callable[..., None]] = [
     *(starting.init, building.build, settings.settings, exploring.explore, exploring.report, deployment.export),
-    *(packaging.package, predicting.predict, archives.evaluate, archives.inspect, verification.verify, linting.lint),
+    *(
+        packaging.package,
+        predicting.predict,
+        scoring.score,
+        archives.evaluate,
+        archives.inspect,
+        verification.verify,
+        linting.lint,
+    ),
     *(signing.keygen, signing.sign, server.serve, server.status, server.stop, rollout.rollout, rollout.rollback),
     *(rollout.retire, bench.bench),
 ]

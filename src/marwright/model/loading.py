@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from marwright.errors import ArchiveError
+from marwright.errors import ArchiveError, RequestError
 from marwright.mar import layout
 from marwright.mar.protocol import Answer
 from marwright.mar.reading import description_in, unpacked
@@ -116,6 +116,15 @@ class _WithCore:
         ]
 
 
+class _WithInstances(_WithCore):
+    """The same where the core takes instances without JSON around them; that of an earlier release does not."""
+
+    def predict(self, instances: list[dict[str, Any]]) -> list[Any]:
+        refusals = (self._core.BadRequest, self._core.PredictionFailure)
+        answers = self._model.predict(instances)
+        return [RequestError(str(one)) if isinstance(one, refusals) else one for one in answers]
+
+
 def _loaded(
     modules: PrivateModules,
     handler: Any,
@@ -133,4 +142,4 @@ def _loaded(
     core = modules.load(CORE)
     model = core.Model(handler, folder, manifest)
     model.load(device, batch_size, metrics)
-    return _WithCore(core, model)
+    return (_WithInstances if hasattr(core.Model, "predict") else _WithCore)(core, model)

@@ -1,0 +1,48 @@
+"""What is scored at once: some rows of one input, which become one part of the output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ROWS = 8192
+"""Rows of a block; the last one of an input may have fewer."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """An input, as whoever reads a block of it needs to know it."""
+
+    number: int
+    """Among all inputs, which are sorted by name."""
+    place: str
+    """Its absolute path or URL."""
+    kind: str
+    """The suffix that says what it is."""
+    columns: tuple[tuple[str, str], ...] = ()
+    """Names and types of the columns of a table in text."""
+    delimiter: str = ""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Some rows of an input, and the bytes of a table in text that hold them."""
+
+    first: int
+    """The first row, from 0."""
+    rows: int
+    start: int = 0
+    stop: int = 0
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows that become one part."""
+
+    source: Source
+    span: Span
+
+    @property
+    def name(self) -> str:
+        """Of the part, without a suffix; the names sort as the rows do."""
+        first = self.span.first
+        return f"part-{self.source.number:05d}-{first:012d}-{first + self.span.rows - 1:012d}"

@@ -1,0 +1,222 @@
+"""A job from its first block to its manifest; a job that was killed goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from marwright.console.progress import progress_bar, say
+from marwright.errors import ArchiveError, DataError, MarwrightError
+from marwright.files import sha256_of, stable_json
+from marwright.fleet.scoring.blocks import ROWS, Block
+from marwright.fleet.scoring.inputs import Plan, find, plan
+from marwright.fleet.scoring.local import score_here
+from marwright.fleet.scoring.on_ray import score_on_ray
+from marwright.fleet.scoring.storage import Folder
+from marwright.fleet.scoring.work import ADDED, FORMATS, Done, Work
+from marwright.mar.reading import describe
+from marwright.processes.locking import locked
+
+# Whoever reads the folder as one table, such as pyarrow or Spark, leaves out names that begin so.
+JOB, MANIFEST, LOCK = "_job.json", "_manifest.json", "_lock"
+BATCH = 64
+ENGINES = ("local", "ray")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a job did."""
+
+    output: str
+    rows: int
+    """Of all inputs."""
+    scored: int
+    """Rows that this call scored; those before were there."""
+    errors: int
+    """Of these the ones without an answer; their column ``error`` says why."""
+    seconds: float
+
+
+def score(
+    archive: str | Path,
+    inputs: str | Path | Sequence[str | Path],
+    output: str | Path,
+    *,
+    text: str | Sequence[str] = "text",
+    engine: str = "local",
+    address: str | None = None,
+    workers: int | None = None,
+    top_k: int | None = None,
+    min_confidence: float | None = None,
+    batch_size: int = BATCH,
+    prefix: str = "",
+    format: str = "parquet",
+    device: str = "cpu",
+) -> Summary:
+    """Score tables: their columns and ``label``, ``probability``, ``predictions``, ``abstained`` and ``error``.
+
+    Args:
+        archive: a ``.mar`` file that marwright has built.
+        inputs: paths, URLs of fsspec or globs of csv, tsv, jsonl and parquet files, or folders that ``datasets`` saved.
+        output: a folder for the parts, in which nothing else lies. If a job of these inputs and settings lies there, it
+            goes on.
+        text: the column with the texts; or several, the fields that the archive takes in place of a text.
+        engine: ``local``, the cores of this machine; or ``ray``, a cluster.
+        address: of the cluster; ``auto`` for the one of this machine.
+        workers: processes or actors; as many as there are cores if not given.
+        top_k: labels in ``predictions``; the archive's own number if not given.
+        min_confidence: how probable the best label must be; the archive's own threshold if not given.
+        batch_size: texts that are computed at once.
+        prefix: of the names of the added columns.
+        format: of the parts: parquet, csv or jsonl.
+        device: of PyTorch.
+
+    Raises:
+        MarwrightError: an input cannot be read, the output cannot be written or holds another job, or the archive
+            cannot run. A row that cannot be scored raises nothing.
+    """
+    began = time.perf_counter()
+    texts = (text,) if isinstance(text, str) else tuple(text)
+    _check(engine, format, address)
+    cores = _check_archive(Path(archive), texts, top_k)
+    places = [inputs] if isinstance(inputs, str | Path) else inputs
+    folder = Folder(str(output))
+    found = find([str(place) for place in places])
+    settings: dict[str, Any] = {
+        "archive": sha256_of(Path(archive)),
+        "inputs": [asdict(one) for one in found],
+        "text": texts,
+        "top_k": top_k,
+        "min_confidence": min_confidence,
+        "batch_size": batch_size,
+        "prefix": prefix,
+        "format": format,
+        "device": device,
+        "rows_of_a_part": ROWS,
+    }
+    with _only_one(folder):
+        _begin(folder, stable_json(settings))
+        todo = plan(found, texts)
+        _check_names(todo, prefix)
+        there = folder.names()
+        left = [block for block in todo.blocks if f"{block.name}.{format}" not in there]
+        work = Work(
+            archive=str(Path(archive).resolve()),
+            sha256=settings["archive"],
+            output=str(folder.local or folder.place),
+            texts=texts,
+            columns=todo.columns,
+            top_k=top_k,
+            min_confidence=min_confidence,
+            batch_size=batch_size,
+            prefix=prefix,
+            format=format,
+            device=device,
+        )
+        if engine == "ray":
+            parts = score_on_ray(work, left, workers, address) if left else iter(())
+        else:
+            parts = score_here(work, left, min(workers or cores, max(len(left), 1)))
+        scored, errors = _follow(parts, left, todo.rows)
+        if MANIFEST not in there:
+            folder.write(MANIFEST, _manifest(todo, format))
+    return Summary(work.output, todo.rows, scored, errors, time.perf_counter() - began)
+
+
+def _check(engine: str, form: str, address: str | None) -> None:
+    if engine not in ENGINES:
+        raise MarwrightError(f"engine {engine!r}: it is one of {', '.join(ENGINES)}.")
+    if form not in FORMATS:
+        raise MarwrightError(f"format {form!r}: it is one of {', '.join(FORMATS)}.")
+    if address is not None and engine != "ray":
+        raise MarwrightError("An address is that of a Ray cluster: give --engine ray too.")
+
+
+def _check_archive(archive: Path, texts: Sequence[str], top_k: int | None) -> int:
+    """How many processes of it this machine has cores for."""
+    about = describe(archive)
+    setup = about["setup"]
+    if not isinstance(setup, dict):
+        raise ArchiveError(f"{archive}: its handler is not one of marwright's, so only TorchServe can run it.")
+    fields = setup.get("text", {}).get("fields", ())
+    if not texts:
+        raise DataError("Name the column with the texts: --text.")
+    if len(texts) > 1 and (strangers := [one for one in texts if one not in fields]):
+        takes = f"takes the fields {', '.join(fields)}" if fields else "takes one text"
+        raise DataError(f"{archive}: {takes}; it knows no {', '.join(strangers)}. Give --text as the archive takes it.")
+    labels = about["labels"]
+    if top_k is not None and not 1 <= top_k <= (labels or top_k):
+        raise DataError(f"top_k {top_k}: the archive has {labels} labels.")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // int(setup.get("threads", 1)))
+
+
+def _check_names(todo: Plan, prefix: str) -> None:
+    if taken := [prefix + name for name in ADDED if prefix + name in todo.columns]:
+        place = todo.blocks[0].source.place
+        raise DataError(f"{place}: has a column {', '.join(taken)} already. Give the new ones a --prefix.")
+
+
+@contextmanager
+def _only_one(folder: Folder) -> Iterator[None]:
+    folder.make()
+    taken = f"{folder.place}: another marwright score writes there now."
+    with locked(folder.local / LOCK, taken, keep=False) if folder.local is not None else nullcontext():
+        yield
+
+
+def _begin(folder: Folder, settings: str) -> None:
+    """Note what the job is, or see that it is the one that lies there.
+
+    Raises:
+        MarwrightError: there lies another one, or something else.
+    """
+    names = folder.names()
+    if JOB not in names:
+        if others := sorted(name for name in names if name != LOCK):
+            raise MarwrightError(f"{folder.place}: there is something already ({others[0]}); name an empty folder.")
+        folder.write(JOB, settings.encode())
+        return
+    folder.sweep()
+    before, now = json.loads(folder.read(JOB)), json.loads(settings)
+    if different := [name.replace("_", " ") for name in now if before.get(name) != now[name]]:
+        raise MarwrightError(
+            f"{folder.place}: holds a job that differs in {', '.join(different)}. Name another folder, or remove it."
+        )
+
+
+def _follow(parts: Iterator[Done], left: Sequence[Block], rows: int) -> tuple[int, int]:
+    """Show how far it is; rows that were scored, and those of them without an answer."""
+    scored = errors = 0
+    missing = sum(block.span.rows for block in left)
+    if 0 < missing < rows:
+        say(f"{rows - missing:,} of {rows:,} rows are there; going on with the rest.")
+    began = time.perf_counter()
+    with progress_bar() as bar:
+        task = bar.add_task("scoring", total=missing, note="")
+        for done in parts:
+            scored, errors = scored + done.rows, errors + done.errors
+            rate = scored / (time.perf_counter() - began)
+            bar.update(task, completed=scored, note=f"{rate:,.0f} rows/s")
+    if scored != missing:
+        raise MarwrightError(f"{missing - scored:,} rows were not scored. The same command goes on.")
+    return scored, errors
+
+
+def _manifest(todo: Plan, form: str) -> bytes:
+    parts: list[dict[str, Any]] = [
+        {
+            "file": f"{block.name}.{form}",
+            "input": block.source.place,
+            "first": block.span.first,
+            "rows": block.span.rows,
+        }
+        for block in todo.blocks
+    ]
+    return stable_json({"rows": todo.rows, "parts": parts}).encode()

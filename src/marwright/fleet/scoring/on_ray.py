@@ -1,0 +1,96 @@
+"""The actors of a Ray cluster as workers, by Ray Data."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from marwright.errors import MarwrightError, first_line
+from marwright.fleet.scoring.blocks import Block
+from marwright.fleet.scoring.work import Done, Work
+
+# Ray Data moves so many blocks as one task, or fewer.
+_TASKS = 1000
+
+
+class Worker:
+    """Loads the archive once and scores blocks; Ray Data starts one for each actor."""
+
+    def __init__(self, work: Work, archive: Any) -> None:
+        """Take the archive out of Ray's object store: no disk needs to be shared for it."""
+        import ray
+
+        self._folder = TemporaryDirectory(prefix="marwright-")
+        file = Path(self._folder.name) / Path(work.archive).name
+        file.write_bytes(ray.get(archive))
+        self._work = replace(work, archive=str(file))
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
+        """Score the blocks of a batch."""
+        rows = [self._scored(pickle.loads(block)) for block in batch["block"]]
+        return {name: [row[name] for row in rows] for name in rows[0]}
+
+    def _scored(self, block: Block) -> dict[str, Any]:
+        try:
+            return asdict(self._work(block)) | {"problem": ""}
+        except MarwrightError as error:
+            # As a value: Ray would wrap an exception, and try again.
+            return asdict(Done(block.name, 0, 0)) | {"problem": str(error)}
+
+
+def score_on_ray(work: Work, blocks: Sequence[Block], workers: int | None, address: str | None) -> Iterator[Done]:
+    """Score blocks.
+
+    Args:
+        work: its output is reached from every node.
+        blocks: what is to be done.
+        workers: actors, with a core each; all cores of the cluster if not given.
+        address: of the cluster, ``auto`` for the one of this machine; without one, the cluster that this process knows,
+            or else one of this machine alone for the length of the job.
+
+    Raises:
+        MarwrightError: Ray is not installed, there is no such cluster, or the work raises it.
+    """
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise MarwrightError("--engine ray needs Ray Data: pip install 'marwright[ray]'") from error
+
+    begun = not ray.is_initialized()
+    try:
+        if begun:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+        yield from _scored(ray, work, blocks, workers)
+    except (ray.exceptions.RayError, ConnectionError, ValueError, RuntimeError) as error:
+        raise MarwrightError(f"Ray cannot score: {first_line(error)}. The same command goes on.") from error
+    finally:
+        if begun:
+            ray.shutdown()
+
+
+def _scored(ray: Any, work: Work, blocks: Sequence[Block], workers: int | None) -> Iterator[Done]:
+    count = min(workers or int(ray.cluster_resources().get("CPU", 1)), len(blocks))
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    todo = ray.data.from_items(
+        [{"block": pickle.dumps(block)} for block in blocks], override_num_blocks=min(len(blocks), _TASKS)
+    )
+    parts = todo.map_batches(
+        Worker,
+        fn_constructor_kwargs={"work": work, "archive": ray.put(Path(work.archive).read_bytes())},
+        batch_size=1,
+        concurrency=count,
+        num_cpus=1,
+        num_gpus=0 if work.device == "cpu" else 1,
+    )
+    for row in parts.iter_rows():
+        if problem := row.pop("problem"):
+            raise MarwrightError(problem)
+        yield Done(**row)

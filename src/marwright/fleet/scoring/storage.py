@@ -1,0 +1,116 @@
+"""Files wherever ``fsspec`` opens them, and sentences for what goes wrong there."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from marwright.errors import DataError, MarwrightError, first_line
+from marwright.files import replacing
+
+
+def opened(place: str) -> tuple[Any, str]:
+    """The file system of a path or a URL, and what the place is called there.
+
+    Raises:
+        DataError: nothing that is installed opens such a place.
+    """
+    import fsspec
+
+    try:
+        system, path = fsspec.core.url_to_fs(place)
+    except ImportError as error:
+        raise DataError(f"{place}: nothing here opens it: {first_line(error)}. Install that package.") from error
+    except Exception as error:  # each file system has errors of its own
+        raise DataError(f"{place}: cannot be opened: {first_line(error)}.") from error
+    return system, str(path)
+
+
+@contextmanager
+def reading(place: str) -> Iterator[None]:
+    """Say where something cannot be read.
+
+    Raises:
+        DataError: whatever a file system or pyarrow raises.
+    """
+    import pyarrow
+
+    try:
+        yield
+    except MarwrightError:
+        raise
+    except pyarrow.ArrowException as error:
+        raise DataError(f"{place}: damaged, or not what its name says: {first_line(error)}.") from error
+    except OSError as error:
+        raise DataError(f"{place}: cannot be read: {error.strerror or first_line(error)}.") from error
+    except Exception as error:  # those of clouds are of no common kind
+        raise DataError(f"{place}: cannot be read: {type(error).__name__}: {first_line(error)}.") from error
+
+
+class Folder:
+    """The folder of the output, here or elsewhere."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place.rstrip("/")
+        self._system, self._path = opened(self.place)
+        # Of a local folder, whatever way it was written in.
+        self.local = Path(self._path) if "file" in _names(self._system) else None
+
+    def names(self) -> dict[str, int]:
+        """The files that lie there, with their sizes; none if there is no folder."""
+        with self._writing():
+            try:
+                files = self._system.ls(self._path, detail=True, refresh=True)
+            except FileNotFoundError:
+                return {}
+            return {file["name"].rstrip("/").rpartition("/")[2]: file.get("size") or 0 for file in files}
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file."""
+        with self._writing():
+            return bytes(self._system.cat_file(f"{self._path}/{name}"))
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file, whole or not at all.
+
+        Raises:
+            MarwrightError: there is no room, no right or no such place.
+        """
+        with self._writing():
+            if self.local is None:
+                # Stores of objects show one when it is complete.
+                self._system.pipe_file(f"{self._path}/{name}", data)
+                return
+            with replacing(self.local / name) as partial:
+                partial.write_bytes(data)
+
+    def make(self) -> None:
+        """Make the folder."""
+        with self._writing():
+            self._system.makedirs(self._path, exist_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what a killed process was writing."""
+        if self.local is not None:
+            for partial in self.local.glob(".*.partial"):
+                partial.unlink(missing_ok=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            cure = " Make room there; the same command goes on." if error.errno == errno.ENOSPC else ""
+            why = error.strerror or first_line(error)
+            raise MarwrightError(f"{self.place}: the output cannot be written or read: {why}.{cure}") from error
+        except Exception as error:
+            raise MarwrightError(
+                f"{self.place}: the output cannot be written or read: {type(error).__name__}: {first_line(error)}."
+            ) from error
+
+
+def _names(system: Any) -> tuple[str, ...]:
+    return (system.protocol,) if isinstance(system.protocol, str) else tuple(system.protocol)
