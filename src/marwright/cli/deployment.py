@@ -69,14 +69,15 @@ def export(
     if as_json:
         print_json({kind: folder and str(folder) for kind, folder in folders.items()})
         return
-    if external is not None:
-        say(f"{external}: AutoTokenizer and ONNX Runtime read it, and it answers the golden requests as the build did")
-    if triton is not None:
-        say(f"{triton}: tritonserver --model-repository {triton}; its Python needs numpy and tokenizers")
-    if kubernetes is not None:
-        say(f"{kubernetes}: with the image of --container in your registry, kubectl apply -k {kubernetes}/base")
-    if ray is not None:
-        say(f"{ray}: serve run {ray / 'serve.yaml'}; its archive answers the golden requests as the build did")
+    said = {
+        "external": "AutoTokenizer and ONNX Runtime read it, and it answers the golden requests as the build did",
+        "triton": f"tritonserver --model-repository {triton}; its Python needs numpy and tokenizers",
+        "kubernetes": f"with the image of --container in your registry, kubectl apply -k {kubernetes}/base",
+        "ray": f"serve run {ray}/serve.yaml; its archive answers the golden requests as the build did",
+    }
+    for kind, folder in folders.items():
+        if folder is not None:
+            say(f"{folder}: {said[kind]}")
 
 
 def _picked(config: str, settings: Sequence[str]) -> Config:
