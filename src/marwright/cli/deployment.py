@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from marwright.config import Config
 
 FOLDER = "a folder that is empty or not there."
+# What one does with what was written.
+NEXT = {
+    "external": "AutoTokenizer and ONNX Runtime read it, and it answers the golden requests as the build did",
+    "triton": "tritonserver --model-repository {}; its Python needs numpy and tokenizers",
+    "kubernetes": "with the image of --container in your registry, kubectl apply -k {}/base",
+    "ray": "serve run {}/serve.yaml; its archive answers the golden requests as the build did",
+}
 
 
 def export(
@@ -58,26 +65,21 @@ def export(
             loaded = _picked(config, settings or ())
             run = finished_run(loaded, "exported" if ray is None else "archive")
             model, archive = model_to_compress(loaded, run), archive_path(loaded)
-        if external is not None:
-            export_external(run, model, external)
-        if triton is not None:
-            export_triton(run, model, loaded.archive, loaded.name, triton, triton_version)
-        if kubernetes is not None:
-            export_kubernetes(loaded, archive, kubernetes)
-        if ray is not None:
-            export_ray(archive, ray)
+        write: dict[str, Callable[[Path], None]] = {
+            "external": lambda folder: export_external(run, model, folder),
+            "triton": lambda folder: export_triton(run, model, loaded.archive, loaded.name, folder, triton_version),
+            "kubernetes": lambda folder: export_kubernetes(loaded, archive, folder),
+            "ray": lambda folder: export_ray(archive, folder),
+        }
+        for kind, folder in folders.items():
+            if folder is not None:
+                write[kind](folder)
     if as_json:
         print_json({kind: folder and str(folder) for kind, folder in folders.items()})
         return
-    said = {
-        "external": "AutoTokenizer and ONNX Runtime read it, and it answers the golden requests as the build did",
-        "triton": f"tritonserver --model-repository {triton}; its Python needs numpy and tokenizers",
-        "kubernetes": f"with the image of --container in your registry, kubectl apply -k {kubernetes}/base",
-        "ray": f"serve run {ray}/serve.yaml; its archive answers the golden requests as the build did",
-    }
     for kind, folder in folders.items():
         if folder is not None:
-            say(f"{folder}: {said[kind]}")
+            say(f"{folder}: {NEXT[kind].format(folder)}")
 
 
 def _picked(config: str, settings: Sequence[str]) -> Config:

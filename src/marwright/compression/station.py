@@ -90,7 +90,7 @@ def _for_cpus(config: CompressionConfig, module: nn.Module, data: DataFolder, st
         raise CompressionError(
             f"compression.max_drop: {' '.join(filter(None, (first.activations, first.precision)))} changes "
             f"{1 - found[possible[0]].same_label:.2%} of the labels, more than "
-            f"{config.max_drop:.2%}. Its layers pass bytes to each other, so that none of them can stay in fp32: "
+            f"{config.max_drop:.2%}. None of its layers can stay in fp32: "
             "write `activations: auto`."
         )
     weights, kept = _mixed(config.max_drop, module, validation, data.task, int8_embeddings=int8_embeddings)

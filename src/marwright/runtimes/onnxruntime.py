@@ -11,6 +11,7 @@ from marwright.errors import ExportError
 from marwright.files import replacing
 from marwright.installed import is_installed
 from marwright.runtimes.runtime import Exported, Runtime, Source, TritonBackend, Wishes, first_refused
+from marwright.schemes import DYNAMIC, FLOAT, STATIC
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from marwright.runtimes.runtime import Module
 
 NEEDED = "export.runtime: onnxruntime needs the package {}: pip install 'marwright[onnx]'"
+# Schemes for which ONNX Runtime has float32, or an int8 of its own.
+COUNTERPARTS = {FLOAT, DYNAMIC, STATIC}
 
 
 class OnnxRuntime(Runtime):
@@ -40,14 +43,20 @@ class OnnxRuntime(Runtime):
             "compression.quantization_aware": wishes.quantization_aware,
             "compression.max_drop": wishes.max_drop,
         }
-        return first_refused(asked, "is about marwright's own module, which export.runtime: onnxruntime does not use")
+        own = first_refused(asked, "is about marwright's own module, which export.runtime: onnxruntime does not use")
+        if own is not None or not wishes.schemes or any(scheme.name in COUNTERPARTS for scheme in wishes.schemes):
+            return own
+        return f"{wishes.schemes[0].setting} has no counterpart in export.runtime: onnxruntime"
 
     def export(self, source: Source, file: Path) -> Exported:
         """Write an ONNX file for any batch and any length.
 
         Raises:
-            ExportError: onnx or onnxruntime is missing, or the checker of ONNX refuses the file.
+            ExportError: onnx or onnxruntime is missing, ONNX Runtime has no counterpart of the scheme, or the checker
+                of ONNX refuses the file.
         """
+        if source.scheme.name not in COUNTERPARTS:
+            raise ExportError(f"export.runtime: onnxruntime computes nothing like {source.scheme.name}")
         try:
             import onnx
             import onnxruntime  # noqa: F401
