@@ -16,6 +16,9 @@ from typing import Any
 SECONDS_BETWEEN_REPORTS = 1.0
 # A batch that comes meanwhile takes the report along, so that under load no other thread wants the interpreter.
 SECONDS_OF_GRACE = 0.25
+# A label's counter is a line of its own in each report, and Prometheus keeps every one that it has ever seen.
+MOST_LABELS = 200
+OTHER_LABELS = "(others)"
 
 
 class BatchMetrics:
@@ -29,10 +32,12 @@ class BatchMetrics:
         self, seconds_between_reports: float = SECONDS_BETWEEN_REPORTS, seconds_of_grace: float = SECONDS_OF_GRACE
     ) -> None:
         self._between, self._grace = seconds_between_reports, seconds_of_grace
-        self._counts: defaultdict[str, float] = defaultdict(float)
+        # By name and label; most have no label.
+        self._counts: defaultdict[tuple[str, str], float] = defaultdict(float)
         self._milliseconds: defaultdict[str, float] = defaultdict(float)
         self._lock = threading.Lock()
-        self._done_counts: defaultdict[str, float] = defaultdict(float)
+        self._done_counts: defaultdict[tuple[str, str], float] = defaultdict(float)
+        self._labels: set[str] = set()
         self._done_milliseconds: defaultdict[str, float] = defaultdict(float)
         self._batches = 0
         self._due = 0.0
@@ -47,9 +52,14 @@ class BatchMetrics:
         finally:
             self._milliseconds[name] += 1000 * (time.perf_counter() - started)
 
-    def count(self, name: str, value: float) -> None:
-        """Add to a counter of the batch."""
-        self._counts[name] += value
+    def count(self, name: str, value: float, label: str = "") -> None:
+        """Add to a counter of the batch, or to that of a label: the first labels that come have one each."""
+        if label and label not in self._labels:
+            if len(self._labels) < MOST_LABELS:
+                self._labels.add(label)
+            else:
+                label = OTHER_LABELS
+        self._counts[name, label] += value
 
     def forget_batch(self) -> None:
         """Drop the figures of the batch in hand, as of one that warms up."""
@@ -60,12 +70,13 @@ class BatchMetrics:
         """The batch is done: report if it is time, or see to it that somebody does.
 
         Args:
-            sink: has `add_counter(name, value)` and `set_gauge(name, value, unit)`; none where nobody wants figures.
+            sink: has `add_counter(name, value, label)` and `set_gauge(name, value, unit)`; none where nobody wants
+                figures.
         """
         with self._lock:
             if sink is not None:
-                for name, value in self._counts.items():
-                    self._done_counts[name] += value
+                for key, count in self._counts.items():
+                    self._done_counts[key] += count
                 for name, value in self._milliseconds.items():
                     self._done_milliseconds[name] += value
                 self._batches += 1
@@ -94,12 +105,12 @@ class BatchMetrics:
         counts, milliseconds, batches = self._done_counts, self._done_milliseconds, self._batches
         self._done_counts, self._done_milliseconds, self._batches = defaultdict(float), defaultdict(float), 0
         self._due = time.monotonic() + self._between
-        slots = counts.pop("Slots", 0)
-        for name, value in counts.items():
-            sink.add_counter(f"Marwright{name}", value)
-        gauges = [("BatchTexts", round(counts["Texts"] / batches, 2), "count")]
+        slots = counts.pop(("Slots", ""), 0)
+        for (name, label), count in counts.items():
+            sink.add_counter(f"Marwright{name}", count, label)
+        gauges = [("BatchTexts", round(counts["Texts", ""] / batches, 2), "count")]
         if slots:
-            gauges.append(("PaddingShare", round(100 * (1 - counts["Tokens"] / slots), 1), "percent"))
+            gauges.append(("PaddingShare", round(100 * (1 - counts["Tokens", ""] / slots), 1), "percent"))
         gauges += [(name, round(value / batches, 3), "ms") for name, value in milliseconds.items()]
         for name, value, unit in gauges:
             sink.set_gauge(f"Marwright{name}", value, unit)

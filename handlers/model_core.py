@@ -72,7 +72,7 @@ class Unmeasured:
         """Time nothing."""
         return nullcontext()
 
-    def count(self, name: str, value: float) -> None:
+    def count(self, name: str, value: float, label: str = "") -> None:
         """Do nothing."""
 
 
@@ -102,8 +102,8 @@ class Model:
         Args:
             device: where it runs.
             batch_size: texts that will be answered at once, at most.
-            metrics: has `phase(name)`, a context manager that times a block, and `count(name, value)`. They are called
-                by whoever calls `answer`, and count nothing while the module warms up.
+            metrics: has `phase(name)`, a context manager that times a block, and `count(name, value, label)`. They are
+                called by whoever calls `answer`, and count nothing while the module warms up.
 
         Raises:
             RuntimeError: the archive has no module for this device, or this machine cannot run it.

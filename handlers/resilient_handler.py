@@ -48,9 +48,9 @@ class ResilientHandler(ABC):
         phase: AbstractContextManager[None] = self._metrics.phase(name)
         return phase
 
-    def count(self, name: str, value: float) -> None:
-        """Add to a counter of the batch."""
-        self._metrics.count(name, value)
+    def count(self, name: str, value: float, label: str = "") -> None:
+        """Add to a counter of the batch, or to that of a label."""
+        self._metrics.count(name, value, label)
 
     # --- for TorchServe ----------------------------------------------------------------------------------------
 

@@ -65,4 +65,5 @@ class TextClassificationHandler(ResilientHandler):
         if values[0] < min_confidence:
             self.count("Abstentions", 1)
             return {"label": None, "predictions": answer}
+        self.count("Labels", 1, next(iter(answer)))
         return answer

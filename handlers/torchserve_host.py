@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from ts.metrics.dimension import Dimension
 from ts.metrics.metric_type_enum import MetricTypes
 from ts.utils.util import PredictionException
 
@@ -73,13 +75,18 @@ class MetricsCache:
 
     # Dimensions of their own: TorchServe's default is one list that all calls, of all threads, append to.
 
-    def add_counter(self, name: str, value: float) -> None:
-        """Add to a counter."""
-        self._cache.add_counter(name, value, dimensions=[])
+    def add_counter(self, name: str, value: float, label: str = "") -> None:
+        """Add to a counter, or to that of a label."""
+        self._cache.add_counter(name, value, dimensions=[Dimension("Label", _in_a_metric(label))] if label else [])
 
     def set_gauge(self, name: str, value: float, unit: str) -> None:
         """Say what a figure is now."""
         self._cache.add_metric(name, value, unit, dimensions=[], metric_type=MetricTypes.GAUGE)
+
+
+def _in_a_metric(label: str) -> str:
+    """A label as TorchServe can read it in the line of a metric, which has `,`, `:`, `|` and `#` between its parts."""
+    return " ".join(re.sub(r"[,:|#\s]+", " ", label).split())
 
 
 class RefusedBatch(PredictionException):

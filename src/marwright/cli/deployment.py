@@ -18,6 +18,7 @@ FOLDER = "a folder that is empty or not there."
 NEXT = {
     "external": "AutoTokenizer and ONNX Runtime read it, and it answers the golden requests as the build did",
     "triton": "tritonserver --model-repository {}; its Python needs numpy and tokenizers",
+    "container": "docker build -t NAME {0}, or docker compose up --build in it",
     "kubernetes": "with the image of --container in your registry, kubectl apply -k {}/base",
     "ray": "serve run {}/serve.yaml; its archive answers the golden requests as the build did",
 }
@@ -30,6 +31,10 @@ def export(
         option("DIR", f"ONNX module and tokenizer in Hugging Face's layout, into {FOLDER}"),
     ] = None,
     triton: Annotated[Path | None, option("DIR", f"A model repository for Triton, into {FOLDER}")] = None,
+    container: Annotated[
+        Path | None,
+        option("DIR", f"A build context for an image with the archive, and a compose file, into {FOLDER}"),
+    ] = None,
     kubernetes: Annotated[
         Path | None,
         option("DIR", f"Manifests for Kubernetes and KServe, around the image of --container, into {FOLDER}"),
@@ -46,6 +51,7 @@ def export(
 
     Example: marwright export configs/customs.yaml --triton triton_models
     """
+    from marwright.fleet.container import export_container
     from marwright.fleet.external import export_external
     from marwright.fleet.finished import finished_run
     from marwright.fleet.kubernetes import export_kubernetes
@@ -53,7 +59,7 @@ def export(
     from marwright.fleet.triton import export_triton
     from marwright.road.stations import archive_path, model_to_compress
 
-    folders = {"external": external, "triton": triton, "kubernetes": kubernetes, "ray": ray}
+    folders = {"external": external, "triton": triton, "container": container, "kubernetes": kubernetes, "ray": ray}
     if not any(folders.values()):
         raise ExportError(f"Say what to write: {', '.join(f'--{kind} DIR' for kind in folders)}, or several of them.")
     if config.endswith(".mar") and any(folder for kind, folder in folders.items() if kind != "ray"):
@@ -63,11 +69,12 @@ def export(
             archive = Path(config)
         else:
             loaded = _picked(config, settings or ())
-            run = finished_run(loaded, "exported" if ray is None else "archive")
+            run = finished_run(loaded, "exported" if ray is container is None else "archive")
             model, archive = model_to_compress(loaded, run), archive_path(loaded)
         write: dict[str, Callable[[Path], None]] = {
             "external": lambda folder: export_external(run, model, folder),
             "triton": lambda folder: export_triton(run, model, loaded.archive, loaded.name, folder, triton_version),
+            "container": lambda folder: export_container(loaded, archive, folder),
             "kubernetes": lambda folder: export_kubernetes(loaded, archive, folder),
             "ray": lambda folder: export_ray(archive, folder),
         }

@@ -34,10 +34,12 @@ class RayMetrics:
         tags = {"model": model, "version": version}
         gauges = GAUGES | {phase: f"{phase} of a batch, in milliseconds" for phase in PHASES}
         self._counters = {name: Counter(f"Marwright{name}", text, tuple(tags)) for name, text in COUNTERS.items()}
+        self._labels = Counter("MarwrightLabels", "Texts whose best label it is", (*tags, "Label"))
         self._gauges = {name: Gauge(f"Marwright{name}", text, tuple(tags)) for name, text in gauges.items()}
-        for metric in (*self._counters.values(), *self._gauges.values()):
+        for metric in (self._labels, *self._counters.values(), *self._gauges.values()):
             metric.set_default_tags(tags)
         self._counts: defaultdict[str, float] = defaultdict(float)
+        self._counts_of_labels: defaultdict[str, float] = defaultdict(float)
         self._milliseconds: defaultdict[str, float] = defaultdict(float)
         self._batches = 0
         self._is_muted = False
@@ -52,9 +54,13 @@ class RayMetrics:
             if not self._is_muted:
                 self._milliseconds[name] += 1000 * (time.perf_counter() - started)
 
-    def count(self, name: str, value: float) -> None:
-        """Add to a counter."""
-        if not self._is_muted:
+    def count(self, name: str, value: float, label: str = "") -> None:
+        """Add to a counter, or to that of a label."""
+        if self._is_muted:
+            return
+        if label:
+            self._counts_of_labels[label] += value
+        else:
             self._counts[name] += value
 
     @contextmanager
@@ -81,6 +87,9 @@ class RayMetrics:
         for name in counts.keys() & self._counters.keys():
             if counts[name]:
                 self._counters[name].inc(counts[name])
+        for label, count in self._counts_of_labels.items():
+            self._labels.inc(count, {"Label": label})
+        self._counts_of_labels.clear()
         for name in gauges.keys() & self._gauges.keys():
             self._gauges[name].set(gauges[name])
         self._counts, self._milliseconds, self._batches = defaultdict(float), defaultdict(float), 0

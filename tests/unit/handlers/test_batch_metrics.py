@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -89,6 +90,38 @@ def test_a_batch_that_warms_up_is_not_counted_and_neither_is_one_without_metrics
     batch(metrics, sink)
 
     assert sink.total("MarwrightTexts") == 2
+
+
+def test_labels_have_counters_of_their_own_and_a_line_that_torchserve_can_read() -> None:
+    given: list[tuple[str, float, list[str]]] = []
+
+    class Cache:
+        def add_counter(self, name: str, value: float, dimensions: list[Any]) -> None:
+            given.append((name, value, [str(each) for each in dimensions]))
+
+        def add_metric(self, *_: Any, **__: Any) -> None:
+            pass
+
+    metrics = BatchMetrics()
+    for label in ("Coffee, tea: mate", "Käse", "Käse"):
+        metrics.count("Labels", 1, label)
+    metrics.end_batch(MetricsCache(Cache()))
+
+    assert given == [("MarwrightLabels", 1, ["Label:Coffee tea mate"]), ("MarwrightLabels", 2, ["Label:Käse"])]
+
+
+def test_where_there_are_very_many_labels_those_that_come_late_share_a_counter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batch_metrics.MOST_LABELS", 2)
+    counted: dict[str, float] = {}
+    sink = SimpleNamespace(
+        add_counter=lambda name, value, label: counted.update({label: value}), set_gauge=lambda *_: None
+    )
+    metrics = BatchMetrics()
+    for label in ("tea", "rice", "wool", "silk", "tea"):
+        metrics.count("Labels", 1, label)
+    metrics.end_batch(sink)
+
+    assert counted == {"tea": 2, "rice": 1, "(others)": 2}
 
 
 def test_where_no_thread_can_be_started_the_next_batch_reports(monkeypatch: pytest.MonkeyPatch) -> None:

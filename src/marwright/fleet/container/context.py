@@ -1,0 +1,91 @@
+"""Writes the build context: the archive, what serves it, and what watches it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from marwright.config import Config
+from marwright.console.progress import say
+from marwright.errors import ExportError
+from marwright.files import filling, write_text
+from marwright.fleet.container.requirements import TORCH_CPU, Pinned, installed, pin, pinned, this_python
+from marwright.formats.java_properties import read_properties, write_properties
+from marwright.mar.handler_modules import SERVING
+from marwright.resources import shipped
+from marwright.runtimes import RUNTIMES
+
+FILES = Path(__file__).with_name("files")
+# HAProxy stands before these; management is for the health check alone.
+LISTENING = {
+    "inference_address": "http://127.0.0.1:8090",
+    "management_address": "http://127.0.0.1:8091",
+    "metrics_address": "http://127.0.0.1:8092",
+}
+
+
+def export_container(config: Config, archive: Path, folder: Path) -> None:
+    """Write a build context for an image with one archive, a compose file, alert rules and a dashboard.
+
+    Args:
+        config: of the build; its name is the model's.
+        archive: finished and fresh.
+        folder: absent or empty.
+
+    Raises:
+        ExportError: the archive is not there, or a package that it needs is not installed here.
+        MarwrightError: the folder has something in it, or cannot be written.
+    """
+    if not archive.is_file():
+        raise ExportError(f"{archive}: no archive there. Build it: marwright build CONFIG")
+    packages = pinned([*SERVING, "pyyaml", *RUNTIMES[config.export.runtime].packages])
+    torch = pin("torch", installed("torch"), TORCH_CPU)
+    with filling(folder) as partial:
+        shutil.copytree(FILES, partial, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.j2", "__pycache__"))
+        shutil.copyfile(archive, partial / archive.name)
+        shutil.copyfile(shipped("configs") / "metrics.yaml", partial / "metrics.yaml")
+        write_text(partial / "config.properties", server_properties())
+        write_text(partial / "requirements.txt", _lines(packages))
+        write_text(partial / "torch-cpu.txt", _lines([torch]))
+        # With CUDA it brings libraries of its own, of versions that it names; pip wants digests of all or of none.
+        write_text(partial / "torch-gpu.txt", _lines([Pinned("torch", torch.version, ())]))
+        facts = {
+            "name": config.name,
+            "image": config.name.lower(),
+            "archive": archive.name,
+            "version": config.archive.version,
+            "python": this_python(),
+            "base": f"docker.io/library/python:{this_python()}-slim-bookworm",
+            "torch_index": TORCH_CPU,
+            # The archive is unpacked there; logs and sockets are small.
+            "tmp_mb": 256 + 2 * (archive.stat().st_size >> 20),
+        }
+        templates = Environment(loader=FileSystemLoader(FILES), undefined=StrictUndefined, keep_trailing_newline=True)
+        for template in templates.list_templates(extensions=["j2"]):
+            write_text(partial / template.removesuffix(".j2"), templates.get_template(template).render(facts))
+    if undigested := [each.name for each in [*packages, torch] if not each.digests]:
+        say(f"{folder}: no digests could be had of {', '.join(undigested)}, so the version alone is pinned")
+
+
+def server_properties() -> str:
+    """The production configuration for a TorchServe that only the container's own HAProxy can reach."""
+    settings = dict(read_properties((shipped("configs") / "production.properties").read_bytes()).values)
+    java = [word for word in settings["vmargs"].split() if not word.startswith("-Dlog4j.configurationFile")]
+    # What Java 24 and newer must be told so that Netty and log4j run without warnings.
+    java += ["--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"]
+    settings |= LISTENING | {
+        # HAProxy asks for the key: TorchServe's are others in each replica.
+        "disable_token_authorization": "true",
+        "metrics_config": "/srv/metrics.yaml",
+        "vmargs": " ".join(java),
+    }
+    del settings["token_expiration_min"]
+    return "# configs/production.properties of marwright, for a server behind the container's HAProxy.\n" + (
+        write_properties(settings)
+    )
+
+
+def _lines(packages: list[Pinned]) -> str:
+    return "".join(f"{each.line()}\n" for each in packages)
