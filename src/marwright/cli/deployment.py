@@ -69,7 +69,7 @@ def export(
             archive = Path(config)
         else:
             loaded = _picked(config, settings or ())
-            run = finished_run(loaded, "exported" if ray is container is None else "archive")
+            run = finished_run(loaded, "archive" if container or kubernetes or ray else "exported")
             model, archive = model_to_compress(loaded, run), archive_path(loaded)
         write: dict[str, Callable[[Path], None]] = {
             "external": lambda folder: export_external(run, model, folder),

@@ -18,8 +18,9 @@ from command_line import marwright
 from goods_build import Built
 from marwright.config import Config, load_config
 from marwright.errors import ExportError, MarwrightError
+from marwright.fleet.container.context import FILES as IMAGE
 from marwright.fleet.kubernetes import export_kubernetes
-from marwright.fleet.kubernetes.manifests import object_name
+from marwright.fleet.kubernetes.manifests import ENDING_S, START_S, object_name
 
 VERSIONS = ("1.32", "1.37")
 KSERVE_PYTHON = os.environ.get("KSERVE_PYTHON", "")
@@ -214,6 +215,30 @@ def test_the_time_to_end_holds_what_the_server_takes_for_it(folder: Path) -> Non
     assert start["periodSeconds"] * start["failureThreshold"] >= environment["START_SECONDS"]
     predictor = manifest(folder / "kserve" / "inferenceservice.yaml")["spec"]["predictor"]
     assert predictor["terminationGracePeriodSeconds"] == spec["terminationGracePeriodSeconds"]
+
+
+def test_the_manifests_know_the_image(folder: Path) -> None:
+    """What they say of it is what its own files say."""
+    first = (IMAGE / "serve.py").read_text(encoding="utf-8")
+    door = (IMAGE / "haproxy.cfg").read_text(encoding="utf-8")
+    built = (IMAGE / "Containerfile.j2").read_text(encoding="utf-8")
+    spec = manifest(folder / "base" / "deployment.yaml")["spec"]["template"]["spec"]
+    (server,) = spec["containers"]
+    (runtime,) = manifest(folder / "kserve" / "servingruntime.yaml")["spec"]["containers"]
+
+    assert float(re.findall(r"DOOR_ENDS_WITHIN_S = ([\d.]+)", first)[0]) <= ENDING_S
+    assert float(re.findall(r'"START_SECONDS", "(\d+)"', first)[0]) == START_S
+    asked = {each.get("name", each["containerPort"]): each["containerPort"] for each in server["ports"]}
+    assert asked == {"http": 8080, "metrics": 8082}
+    assert "bind :8080" in door
+    assert "bind :8082" in door
+    for probed in (server, runtime):
+        for probe in (value for name, value in probed.items() if name.endswith("Probe")):
+            assert probe["httpGet"]["path"] in re.findall(r" (/\w+)", door)
+        assert {each["name"] for each in probed["env"]} <= set(re.findall(r"[A-Z]+_SECONDS", first))
+    user = spec["securityContext"]["runAsUser"]
+    assert f"USER {user}:{spec['securityContext']['runAsGroup']}" in built
+    assert runtime["securityContext"]["runAsUser"] == user
 
 
 def test_workers_fit_into_the_cores_and_memory_of_a_replica(tmp_path: Path) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from marwright.config import Config
 from marwright.console.progress import say
 from marwright.errors import ExportError
 from marwright.files import filling, write_text
 from marwright.fleet.container.requirements import TORCH_CPU, Pinned, installed, pin, pinned, this_python
+from marwright.fleet.templates import fill_in, temporary_mb
 from marwright.formats.java_properties import read_properties, write_properties
 from marwright.mar.handler_modules import SERVING
 from marwright.resources import shipped
@@ -59,12 +58,9 @@ def export_container(config: Config, archive: Path, folder: Path) -> None:
             "python": this_python(),
             "base": f"docker.io/library/python:{this_python()}-slim-bookworm",
             "torch_index": TORCH_CPU,
-            # The archive is unpacked there; logs and sockets are small.
-            "tmp_mb": 256 + 2 * (archive.stat().st_size >> 20),
+            "tmp_mb": temporary_mb(archive),
         }
-        templates = Environment(loader=FileSystemLoader(FILES), undefined=StrictUndefined, keep_trailing_newline=True)
-        for template in templates.list_templates(extensions=["j2"]):
-            write_text(partial / template.removesuffix(".j2"), templates.get_template(template).render(facts))
+        fill_in(FILES, partial, facts)
     if undigested := [each.name for each in [*packages, torch] if not each.digests]:
         say(f"{folder}: no digests could be had of {', '.join(undigested)}, so the version alone is pinned")
 

@@ -6,11 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from marwright.config import Config
 from marwright.errors import ExportError
-from marwright.files import filling, write_text
+from marwright.files import filling
+from marwright.fleet.templates import fill_in, temporary_mb
 
 FILES = Path(__file__).with_name("files")
 CORES = 2
@@ -36,21 +35,15 @@ def export_kubernetes(config: Config, archive: Path, folder: Path) -> None:
     """
     if not archive.is_file():
         raise ExportError(f"{archive}: no archive there. Build it: marwright build CONFIG")
-    facts = _facts(config, archive.stat().st_size >> 20)
-    templates = Environment(loader=FileSystemLoader(FILES), undefined=StrictUndefined, keep_trailing_newline=True)
+    facts = _facts(config, archive)
     with filling(folder) as partial:
-        for template in templates.list_templates(extensions=["j2"]):
-            if template.startswith("gpu/") and config.compression.gpu == "none":
-                continue
-            file = partial / template.removesuffix(".j2")
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_text(file, templates.get_template(template).render(facts))
+        fill_in(FILES, partial, facts, but="gpu" if config.compression.gpu == "none" else None)
 
 
-def _facts(config: Config, archive_mb: int) -> dict[str, Any]:
+def _facts(config: Config, archive: Path) -> dict[str, Any]:
     workers = config.archive.workers or CORES
     # TorchServe's Java, and the module and libraries of each worker, which is 300 to 500 MB.
-    memory_mb = 768 + (512 + 2 * archive_mb) * workers
+    memory_mb = 768 + (256 + temporary_mb(archive)) * workers
     return {
         "name": config.name,
         "app": object_name(config.name),
@@ -60,7 +53,7 @@ def _facts(config: Config, archive_mb: int) -> dict[str, Any]:
         "memory_mb": memory_mb,
         # CUDA's own libraries and context, beside what the CPU's worker takes.
         "gpu_memory_mb": memory_mb + 4096,
-        "tmp_mb": 256 + 2 * archive_mb,
+        "tmp_mb": temporary_mb(archive),
         "start_s": START_S,
         "drain_s": DRAIN_S,
         "ending_s": ENDING_S,

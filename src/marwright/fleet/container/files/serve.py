@@ -85,7 +85,7 @@ def _drain(door: subprocess.Popen[bytes]) -> None:
 
 
 def _is_ready() -> bool:
-    port = os.environ.get("AIP_HTTP_PORT", "8080")
+    port = os.environ.get("AIP_HTTP_PORT") or os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080")
     with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/ready", timeout=3):
         return True
     return False
