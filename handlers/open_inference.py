@@ -16,6 +16,8 @@ from typing import Any
 from bad_request import BadCall
 
 TEXT, LABEL, PROBABILITY, ANSWER = "TEXT", "LABEL", "PROBABILITY", "ANSWER"
+# The product of a long shape takes minutes.
+MOST_DIMENSIONS = 8
 
 
 @dataclass
@@ -91,7 +93,7 @@ def _column(tensor: Any) -> tuple[str, list[Any]]:
     # It may be flat, or nested as the shape says.
     while data and all(_is_list(row) for row in data):
         data = [element for row in data for element in row]
-    is_shape = _is_list(shape) and all(type(size) is int and size >= 0 for size in shape)
+    is_shape = _is_list(shape) and len(shape) <= MOST_DIMENSIONS and all(_is_size(size) for size in shape)
     if not is_shape or prod(shape) != len(data):
         raise BadCall("The shape of each input must be a list of sizes that fit its data")
     return "text" if name == TEXT else name, data
@@ -129,3 +131,7 @@ def _tensor(name: str, datatype: str, shape: list[int], data: list[Any]) -> dict
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, list)
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and value >= 0

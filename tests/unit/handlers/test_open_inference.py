@@ -66,6 +66,7 @@ def test_parameters_are_settings_of_every_text() -> None:
         ([TEXTS | {"shape": [2.0]}], {}, "The shape of each input"),
         ([TEXTS | {"shape": [True, 2]}], {}, "The shape of each input"),
         ([TEXTS | {"shape": [-1, -2]}], {}, "The shape of each input"),
+        ([TEXTS | {"shape": [999_999_999] * 600_000}], {}, "The shape of each input"),
         ([tensor("TEXT")], {}, "there must be at least one"),
         ([tensor("TEXT", "tea"), tensor("top_k", 1, 2)], {}, "one element for each text"),
         ([tensor("TEXT", *"abcd")], {}, "4 texts are too many; one request may hold 3"),
