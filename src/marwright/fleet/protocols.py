@@ -134,11 +134,12 @@ def _kind(content_type: str) -> str:
 
 
 def _pairs(text: str) -> dict[str, bytes | str]:
+    """Names and values. These are bytes, as in TorchServe's worker: the handler sees whether one is a text or JSON."""
     try:
         pairs = parse_qsl(text, keep_blank_values=True, errors="replace", max_num_fields=MOST_FIELDS)
     except ValueError:
         raise RequestError(f"A form may have {MOST_FIELDS} fields") from None
-    return dict(pairs)
+    return {name: value.encode() for name, value in pairs}
 
 
 def _parts(body: bytes, content_type: str) -> Iterator[tuple[str, str, bytes]]:

