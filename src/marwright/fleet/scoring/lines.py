@@ -51,7 +51,7 @@ def spans(
         buffer += data
         ends = _ends(buffer, last=not more)
         if delimiter and len(ends):
-            ends = _row_ends(buffer, ends, delimiter, last=not more)
+            ends = _row_ends(buffer, ends, delimiter)
         if len(buffer) > LONGEST_ROW and not len(ends):
             raise _endless(place, seen)
         if not len(ends):
@@ -97,13 +97,37 @@ def _filled(buffer: bytes, ends: Places) -> npt.NDArray[np.bool_]:
     return filled
 
 
-def _row_ends(buffer: bytes, ends: Places, delimiter: str, *, last: bool) -> Places:
-    """Leave out the ends of lines that are inside of a quoted field; and of a row that goes on behind the buffer.
+def _row_ends(buffer: bytes, ends: Places, delimiter: str) -> Places:
+    """Leave out the ends of lines that are inside of a quoted field; and of a row that goes on behind the buffer."""
+    content = np.frombuffer(buffer, np.uint8)
+    marks = np.flatnonzero(content == _QUOTE)
+    if _well_formed(content, marks, ord(delimiter)):
+        found: Places = ends[np.searchsorted(marks, ends) % 2 == 0]
+        return found
+    return _row_ends_as_read(buffer, ends, marks, delimiter)
 
-    A line without a quotation mark is a row. Where one has some, Python's own reader says how many lines its row has.
+
+def _well_formed(content: npt.NDArray[np.uint8], marks: Places, delimiter: int) -> bool:
+    """Whether each quotation mark opens a field, closes one, or is doubled inside: then every second one opens.
+
+    A carriage return alone outside of a field ends a row for Python's reader, and is an error.
     """
+    returns = np.flatnonzero(content == _RETURN)
+    lone = returns[:-1] if len(returns) and returns[-1] == len(content) - 1 else returns
+    lone = lone[content[lone + 1] != _NEWLINE]
+    if (np.searchsorted(marks, lone) % 2 == 0).any():
+        return False
+    opening, closing = marks[::2], marks[1::2]
+    before = content[opening[opening > 0] - 1]
+    behind = content[closing[closing < len(content) - 1] + 1]
+    begins = (before == delimiter) | (before == _NEWLINE) | (before == _QUOTE)
+    ends = (behind == delimiter) | (behind == _NEWLINE) | (behind == _RETURN) | (behind == _QUOTE)
+    return bool(begins.all() and ends.all())
+
+
+def _row_ends_as_read(buffer: bytes, ends: Places, marks: Places, delimiter: str) -> Places:
+    """The same where marks stand inside of fields: Python's own reader says how many lines a row with some has."""
     csv.field_size_limit(sys.maxsize)
-    marks = np.flatnonzero(np.frombuffer(buffer, np.uint8) == _QUOTE)
     kept = np.ones(len(ends), np.bool_)
     after = 0
     for line in np.unique(np.searchsorted(ends, marks, side="right")).tolist():
@@ -115,8 +139,8 @@ def _row_ends(buffer: bytes, ends: Places, delimiter: str, *, last: bool) -> Pla
             break
         after = line + count
         kept[line : after - 1] = False
-    found: Places = ends[kept]
-    return found
+    whole: Places = ends[kept]
+    return whole
 
 
 def _lines_of_row(buffer: bytes, ends: Places, line: int, delimiter: str) -> int:
