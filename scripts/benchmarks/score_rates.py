@@ -95,11 +95,11 @@ def _resident(pid: int) -> float:
     return total / 1e6
 
 
-def rates(archive: Path, texts: Sequence[str], rows: int, rounds: int, folder: Path) -> None:
+def rates(archive: Path, texts: Sequence[str], rows: int, rounds: int, sizes: Sequence[int], folder: Path) -> None:
     """The command beside the bare module."""
     write_table(texts, rows, folder / "titles.parquet")
     varied = [text if at < len(texts) else f"{text} {at // len(texts)}" for at, text in _varied(texts, rows)]
-    trial = {size: bare_rate(archive, varied[:20_000], size) for size in SIZES}
+    trial = {size: bare_rate(archive, varied[:20_000], size) for size in sizes}
     best = max(trial, key=lambda size: trial[size])
     print(f"bare module, {CORES} processes, 20,000 texts: {_shown(trial)}; best at {best}", flush=True)
     found: dict[str, list[float]] = {"bare": [], "one worker": [], "two workers": []}
@@ -187,13 +187,14 @@ def main() -> None:
     parser.add_argument("--texts", type=Path, required=True, help="a csv with a column text")
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="batch sizes of the bare module")
     parser.add_argument("--engine", default="local")
     given = parser.parse_args()
     with given.texts.open(encoding="utf-8", newline="") as file:
         texts = [row["text"] for row in csv.DictReader(file)]
     with tempfile.TemporaryDirectory(prefix="score-rates-") as folder:
         if given.what == "rates":
-            rates(given.archive.resolve(), texts, given.rows, given.rounds, Path(folder))
+            rates(given.archive.resolve(), texts, given.rows, given.rounds, given.sizes, Path(folder))
         elif given.what == "memory":
             memory(given.archive.resolve(), texts, Path(folder))
         else:

@@ -9,10 +9,11 @@ from marwright.config.loading import shipped_names
 from marwright.errors import ConfigError
 
 # What these verbs have finished stays, and the same command goes on from there.
-RESUMED = ("build", "explore", "report", "export", "rollout", "rollback")
+RESUMED = ("build", "explore", "report", "export", "rollout", "rollback", "score")
 WHAT_STAYS = {
     "build": "finished stations stay, and training goes on from its last epoch",
     "explore": "finished candidates stay",
+    "score": "finished parts stay",
     "rollout": "the running server goes on as it is",
     "rollback": "the running server goes on as it is",
 }

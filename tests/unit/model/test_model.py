@@ -150,6 +150,21 @@ def test_a_text_that_cannot_be_answered_is_named(model: Model) -> None:
     assert model([]) == []
 
 
+def test_each_text_has_its_answer_or_its_error(model: Model) -> None:
+    texts: list[Any] = ["tea", None, " ", 5, {"text": "the tea"}, "of"]
+    found = model.each(texts, top_k=2)
+    assert [str(one) for one in found if isinstance(one, RequestError)] == [
+        "text must be a string",
+        "text is empty",
+        "text must be a string",
+    ]
+    good = [0, 4, 5]
+    assert [found[at] for at in good] == model([texts[at] for at in good], top_k=2)
+    file = PROJECT / "tests" / "samples" / "release-0.1.mar"
+    with marwright.load(file) as old:
+        assert [isinstance(one, RequestError) for one in old.each(["tea", None, "of"])] == [False, True, False]
+
+
 def private_modules() -> set[str]:
     """Those of archives that are loaded now."""
     return {name for name in sys.modules if name.startswith("_marwright_archive")}

@@ -122,7 +122,9 @@ def score(
         if engine == "ray":
             parts = score_on_ray(work, left, workers, address) if left else iter(())
         else:
-            parts = score_here(work, left, min(workers or cores, max(len(left), 1)))
+            # A GPU has no room for as many as there are cores.
+            processes = workers or (cores if device == "cpu" else 1)
+            parts = score_here(work, left, min(processes, max(len(left), 1)))
         scored, errors = _follow(parts, left, todo.rows)
         if MANIFEST not in there:
             folder.write(MANIFEST, _manifest(todo, format))
@@ -151,7 +153,9 @@ def _check_archive(archive: Path, texts: Sequence[str], top_k: int | None) -> in
         takes = f"takes the fields {', '.join(fields)}" if fields else "takes one text"
         raise DataError(f"{archive}: {takes}; it knows no {', '.join(strangers)}. Give --text as the archive takes it.")
     labels = about["labels"]
-    if top_k is not None and not 1 <= top_k <= (labels or top_k):
+    if not labels:
+        raise ArchiveError(f"{archive}: has no labels; marwright score adds labels to rows.")
+    if top_k is not None and not 1 <= top_k <= labels:
         raise DataError(f"top_k {top_k}: the archive has {labels} labels.")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // int(setup.get("threads", 1)))
