@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from marwright.cli.going_on import given
-from marwright.cli.options import JsonOption, OptionalConfigArgument, SetOption, print_json
+from marwright.cli.options import (
+    AddressOption,
+    Engine,
+    EngineOption,
+    JsonOption,
+    OptionalConfigArgument,
+    SetOption,
+    option,
+    print_json,
+)
 from marwright.config import Config, load_config
 from marwright.console.progress import say
 from marwright.console.terminal import Terminal
+from marwright.errors import ConfigError
 
 if TYPE_CHECKING:
+    from marwright.explore.cluster import Cluster
     from marwright.explore.explore import Exploration
     from marwright.explore.rows import Row
 
@@ -22,16 +33,33 @@ HEADS = ["candidate", "accuracy", "vs teacher (95 %)", "macro-F1", "ECE"]
 HEADS += ["1 text", "16 texts", "texts/s", "MB", "memory"]
 
 
-def explore(config: OptionalConfigArgument = None, settings: SetOption = None, as_json: JsonOption = False) -> None:
+def explore(
+    config: OptionalConfigArgument = None,
+    settings: SetOption = None,
+    engine: EngineOption = Engine.LOCAL,
+    address: AddressOption = None,
+    workers: Annotated[int | None, option("N", "With Ray: most models trained at a time.", min=1)] = None,
+    cpus: Annotated[int, option("N", "With Ray: cores, and threads, for each model.", min=1)] = 1,
+    gpus: Annotated[float, option("N", "With Ray: GPUs for each model, or a share of one.", min=0)] = 0,
+    as_json: JsonOption = False,
+) -> None:
     """Build the candidates of a configuration, measure each through its exported module, and pick one.
 
     Writes the table, pictures and numbers to runs/NAME/candidates/report.html and report.json. What is fresh is not
-    done again. Exit code 1 if a candidate failed or none keeps the promise of the section select.
+    done again. Exit code 1 if a candidate failed or none keeps the promise of the section select. With Ray models are
+    trained side by side on a cluster; all that is timed stays on this machine, in turns.
 
     Example: marwright explore configs/banking77.yaml --set select.sla_ms=20
     """
     loaded = load_config(given(config, "explore"), settings or ())
-    exploration = explored(loaded)
+    cluster = None
+    if engine is Engine.RAY:
+        from marwright.explore.cluster import Cluster
+
+        cluster = Cluster(address, workers, cpus, gpus)
+    elif address is not None or workers is not None or cpus > 1 or gpus:
+        raise ConfigError("--address, --workers, --cpus and --gpus are for --engine ray.")
+    exploration = explored(loaded, cluster)
     if as_json:
         from marwright.explore.explore import as_json as numbers
 
@@ -68,12 +96,12 @@ def report(config: OptionalConfigArgument = None, settings: SetOption = None, as
     say(f"{exploration.findings.report} is ready.")
 
 
-def explored(config: Config) -> Exploration:
+def explored(config: Config, cluster: Cluster | None = None) -> Exploration:
     """Explore and write the report."""
     from marwright.explore.explore import explore as run_exploration
     from marwright.report.writing import write_report
 
-    exploration = run_exploration(config)
+    exploration = run_exploration(config, cluster)
     write_report(exploration)
     return exploration
 

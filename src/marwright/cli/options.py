@@ -6,6 +6,7 @@ import json
 import sys
 import textwrap
 from collections.abc import Iterable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,6 +40,20 @@ SetOption = Annotated[
 ]
 ArchiveArgument = Annotated[Path, typer.Argument(metavar="ARCHIVE", help="A .mar file.")]
 JsonOption = Annotated[bool, flag("Print the result as JSON on standard output.", "--json")]
+
+
+class Engine(StrEnum):
+    """What work is divided among."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+EngineOption = Annotated[Engine, option("ENGINE", "local: this machine; ray: a Ray cluster.", "--engine")]
+AddressOption = Annotated[
+    str | None,
+    option("ADDRESS", "Of a Ray cluster that runs, or auto; none: Ray on this machine alone.", "--address"),
+]
 
 
 def print_json(value: Any) -> None:

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from marwright.config import TIMING_ROUNDS, Config, SelectConfig
 from marwright.console.progress import say
 from marwright.errors import MarwrightError, PromiseError
 from marwright.explore.candidates import Candidate, candidates_of
+from marwright.explore.failing import why_it_fails
 from marwright.explore.rows import Latency, Row
 from marwright.explore.selecting import Verdict, select
-from marwright.files import read_json, write_text
+from marwright.files import read_json
 from marwright.metrics.verdicts import warnings
 from marwright.processes.launched import are_many
 from marwright.processes.locking import locked
 from marwright.road.pipeline import build
 from marwright.road.stations import model_to_compress
-from marwright.workspace import CandidatesFolder, Findings, Run
+from marwright.workspace import Findings, Run
+
+if TYPE_CHECKING:
+    from marwright.explore.cluster import Cluster
 
 FRESH_S = 5.0
 """A candidate that took less had nothing to do."""
@@ -64,14 +68,18 @@ class Exploration:
         return warnings(read_json(shown.run.data.card), row.test.accuracy)
 
 
-def explore(config: Config) -> Exploration:
+def explore(config: Config, cluster: Cluster | None = None) -> Exploration:
     """Build and measure all candidates of a configuration; what is fresh is left alone.
 
     A candidate that fails does not stop the others; its row has the reason.
 
+    Args:
+        config: which has the candidates.
+        cluster: where their models are trained, side by side; here in turns if none is given. All else is done here.
+
     Raises:
-        MarwrightError: the teacher cannot be built, another exploration of this configuration is at work, or this is
-            one of several processes.
+        MarwrightError: the teacher cannot be built, another exploration of this configuration is at work, this is
+            one of several processes, or there is no such cluster.
     """
     if are_many():
         raise MarwrightError(
@@ -84,15 +92,21 @@ def explore(config: Config) -> Exploration:
         candidates = candidates_of(config)
         lenders = [main, *folder.existing(), *(each.run for each in candidates)]
         say(f"exploring {len(candidates)} candidates; first the teacher they are compared with")
-        build(config, "teacher", lenders=lenders, brief=True)
         failures: dict[str, str] = {}
+        if cluster is not None:
+            from marwright.explore.cluster import train_on
+
+            failures |= train_on(cluster, config, candidates, lenders)
+        build(config, "teacher", lenders=lenders, brief=True)
         took: list[float] = []
         started, total = time.monotonic(), len(candidates)
         for number, candidate in enumerate(candidates, 1):
+            if candidate.name in failures:
+                continue
             began = time.monotonic()
             times = _times(total - number + 1, began - started, took)
             say(f"candidate {number} of {total}: {candidate.name} ({candidate.about}){times}")
-            reason = _build_and_measure(candidate, lenders, folder)
+            reason = why_it_fails(folder.failure(candidate.name), partial(_build_and_measure, candidate, lenders))
             took.append(time.monotonic() - began)
             if reason is not None:
                 failures[candidate.name] = reason
@@ -128,23 +142,11 @@ def chosen(exploration: Exploration) -> Candidate:
     return winner
 
 
-def _build_and_measure(candidate: Candidate, lenders: list[Run], folder: CandidatesFolder) -> str | None:
-    """Why the candidate failed, if it did."""
-    trace = folder.failure(candidate.name)
-    trace.unlink(missing_ok=True)
-    try:
-        build(candidate.config, "exported", run=candidate.run, lenders=lenders, brief=True)
-        from marwright.explore.measured import measure_memory
+def _build_and_measure(candidate: Candidate, lenders: list[Run]) -> None:
+    build(candidate.config, "exported", run=candidate.run, lenders=lenders, brief=True)
+    from marwright.explore.measured import measure_memory
 
-        measure_memory(candidate.run)
-    except MarwrightError as error:
-        return " ".join(str(error).split())
-    # Whatever goes wrong inside torch or transformers is this candidate's failure and not that of the others.
-    except Exception as error:
-        write_text(trace, traceback.format_exc())
-        lines = str(error).strip().splitlines()
-        return f"{type(error).__name__}: {lines[0] if lines else ''} (all of it in {trace})"
-    return None
+    measure_memory(candidate.run)
 
 
 def _judged(

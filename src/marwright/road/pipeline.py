@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,14 @@ class Step:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Missing:
+    """A station that has to be computed, and the fingerprint of what it is made from."""
+
+    station: str
+    made_from: str
+
+
 def build(
     config: Config,
     until: str | None = None,
@@ -52,20 +61,52 @@ def build(
     Raises:
         MarwrightError: a station cannot do its work; stations before it are done and stay fresh.
     """
+    stations = _stations(config, until)
+    run = run or Run(config.runs / config.name)
+    digests: dict[str, str] = {}
+    with _held(run):
+        return [_visit(station, config, run, digests, lenders, brief) for station in stations]
+
+
+def first_missing(
+    config: Config, until: str, run: Run, lenders: Sequence[Run] = (), *, wait_s: float = 0
+) -> Missing | None:
+    """The first station, in order, that neither the run nor a lender has; those before it are taken over.
+
+    Args:
+        config: the model to build.
+        until: the last station to look at.
+        run: where it is built.
+        lenders: runs whose folders are taken over.
+        wait_s: seconds to wait for another process that works on the run.
+    """
+    digests: dict[str, str] = {}
+    with _held(run, wait_s):
+        for station in _stations(config, until):
+            made_from = fingerprint_of(station, config, digests)
+            if _lender(station.name, made_from, (run, *lenders)) is None:
+                return Missing(station.name, made_from)
+            _visit(station, config, run, digests, lenders, brief=True)
+    return None
+
+
+def _stations(config: Config, until: str | None) -> list[Station]:
+    """A configuration's stations up to one of them."""
     stations = [station for station in STATIONS if station.when(config)]
     names = [station.name for station in stations]
-    if until is not None and until not in names:
+    if until is None:
+        return stations
+    if until not in names:
         raise ConfigError(f"--until {until}: no such station in this configuration; there are {', '.join(names)}")
-    run = run or Run(config.runs / config.name)
+    return stations[: names.index(until) + 1]
+
+
+@contextmanager
+def _held(run: Run, wait_s: float = 0) -> Iterator[None]:
     run.root.mkdir(parents=True, exist_ok=True)
-    steps = []
-    digests: dict[str, str] = {}
-    with locked(run.lock, f"{run.root}: another build is working on this run; wait for it to end."):
-        for station in stations:
-            steps.append(_visit(station, config, run, digests, lenders, brief))
-            if station.name == until:
-                break
-    return steps
+    taken = f"{run.root}: another build is working on this run; wait for it to end."
+    with locked(run.lock, taken, wait_s=wait_s):
+        yield
 
 
 def fingerprint_of(station: Station, config: Config, digests: dict[str, str]) -> str:

@@ -1,0 +1,51 @@
+"""A Ray cluster for the length of a block: one that runs already, or one of this machine alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from marwright.errors import MarwrightError, first_line
+from marwright.installed import is_installed
+
+OBJECTS_BYTES = 200_000_000
+"""Shared memory of a cluster that is started here; tasks hand over small things only."""
+
+
+@contextmanager
+def connected(address: str | None, cpus: int | None = None) -> Iterator[None]:
+    """Connect to a cluster, and leave it afterwards; a process that is connected already stays so.
+
+    Args:
+        address: of a cluster that runs; ``auto`` is the one that this machine belongs to. If none is given, a cluster
+            of this machine alone is started, and ended afterwards.
+        cpus: cores of a cluster that is started here; all if not given.
+
+    Raises:
+        MarwrightError: Ray is not installed, no cluster answers at the address, or none can be started here.
+    """
+    if not is_installed("ray"):
+        raise MarwrightError("--engine ray needs Ray, which is not installed: pip install 'marwright[ray]'")
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    here = {"num_cpus": cpus, "object_store_memory": OBJECTS_BYTES, "include_dashboard": False}
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to Ray's makers from here
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **({} if address else here))
+    except (OSError, RuntimeError, ValueError, TimeoutError) as error:
+        why = f"--address {address}: no Ray cluster answers there" if address else "Ray cannot be started here"
+        raise MarwrightError(f"{why}: {first_line(error)}.") from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)  # Ray puts a handler of its own there
+    try:
+        yield
+    finally:
+        ray.shutdown()
