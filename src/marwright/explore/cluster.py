@@ -42,25 +42,6 @@ class Cluster:
     """GPUs of each, or a share of one."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """What a worker must find before it begins."""
-
-    folder: Path
-    """Relative paths of the configuration start here."""
-    token: Path
-    """A file that the driver has just written."""
-
-
-@dataclass(frozen=True)
-class Made:
-    """What a worker tells of a task."""
-
-    node: str
-    seconds: float
-    failure: str | None
-
-
 def train_on(
     cluster: Cluster, config: Config, candidates: Sequence[Candidate], lenders: Sequence[Run]
 ) -> dict[str, str]:
@@ -78,7 +59,7 @@ def train_on(
     goals = [Goal(each.name, each.config, each.run, trained_models(each.config)[-1]) for each in candidates]
     failures = {}
     with connected(cluster.address), _token(main.candidates) as token:
-        workers = RayWorkers(cluster, Place(Path.cwd(), token.absolute()), main.candidates)
+        workers = RayWorkers(cluster, token, main.candidates)
         say(f"training on {workers.nodes} nodes, {workers.slots} models at a time")
         for goal, failure in side_by_side([teacher, *goals], lenders, workers):
             if failure is not None and goal is teacher:
@@ -92,10 +73,10 @@ def train_on(
 class RayWorkers:
     """Ray's tasks, each of which makes one station."""
 
-    def __init__(self, cluster: Cluster, place: Place, folder: CandidatesFolder) -> None:
+    def __init__(self, cluster: Cluster, token: Path, folder: CandidatesFolder) -> None:
         import ray
 
-        self._place, self._folder, self._threads = place, folder, cluster.cpus
+        self._token, self._folder, self._threads = token, folder, cluster.cpus
         self._remote = ray.remote(_make).options(num_cpus=cluster.cpus, num_gpus=cluster.gpus, max_retries=0)
         self._under_way: dict[Any, tuple[Task, int]] = {}
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -123,24 +104,23 @@ class RayWorkers:
                 (first, *_), _ = ray.wait(list(self._under_way))
             task, retries = self._under_way.pop(first)
             try:
-                made: Made = ray.get(first)
+                told, failure = ray.get(first)
             except ray.exceptions.RayTaskError as error:  # nothing of ours: marwright cannot be imported there
                 return task, f"the worker cannot begin: {first_line(error.cause or error)}"
             except ray.exceptions.RayError as error:
+                lost = f"{task.missing.station} lost its worker ({type(error).__name__})"
                 if retries == RETRIES:
-                    return task, f"its worker was killed again ({type(error).__name__}: {first_line(error)})"
-                say(
-                    f"  {task.goal.name}: {task.missing.station} lost its worker ({type(error).__name__}), begins again"
-                )
+                    return task, f"{lost} again: {first_line(error)}"
+                say(f"  {task.goal.name}: {lost}, goes on with another")
                 self._submit(task, retries + 1)
                 continue
-            if made.failure is None:
-                say(f"  {task.goal.name}: {task.missing.station} done in {made.seconds:.0f} s on {made.node}")
-            return task, made.failure
+            if failure is None:
+                say(f"  {task.goal.name}: {task.missing.station} {told}")
+            return task, failure
 
     def _submit(self, task: Task, retries: int) -> None:
         trace = self._folder.failure(task.goal.name)
-        reference = self._remote.remote(task, self._place, trace, self._threads)
+        reference = self._remote.remote(task, Path.cwd(), self._token, trace, self._threads)
         self._under_way[reference] = task, retries
 
 
@@ -163,26 +143,36 @@ def _token(folder: CandidatesFolder) -> Iterator[Path]:
         token.unlink(missing_ok=True)
 
 
-def _make(task: Task, place: Place, trace: Path, threads: int) -> Made:
-    """Make a station, in a worker's process."""
+def _make(task: Task, folder: Path, token: Path, trace: Path, threads: int) -> tuple[str, str | None]:
+    """Make a station, in a worker's process.
+
+    Args:
+        task: what to make.
+        folder: where relative paths of the configuration start.
+        token: a file in the shared folder that the driver has just written.
+        trace: where the traceback of an unforeseen failure is kept.
+        threads: to compute with.
+
+    Returns:
+        how long it took, and where; and why it failed, if it did.
+    """
     node, began = platform.node(), time.monotonic()
 
     def work() -> None:
-        if not place.folder.is_dir() or not place.token.is_file():
+        if not (folder / token).is_file():
             raise MarwrightError(
-                f"{node} does not have {place.token.parent} as the machine that explores: all nodes need the folder "
-                "of runs on a shared file system, under the same path."
+                f"{node} does not have {(folder / token).parent} as the machine that explores: all nodes need the "
+                "folder of runs on a shared file system, under the same path."
             )
-        with chdir(place.folder):
+        with chdir(folder):
             _check_inputs(task, node)
             import torch
 
             torch.set_num_threads(threads)
-            goal = task.goal
-            build(goal.config, task.missing.station, run=goal.run, brief=True)
+            build(task.goal.config, task.missing.station, run=task.goal.run, brief=True)
 
-    failure = why_it_fails(place.folder / trace, work)
-    return Made(node, time.monotonic() - began, failure)
+    failure = why_it_fails(folder / trace, work)
+    return f"done in {time.monotonic() - began:.0f} s on {node}", failure
 
 
 def _check_inputs(task: Task, node: str) -> None:

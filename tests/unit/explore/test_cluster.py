@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from command_line import marwright
 from marwright.config import Config
 from marwright.errors import MarwrightError
 from marwright.explore import cluster
-from marwright.explore.cluster import Cluster, Place
+from marwright.explore.cluster import Cluster
 from marwright.explore.side_by_side import Goal, Task
 from marwright.processes.ray_cluster import connected
 from marwright.road.pipeline import Missing
@@ -26,11 +27,11 @@ def task(tmp_path: Path) -> Task:
 
 
 def test_a_node_without_the_shared_folder_says_so(task: Task, tmp_path: Path) -> None:
-    made = cluster._make(task, Place(tmp_path, tmp_path / "candidates" / ".token"), Path("trace"), 1)
+    _, failure = cluster._make(task, tmp_path, Path("candidates/.token"), Path("trace"), 1)
 
-    assert made.failure is not None
-    assert f"does not have {tmp_path}/candidates as the machine that explores" in made.failure
-    assert "on a shared file system, under the same path" in made.failure
+    assert failure is not None
+    assert f"does not have {tmp_path}/candidates as the machine that explores" in failure
+    assert "on a shared file system, under the same path" in failure
     assert not (tmp_path / "one").exists()
 
 
@@ -40,10 +41,10 @@ def test_a_node_that_sees_other_inputs_does_not_train_from_them(
     monkeypatch.setattr(cluster, "SEEN_S", 0.0)
     (tmp_path / ".token").touch()
 
-    made = cluster._make(task, Place(tmp_path, tmp_path / ".token"), Path("trace"), 1)
+    _, failure = cluster._make(task, tmp_path, Path(".token"), Path("trace"), 1)
 
-    assert made.failure is not None
-    assert "finds another data to make where teacher is next: all nodes need the same table" in made.failure
+    assert failure is not None
+    assert "finds another data to make where teacher is next: all nodes need the same table" in failure
 
 
 def test_without_ray_a_sentence_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,6 +52,16 @@ def test_without_ray_a_sentence_says_how_to_get_it(monkeypatch: pytest.MonkeyPat
 
     with pytest.raises(MarwrightError, match=r"pip install 'marwright\[ray\]'"), connected(None):
         pass
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "nonsense"])
+def test_where_no_cluster_answers_a_sentence_says_so_at_once(address: str) -> None:
+    pytest.importorskip("ray", reason="needs the ray extra")
+    before = signal.getsignal(signal.SIGTERM)
+
+    with pytest.raises(MarwrightError, match=f"--address {address}: no Ray cluster answers there"), connected(address):
+        pass
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_only_what_fits_a_node_is_counted() -> None:
