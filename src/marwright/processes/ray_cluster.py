@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 
 from marwright.errors import MarwrightError, first_line
 from marwright.installed import is_installed
@@ -48,10 +49,11 @@ def connected(address: str | None, cpus: int | None = None) -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)  # Ray puts a handler of its own there
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    with redirect_stdout(sys.stderr):  # a thread of Ray's prints there what happens to workers
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
 def _knock(address: str) -> None:
