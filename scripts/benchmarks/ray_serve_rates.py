@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from fastapi import FastAPI, Request, Response
+
+import marwright
 from compare.asking import wait_for_answer
 from compare.serving import Server, python_server
 from marwright.bench import Load, measure, texts_of_file
@@ -51,10 +54,6 @@ Start = Callable[[], AbstractContextManager[str]]
 
 def fastapi_app() -> Any:
     """FastAPI around the Model: one request, one call. ``uvicorn ray_serve_rates:fastapi_app --factory``."""
-    from fastapi import FastAPI, Request, Response
-
-    import marwright
-
     app, model = FastAPI(), marwright.load(os.environ["ARCHIVE"])
 
     @app.post("/predictions/{name}")
