@@ -97,10 +97,12 @@ def hosts(archive: Path, folder: Path) -> dict[str, Start]:
             yield f"{server.inference}/predictions/{name}"
 
     ray = ("-c", RAY_HOST)
+    # Ray's workers run at niceness 15: whatever else runs on the machine would come before them.
+    own = {"ARGUMENTS": arguments, "RAY_worker_niceness": "0"}
     return {
         "TorchServe": torchserve,
-        "Ray Serve": _python(name, folder / "ray", ray, ARGUMENTS=arguments),
-        "Ray Serve, HAProxy": _python(name, folder / "haproxy", ray, ARGUMENTS=arguments, **FASTER),
+        "Ray Serve": _python(name, folder / "ray", ray, **own),
+        "Ray Serve, HAProxy": _python(name, folder / "haproxy", ray, **own, **FASTER),
         "FastAPI": _python(
             name,
             folder / "fastapi",
