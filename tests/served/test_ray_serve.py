@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -27,6 +26,8 @@ from marwright.server.ports import Ports
 from marwright.server.server import serving
 from waiting import eventually
 
+# On a machine that is busy Ray does not start within its thirty seconds. It reads this when it is imported.
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
 ray = pytest.importorskip("ray", reason="needs the ray extra")
 serve = pytest.importorskip("ray.serve", reason="needs the ray extra")
 from marwright.fleet.ray_serve import Arguments, app  # noqa: E402 (where there is Ray)
@@ -65,10 +66,7 @@ def url() -> Iterator[str]:
     """Ray with Serve on a free port."""
     port = Ports.free().inference
     # By itself Ray would join a cluster that somebody has started on this machine.
-    with pytest.MonkeyPatch.context() as patch:
-        # With it Ray 2.60 shows no metric of a replica, only its own.
-        patch.setenv("RAY_enable_open_telemetry", "0")
-        ray.init("local", num_cpus=6, object_store_memory=200e6, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=6, object_store_memory=200e6, include_dashboard=False, log_to_driver=False)
     try:
         serve.start(http_options={"port": port}, logging_config={"enable_access_log": False})
         yield f"http://127.0.0.1:{port}"
@@ -129,25 +127,10 @@ def test_every_form_of_request_gets_the_answer_of_torchserve(
     assert post(f"{url}/v2/models/goods/infer", *ASKED[3]) == found[3]
     assert post(f"{url}/invocations", *ASKED[1]) == found[1]
     lines = post(f"{url}/invocations", b'"tea"\n{"text": "of the tea"}\n', "application/jsonlines")
-    assert [json.loads(line) for line in lines[1].splitlines()] == [json.loads(found[4][1]), model("of the tea")]
+    together = model.answer([b'{"instances": ["tea", {"text": "of the tea"}]}'])[0].body
+    assert [json.loads(line) for line in lines[1].splitlines()] == json.loads(together)["predictions"]
     with urlopen(f"{url}/ping") as answer:
         assert json.load(answer) == {"status": "Healthy"}
-
-
-def test_figures_have_the_names_of_torchserves_metrics_by_model_and_version(url: str, tiny_archive: Path) -> None:
-    deploy(archive=tiny_archive)
-    post(f"{url}/predictions/goods", *ASKED[0])
-    (node,) = ray.nodes()
-    page = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
-
-    def samples() -> dict[str, str]:
-        with urlopen(page) as answer:
-            return dict(re.findall(r"^ray_(Marwright\w+)\{(.*?)\} ", answer.read().decode(), re.MULTILINE))
-
-    eventually(lambda: {"MarwrightRequests_total", "MarwrightModelTime"} <= samples().keys())
-    labels = samples()["MarwrightRequests_total"]
-    assert 'model="goods"' in labels
-    assert 'version="1.0"' in labels
 
 
 def test_requests_are_split_by_weight_and_a_version_can_be_asked_for(
