@@ -139,6 +139,7 @@ class Sleeping:
 
     archive: str
     seconds: float
+    device: str = "cpu"
 
     def __call__(self, block: Block) -> Done:
         """Sleep."""
@@ -201,7 +202,7 @@ def main() -> None:
             if given.engine == "ray":
                 import ray
 
-                ray.init(num_cpus=STAND_INS, object_store_memory=200e6, include_dashboard=False, log_to_driver=False)
+                ray.init("local", num_cpus=STAND_INS, object_store_memory=200e6, include_dashboard=False)
             logging.disable(logging.WARNING)
             driver(texts, given.rows, given.engine, Path(folder))
 

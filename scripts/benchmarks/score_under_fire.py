@@ -33,6 +33,7 @@ CASES = (("local", "worker"), ("local", "driver"), ("ray", "worker"), ("ray", "n
 NODES = 3
 NODE = {"num_cpus": 1, "object_store_memory": 100_000_000}
 LONGEST_S = 900
+TRIES = 4
 
 
 Moment = Callable[[float, int], bool]
@@ -59,7 +60,8 @@ class Cluster:
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster as Nodes
 
-        self._nodes = Nodes(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
+        head = {**NODE, "include_dashboard": False}
+        self._nodes = _patiently(lambda: Nodes(initialize_head=True, head_node_args=head))
         self._others: list[Any] = []
 
     @property
@@ -71,7 +73,7 @@ class Cluster:
     def fill(self) -> None:
         """Start the nodes that are missing."""
         while len(self._others) < NODES - 1:
-            self._others.append(self._nodes.add_node(**NODE))
+            self._others.append(_patiently(lambda: self._nodes.add_node(**NODE)))
         self._nodes.wait_for_nodes()
 
     def kill_a_node(self, chance: random.Random) -> None:
@@ -82,6 +84,15 @@ class Cluster:
     def stop(self) -> None:
         """End all nodes."""
         self._nodes.shutdown()
+
+
+def _patiently(start: Callable[[], Any]) -> Any:
+    """Ray gives a node 30 seconds to start, which are few on a busy machine."""
+    for _ in range(TRIES - 1):
+        # Ray raises a bare Exception.
+        with suppress(Exception):
+            return start()
+    return start()
 
 
 @contextmanager
@@ -109,9 +120,9 @@ def after(wanted: float) -> Moment:
 
 def workers_of(driver: psutil.Process, engine: str) -> list[psutil.Process]:
     """The processes that score now."""
-    if engine == "ray":
-        return [one for one in psutil.process_iter() if _said(one).startswith("ray::MapWorker")]
-    return [one for one in driver.children(recursive=True) if "spawn_main" in _said(one)]
+    # The nodes are children of this process, and actors theirs; there may be other clusters here.
+    parent, name = (psutil.Process(), "ray::MapWorker") if engine == "ray" else (driver, "spawn_main")
+    return [one for one in parent.children(recursive=True) if name in _said(one)]
 
 
 def _said(process: psutil.Process) -> str:

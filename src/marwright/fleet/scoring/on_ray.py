@@ -50,8 +50,8 @@ def score_on_ray(work: Work, blocks: Sequence[Block], workers: int | None, addre
         work: its output is reached from every node.
         blocks: what is to be done.
         workers: actors, with a core each; all cores of the cluster if not given.
-        address: of the cluster, ``auto`` for the one of this machine; without one, the cluster that this process knows,
-            or else one of this machine alone for the length of the job.
+        address: of the cluster, ``auto`` for the one of this machine; without one, the cluster that Ray finds here, or
+            else one of this machine alone for the length of the job.
 
     Raises:
         MarwrightError: Ray is not installed, there is no such cluster, or the work raises it.
