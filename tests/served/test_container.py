@@ -87,7 +87,7 @@ def test_the_image_answers_read_only_and_ends_without_losing_a_request(
         for request in golden[:5]:
             status, body = asked(server, request.text)
             assert status == 200
-            assert request.mistake(json.loads(body)) is None
+            assert not request.mistake(json.loads(body))
         assert server.get("/live") == 200
         assert server.get("/models") == server.get("/predictions/../models") == 404
         first, *others = psutil.Process(server.process.pid).children(recursive=True)
