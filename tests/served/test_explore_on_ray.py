@@ -112,7 +112,7 @@ def test_a_driver_and_a_worker_may_be_killed_and_all_is_as_without_ray(configs: 
 
     torch.set_num_threads(1)
     expected = explore(load_config(alone))
-    assert figures(json.loads(answer)) == figures(as_json(expected))
+    assert figures(json.loads(answer)) == figures(json.loads(json.dumps(as_json(expected))))
     assert weights(on_ray) == weights(alone)
 
 
