@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -26,7 +27,11 @@ from marwright.fleet.container import export_container
 from marwright.server.ports import Ports
 from waiting import eventually
 
-LACKING = missing() or ("needs prometheus" if shutil.which("prometheus") is None else None)
+LACKING = (
+    missing()
+    or ("needs prometheus" if shutil.which("prometheus") is None else None)
+    or (None if "MARWRIGHT_LONG_TESTS" in os.environ else "set MARWRIGHT_LONG_TESTS to watch a server for minutes")
+)
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(LACKING is not None, reason=str(LACKING))]
 JSON = {"Content-Type": "application/json"}
 # Of every kind that is counted: an answer, one that is not sure, one that is refused, and a form that none can decode.

@@ -21,7 +21,7 @@ from marwright.encoder.families import load_module
 from marwright.encoder.packing import arrange, idle_tokens, pack, text_of_token, within_budget
 from marwright.encoder.real_tokens import RealTokens, RealTokensLayout, mask_for
 from marwright.errors import CompressionError
-from marwright.files import read_json
+from marwright.files import read_json, write_text
 from marwright.runtimes import jit
 from marwright.schemes import SCHEMES, STATIC, Texts
 from marwright.schemes.static_layers import ChannelRange
@@ -285,6 +285,7 @@ def test_the_station_measures_both_and_says_what_it_took(tmp_path: Path) -> None
     data = DataFolder(tmp_path / "data")
     texts = Dataset.from_dict({"text": [f"{'of the and ' * (n % 9)}tea" for n in range(60)]})
     DatasetDict({"train": texts, "validation": texts}).save_to_disk(str(data.splits))
+    write_text(data.card, "{}")
     for wanted in ("auto", "static", "dynamic"):
         output = tmp_path / wanted
         output.mkdir()

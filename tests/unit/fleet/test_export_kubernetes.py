@@ -333,6 +333,7 @@ def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_build_is_written_for_kubernetes_by_the_command_line(built: Built, tmp_path: Path) -> None:
+    assert marwright("build", built.config).returncode == 0
     done = marwright("export", built.config, "--kubernetes", tmp_path / "manifests")
 
     assert done.returncode == 0, done.stderr

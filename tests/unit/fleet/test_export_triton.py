@@ -180,7 +180,8 @@ def test_an_export_to_nowhere_is_refused(tmp_path: Path) -> None:
 def test_a_build_is_exported_by_the_command_line(built: Built, tmp_path: Path) -> None:
     done = marwright("export", built.config, "--triton", tmp_path / "models", "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"external": None, "triton": str(tmp_path / "models"), "kubernetes": None}
+    written = {kind: folder for kind, folder in json.loads(done.stdout).items() if folder is not None}
+    assert written == {"triton": str(tmp_path / "models")}
     assert (tmp_path / "models" / "goods_module" / "1" / "model.pt").is_file()
 
     done = marwright("export", built.config, "--external", tmp_path / "onnx")
