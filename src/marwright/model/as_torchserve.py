@@ -37,10 +37,16 @@ class _MetricTypes(Enum):
     HISTOGRAM = "histogram"
 
 
+class _Dimension:
+    def __init__(self, name: str, value: str) -> None:
+        self.name, self.value = name, value
+
+
 STAND_INS: dict[str, dict[str, object]] = {
     "ts.torch_handler.base_handler": {"BaseHandler": _BaseHandler},
     "ts.utils.util": {"PredictionException": _PredictionException},
     "ts.metrics.metric_type_enum": {"MetricTypes": _MetricTypes},
+    "ts.metrics.dimension": {"Dimension": _Dimension},
 }
 """What marwright's handlers import of TorchServe. Its own modules would take seconds, and change PyTorch's settings."""
 

@@ -15,14 +15,14 @@ class Recorded:
 
     def __init__(self, name: str, description: str, tag_keys: tuple[str, ...]) -> None:
         assert description
-        assert tag_keys == ("model", "version")
+        assert tag_keys == (("model", "version", "Label") if name == "MarwrightLabels" else ("model", "version"))
         self.told: list[Any] = []
         KNOWN[name] = self
 
     def set_default_tags(self, tags: dict[str, str]) -> None:
         assert tags == {"model": "goods", "version": "1.0"}
 
-    def inc(self, value: float) -> None:
+    def inc(self, value: float, tags: dict[str, str] | None = None) -> None:
         self.told.append(value)
 
     set = inc

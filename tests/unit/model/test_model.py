@@ -244,7 +244,7 @@ def test_a_host_is_told_what_is_counted(tiny_archive: Path) -> None:
             self.count(name, 1)
             return nullcontext()
 
-        def count(self, name: str, value: float) -> None:
+        def count(self, name: str, value: float, label: str = "") -> None:
             self.totals[name] = self.totals.get(name, 0) + value
 
     counted = Counted()
