@@ -49,7 +49,7 @@ class TeacherConfig(TrainingConfig):
 class BiLstmShape(Section):
     """A bidirectional LSTM over the teacher's word embeddings (Tang et al. 2019)."""
 
-    hidden: int = setting(150, "size of one direction's state", ge=1)
+    hidden: int = setting(150, "size of one direction's state", ge=1, le=8192)
     layers: int = setting(1, "one above the other", ge=1)
     dense: int = setting(200, "size of the layer before the last one", ge=1)
 

@@ -79,7 +79,7 @@ def test_most_spellings_are_torchscript_to_pytorch() -> None:
 NAMES = st.sampled_from(
     ["torch", "ops", "aten", "from_file", "save", "add", "x", "self", "getattr", "f", "own", "forward"]
 )
-PARTS = st.one_of(NAMES, st.sampled_from([".", " . ", "(", ")", ", ", " = ", '"a"', "[", "]", "\\\n", ": Tensor"]))
+PARTS = st.one_of(NAMES, st.sampled_from([".", " . ", "(", ")", ", ", " = ", '"a"', "[", "]", "\\\n", ": Tensor "]))
 
 
 @given(st.lists(PARTS, max_size=8).map("".join))
