@@ -59,10 +59,11 @@ def link_folder(source: Path, target: Path) -> None:
 
     Safe because nothing here changes a file: it is written beside its place and moved there.
     """
-    shutil.copytree(source, target, copy_function=_link, dirs_exist_ok=True)
+    shutil.copytree(source, target, copy_function=link_file, dirs_exist_ok=True)
 
 
-def _link(source: str, target: str) -> None:
+def link_file(source: str | Path, target: str | Path) -> None:
+    """Hard-link a file where the file system can, else copy it."""
     try:
         os.link(source, target)
     except OSError:

@@ -58,8 +58,9 @@ def build_archive(
     handler = shipped("handlers") / run.data.task.handler if config.handler is None else config.handler
     contents = _contents(config, run, handler, name, trained)
     # Left by a build that was killed just here.
-    for stale in [found for dots in ("", ".") for found in file.parent.glob(f".{dots}{file.name}.*.partial")]:
-        stale.unlink()
+    for pattern in (f".{file.name}.*.partial", f"..{file.name}.*.partial"):
+        for stale in file.parent.glob(pattern):
+            stale.unlink()
     manifest = Manifest(name=name, version=config.version, handler=handler.name, module=run.exported.cpu.name)
     with packed(contents, file, manifest) as partial:
         if config.handler is None:

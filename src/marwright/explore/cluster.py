@@ -18,7 +18,7 @@ from marwright.explore.candidates import Candidate
 from marwright.explore.failing import why_it_fails
 from marwright.explore.side_by_side import SEEN_S, Goal, Task, side_by_side
 from marwright.files import write_text
-from marwright.processes.ray_cluster import connected
+from marwright.processes.ray_cluster import ALONE, connected
 from marwright.road.pipeline import build
 from marwright.road.stations import trained_models
 from marwright.workspace import CandidatesFolder, Run
@@ -58,7 +58,7 @@ def train_on(
     teacher = Goal(config.name, config, main, "teacher")
     goals = [Goal(each.name, each.config, each.run, trained_models(each.config)[-1]) for each in candidates]
     failures = {}
-    with connected(cluster.address), _token(main.candidates) as token:
+    with connected(cluster.address or ALONE), _token(main.candidates) as token:
         workers = RayWorkers(cluster, token, main.candidates)
         say(f"training on {workers.nodes} nodes, {workers.slots} models at a time")
         for goal, failure in side_by_side([teacher, *goals], lenders, workers):

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
-import re
-import shutil
 import textwrap
 from pathlib import Path
 
@@ -13,7 +10,8 @@ import yaml
 
 from marwright import __version__
 from marwright.errors import ArchiveError
-from marwright.files import filling, write_text
+from marwright.files import filling, link_file, write_text
+from marwright.fleet.dns_label import dns_label
 from marwright.mar.golden import golden_of
 
 IMAGE_FOLDER = "/archives"
@@ -44,10 +42,7 @@ def export_ray(archive: Path, folder: Path) -> None:
         prove(model, golden_of(archive))
     served = folder.resolve() / archive.name
     with filling(folder) as partial:
-        try:
-            os.link(archive, partial / archive.name)
-        except OSError:
-            shutil.copyfile(archive, partial / archive.name)
+        link_file(archive, partial / archive.name)
         write_text(partial / CONFIG, _configuration(about.model, str(served)))
         in_image = _configuration(about.model, f"{IMAGE_FOLDER}/{archive.name}")
         write_text(partial / SERVICE, _ray_service(about.model, in_image, ray, about.timeout_s))
@@ -56,8 +51,8 @@ def export_ray(archive: Path, folder: Path) -> None:
 
 
 def _label(model: str) -> str:
-    """A name as Kubernetes allows it."""
-    return re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")[:40].strip("-") or "model"
+    """A name as KubeRay allows it, which appends to it."""
+    return dns_label(model)[:40].rstrip("-")
 
 
 def _configuration(model: str, file: str) -> str:

@@ -13,18 +13,19 @@ from contextlib import contextmanager, redirect_stdout
 from marwright.errors import MarwrightError, first_line
 from marwright.installed import is_installed
 
-OBJECTS_BYTES = 200_000_000
-"""Shared memory of a cluster that is started here; tasks hand over small things only."""
+ALONE = "local"
+"""The address of a cluster of this machine alone, which is started and ended for the block."""
+_OBJECTS_BYTES = 200_000_000
+"""Shared memory of such a cluster; tasks hand over small things only."""
 
 
 @contextmanager
-def connected(address: str | None, cpus: int | None = None) -> Iterator[None]:
+def connected(address: str | None) -> Iterator[None]:
     """Connect to a cluster, and leave it afterwards; a process that is connected already stays so.
 
     Args:
-        address: of a cluster that runs; ``auto`` is the one that this machine belongs to. If none is given, a cluster
-            of this machine alone is started, and ended afterwards.
-        cpus: cores of a cluster that is started here; all if not given.
+        address: of a cluster that runs, ``auto`` for the one that this machine belongs to, or :data:`ALONE`. Without
+            one Ray takes the cluster that it finds here, or else starts one for the length of the block.
 
     Raises:
         MarwrightError: Ray is not installed, no cluster answers at the address, or none can be started here.
@@ -36,15 +37,16 @@ def connected(address: str | None, cpus: int | None = None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    here = {"num_cpus": cpus, "object_store_memory": OBJECTS_BYTES, "include_dashboard": False}
+    small = {"object_store_memory": _OBJECTS_BYTES} if address == ALONE else {}
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to Ray's makers from here
     before = signal.getsignal(signal.SIGTERM)
     try:
-        if address:
+        if address is not None:
             _knock(address)
-        ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **({} if address else here))
+        ray.init(address, log_to_driver=False, logging_level="ERROR", include_dashboard=False, **small)
     except Exception as error:  # Ray raises all kinds, Exception itself where its processes start too slowly
-        why = f"--address {address}: no Ray cluster answers there" if address else "Ray cannot be started here"
+        named = address not in (None, ALONE)
+        why = f"--address {address}: no Ray cluster answers there" if named else "Ray cannot be started here"
         raise MarwrightError(f"{why}: {first_line(error)}.") from error
     finally:
         if threading.current_thread() is threading.main_thread():

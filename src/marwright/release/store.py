@@ -8,14 +8,13 @@ start, but can be registered by name.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from marwright.errors import ArchiveError, ServerError
-from marwright.files import move_folder_into_place, read_json, replacing, sha256_of, stable_json, write_text
+from marwright.files import link_file, move_folder_into_place, read_json, replacing, sha256_of, stable_json, write_text
 from marwright.mar.reading import describe, unpacked
 from marwright.mar.signing import signature_of
 from marwright.processes.locking import locked
@@ -189,7 +188,4 @@ def _also_as(archive: Path, other: Path) -> None:
     for source, target in ((archive, other), (signature_of(archive), signature_of(other))):
         target.unlink(missing_ok=True)
         if source.is_file():
-            try:
-                os.link(source, target)
-            except OSError:
-                shutil.copyfile(source, target)
+            link_file(source, target)

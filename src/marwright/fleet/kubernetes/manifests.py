@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 from marwright.config import Config
 from marwright.errors import ExportError
 from marwright.files import filling
+from marwright.fleet.dns_label import dns_label
 from marwright.fleet.templates import fill_in, temporary_mb
 
 FILES = Path(__file__).with_name("files")
@@ -67,9 +67,7 @@ def object_name(name: str) -> str:
     Raises:
         ExportError: it is too long, with what is appended to it.
     """
-    found = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    if not found[:1].isalpha():
-        found = f"model-{found}"
+    found = dns_label(name)
     if len(found) > 50:
         raise ExportError(
             f"{name}: too long for an object of Kubernetes. Build it with a name of 50 characters or fewer."

@@ -13,6 +13,7 @@ from typing import Any
 from marwright.errors import MarwrightError, first_line
 from marwright.fleet.scoring.blocks import Block
 from marwright.fleet.scoring.work import Done, Work
+from marwright.processes.ray_cluster import connected
 
 # Ray Data moves so many blocks as one task, or fewer.
 _TASKS = 1000
@@ -56,25 +57,19 @@ def score_on_ray(work: Work, blocks: Sequence[Block], workers: int | None, addre
     Raises:
         MarwrightError: Ray is not installed, there is no such cluster, or the work raises it.
     """
-    try:
+    with connected(address):
         import ray
-        import ray.data
-    except ImportError as error:
-        raise MarwrightError("--engine ray needs Ray Data: pip install 'marwright[ray]'") from error
 
-    begun = not ray.is_initialized()
-    try:
-        if begun:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
-        yield from _scored(ray, work, blocks, workers)
-    except (ray.exceptions.RayError, ConnectionError, ValueError, RuntimeError) as error:
-        raise MarwrightError(f"Ray cannot score: {first_line(error)}. The same command goes on.") from error
-    finally:
-        if begun:
-            ray.shutdown()
+        try:
+            yield from _scored(work, blocks, workers)
+        except (ray.exceptions.RayError, ConnectionError, ValueError, RuntimeError) as error:
+            raise MarwrightError(f"Ray cannot score: {first_line(error)}. The same command goes on.") from error
 
 
-def _scored(ray: Any, work: Work, blocks: Sequence[Block], workers: int | None) -> Iterator[Done]:
+def _scored(work: Work, blocks: Sequence[Block], workers: int | None) -> Iterator[Done]:
+    import ray
+    import ray.data
+
     count = min(workers or int(ray.cluster_resources().get("CPU", 1)), len(blocks))
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
