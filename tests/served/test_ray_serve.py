@@ -156,7 +156,7 @@ def test_a_replica_behind_the_router_that_is_killed_takes_only_what_it_had_in_ha
 ) -> None:
     deploy(archives={"goods": {tiny_archive: 1, second: 1}}, cpus=0.5, min_replicas=2, max_replicas=2)
     with http_load.load(f"{url}/predictions/goods", BODIES) as load:
-        eventually(lambda: len(load.answers) >= 100)
+        eventually(lambda: len(load.answers) >= 100 and len(replicas("goods-2.0")) == 2)
         os.kill(replicas("goods-2.0")[0], signal.SIGKILL)
         asked = len(load.answers)
         eventually(lambda: len(load.answers) >= asked + 300 and len(replicas("goods-2.0")) == 2)
@@ -168,7 +168,7 @@ def test_a_replica_behind_the_router_that_is_killed_takes_only_what_it_had_in_ha
 def test_a_replica_that_speaks_http_and_is_killed_takes_only_what_it_had_in_hand(url: str, tiny_archive: Path) -> None:
     deploy(archive=tiny_archive, min_replicas=2, max_replicas=2)
     with http_load.load(f"{url}/predictions/goods", BODIES) as load:
-        eventually(lambda: len(load.answers) >= 100)
+        eventually(lambda: len(load.answers) >= 100 and len(replicas("goods")) == 2)
         os.kill(replicas("goods")[0], signal.SIGKILL)
         asked = len(load.answers)
         eventually(lambda: len(load.answers) >= asked + 300 and len(replicas("goods")) == 2)

