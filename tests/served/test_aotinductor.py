@@ -98,7 +98,7 @@ def test_a_build_without_a_compiler_says_what_to_install(tmp_path: Path, monkeyp
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
     """A run and its compiled archive, of random weights."""
     folder = tmp_path_factory.mktemp("tiny_aotinductor")
-    return Run(folder / "run"), tiny_run.packed(folder, "static", "aotinductor", num_hidden_layers=2)
+    return Run(folder / "run"), tiny_run.packed(folder, "static", "aotinductor", num_hidden_layers=1)
 
 
 @pytest.mark.slow

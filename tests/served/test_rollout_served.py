@@ -1,4 +1,4 @@
-"""A rollout on a real server, while clients ask it without a pause."""
+"""A rollout on a real server, while clients ask it all the time."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ from waiting import eventually
 
 pytestmark = pytest.mark.slow
 CLIENTS = 4
+# Requests per second: enough that some are always in hand, and the cores are left to what is tried.
+RATE = 80
 # One worker, and seconds instead of half a minute until a version may be retired.
 SETTINGS = {"minWorkers": 1, "maxWorkers": 1, "responseTimeout": 3}
 # Slow only where it is served, from a hidden folder of the store: verifying it would take a minute otherwise.
@@ -68,7 +70,7 @@ def shop(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sho
 
 def test_a_much_slower_version_is_refused_and_the_old_one_never_stops_answering(shop: Shop) -> None:
     before = {file.name for file in shop.store.iterdir()}
-    with witnesses(shop.served, CLIENTS) as seen:
+    with witnesses(shop.served, CLIENTS, rate=RATE) as seen:
         done = marwright("rollout", shop.slow, "--state", shop.state, "--canary-seconds", "2", "--json")
 
     outcome = json.loads(done.stdout)
@@ -87,7 +89,7 @@ def test_every_request_is_answered_by_one_version_or_the_other_through_a_kill_a_
 ) -> None:
     # The verdict is another test's: on a busy machine two seconds show great differences between equals.
     options = ["--state", str(shop.state), "--min-agreement", "0", "--max-slowdown", "50"]
-    with witnesses(shop.served, CLIENTS, versions=(shop.old, shop.new)) as seen:
+    with witnesses(shop.served, CLIENTS, versions=(shop.old, shop.new), rate=RATE) as seen:
         _kill_in_the_canary(["rollout", str(shop.new), *options, "--canary-seconds", "60"])
         assert shop.served.versions().keys() == {"1.0", "2.0"}
 

@@ -14,7 +14,7 @@ from score_under_fire import CASES, Cluster, Job, cluster, difference, disturbed
 pytest.importorskip("ray", reason="needs the ray extra")
 pytestmark = pytest.mark.slow
 
-ROWS = 40_000
+ROWS = 26_000
 WORDS = ("of", "the", "and", "tea")
 
 

@@ -1,9 +1,10 @@
-"""Clients that ask one after the other until they are told to stop, and note every answer."""
+"""Clients that ask at an even rate until they are told to stop, and note every answer."""
 
 from __future__ import annotations
 
 import http.client
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,10 +27,17 @@ class Load:
 
 
 @contextmanager
-def load(url: str, bodies: Sequence[bytes], clients: int = 4) -> Iterator[Load]:
-    """Ask in as many threads as there are clients, each over a connection of its own, while the block runs."""
+def load(url: str, bodies: Sequence[bytes], clients: int = 4, rate: float = 150) -> Iterator[Load]:
+    """Ask in as many threads as there are clients, each over a connection of its own, while the block runs.
+
+    Args:
+        url: where it is asked.
+        bodies: of the requests, again and again.
+        clients: how many requests may be in hand.
+        rate: requests per second of all clients: what is tried needs the cores more than the load does.
+    """
     found, ended = Load(), threading.Event()
-    threads = [threading.Thread(target=_ask, args=(url, bodies[at::clients], found, ended)) for at in range(clients)]
+    threads = [threading.Thread(target=_ask, args=(url, bodies[at::clients], clients / rate, found, ended)) for at in range(clients)]
     for thread in threads:
         thread.start()
     try:
@@ -40,11 +48,13 @@ def load(url: str, bodies: Sequence[bytes], clients: int = 4) -> Iterator[Load]:
             thread.join()
 
 
-def _ask(url: str, bodies: Sequence[bytes], found: Load, ended: threading.Event) -> None:
+def _ask(url: str, bodies: Sequence[bytes], pause_s: float, found: Load, ended: threading.Event) -> None:
     place = urlsplit(url)
     connection = http.client.HTTPConnection(place.netloc, timeout=30)
     at = 0
-    while not ended.is_set():
+    due = time.monotonic()
+    while not ended.wait(due - time.monotonic()):
+        due = max(due + pause_s, time.monotonic())
         try:
             connection.request("POST", place.path, bodies[at % len(bodies)], {"Content-Type": "application/json"})
             answer = connection.getresponse()
