@@ -13,6 +13,7 @@ TEST_WORKERS ?= 2
 
 BIN := $(VENV)/bin
 MARWRIGHT := $(BIN)/marwright
+SIDE_BY_SIDE := $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --progress-bar off
 
 .PHONY: help mar serve stop check test lint clean compare bench-model soak
@@ -37,17 +38,17 @@ serve: $(VENV)/.installed
 stop: $(VENV)/.installed
 	@$(MARWRIGHT) stop
 
-check: TESTS := tests/unit -m "not slow and not alone"
-check test: $(VENV)/.installed-dev
+lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest $(TESTS) -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
-lint: $(VENV)/.installed-dev
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
+check: lint
+	@$(SIDE_BY_SIDE) tests/unit -m "not slow"
+
+# What measures time has the machine for itself, afterwards.
+test: lint
+	@status=0; $(SIDE_BY_SIDE) || status=$$?; $(BIN)/python -m pytest -m alone || status=$$?; exit $$status
 
 compare: $(VENV_COMPARE)/.installed-compare
 	@PYTHONPATH=scripts/benchmarks $(VENV_COMPARE)/bin/python -m compare $(ARGS)

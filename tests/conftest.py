@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,14 +16,12 @@ from goods_build import Built
 from marwright.server.ports import Ports
 from marwright.server.server import RunningServer, serving
 from marwright.workspace import Run
-from turns import Turn, turn
 
 CORES = len(os.sched_getaffinity(0))
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Each worker has its share of the cores, and threads that wait leave theirs to others. Before torch is imported.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, CORES // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))))
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-TURN = pytest.StashKey[Turn]()
 # How long an example takes is the machine's business, which other tests share.
 settings.register_profile("random", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # A red run tells of the change that it tests, not of luck; who looks for luck sets HYPOTHESIS_PROFILE=random.
@@ -31,23 +29,16 @@ settings.register_profile("same", settings.get_profile("random"), derandomize=Tr
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """A test, with its fixtures, when it is its turn."""
-    with turn(item.config.cache.mkdir("turns"), alone=item.get_closest_marker("alone") is not None) as own:
-        item.stash[TURN] = own
-        return (yield)
-
-
-@pytest.fixture
-def own_turn(request: pytest.FixtureRequest) -> Turn:
-    """This test's turn, of which a block may be alone."""
-    return request.node.stash[TURN]  # type: ignore[no-any-return]
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow tests first: at the end no worker waits long for another."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Slow tests first: at the end no worker waits long for another. What measures time is not run beside others."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        config.hook.pytest_deselected(items=[item for item in items if _measures_time(item)])
+        items[:] = [item for item in items if not _measures_time(item)]
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def _measures_time(item: pytest.Item) -> bool:
+    return item.get_closest_marker("alone") is not None
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,20 @@ def careful_archive(run: Run, threshold: float, tmp_path_factory: pytest.TempPat
     return file
 
 
+@pytest.fixture(scope="module")
+def plain(tiny_archive: Path) -> Iterator[ArchiveWorker]:
+    """A worker of an archive that always answers."""
+    with running(tiny_archive) as worker:
+        yield worker
+
+
+@pytest.fixture(scope="module")
+def careful(careful_archive: Path) -> Iterator[ArchiveWorker]:
+    """A worker of the one that abstains."""
+    with running(careful_archive) as worker:
+        yield worker
+
+
 def ask(worker: ArchiveWorker, **body: Any) -> tuple[int, Any]:
     (answer,) = worker.answer([Body(json.dumps(body).encode())])
     return answer.status, json.loads(answer.body)
@@ -56,12 +71,13 @@ def from_archive(file: Path, name: str) -> Any:
         return json.loads(archive.read(name))
 
 
-def test_the_handler_answers_with_the_temperature_of_the_card(tiny_archive: Path, run: Run) -> None:
+def test_the_handler_answers_with_the_temperature_of_the_card(
+    tiny_archive: Path, plain: ArchiveWorker, run: Run
+) -> None:
     temperature = from_archive(tiny_archive, layout.SETUP)["temperature"]
     logits = np.load(run.exported.logits("test"))
     golden = from_archive(tiny_archive, layout.GOLDEN)[0]
-    with running(tiny_archive) as worker:
-        answer = worker.classify([golden["text"]], top_k=5)[0]
+    answer = plain.classify([golden["text"]], top_k=5)[0]
 
     assert temperature == from_archive(tiny_archive, layout.CARD)["confidence"]["temperature"] != 1
     assert sorted(answer.values()) == pytest.approx(sorted(probabilities_of(logits[:1], temperature)[0]), abs=1e-3)
@@ -69,17 +85,15 @@ def test_the_handler_answers_with_the_temperature_of_the_card(tiny_archive: Path
 
 
 def test_unsure_answers_come_under_no_label_and_sure_ones_as_ever(
-    tiny_archive: Path, careful_archive: Path, threshold: float
+    careful_archive: Path, plain: ArchiveWorker, careful: ArchiveWorker, threshold: float
 ) -> None:
     texts = [request["text"] for request in from_archive(careful_archive, layout.GOLDEN)]
-    with running(tiny_archive) as worker:
-        plain = worker.classify(texts, top_k=2)
-    with running(careful_archive) as worker:
-        careful = worker.classify(texts)
+    expected_of_all = plain.classify(texts, top_k=2)
+    answers = careful.classify(texts)
 
-    assert {abstains(answer) for answer in careful} == {True, False}
-    assert not any(abstains(answer) for answer in plain)
-    for answer, expected in zip(careful, plain, strict=True):
+    assert {abstains(answer) for answer in answers} == {True, False}
+    assert not any(abstains(answer) for answer in expected_of_all)
+    for answer, expected in zip(answers, expected_of_all, strict=True):
         best = max(expected.values())
         if best > threshold + 0.01:
             assert answer == pytest.approx(expected, abs=0.01)
@@ -89,26 +103,25 @@ def test_unsure_answers_come_under_no_label_and_sure_ones_as_ever(
             assert answer["predictions"] == pytest.approx(expected, abs=0.01)
 
 
-def test_a_request_may_ask_for_more_certainty_or_less(tiny_archive: Path, careful_archive: Path) -> None:
+def test_a_request_may_ask_for_more_certainty_or_less(
+    tiny_archive: Path, plain: ArchiveWorker, careful: ArchiveWorker
+) -> None:
     text = from_archive(tiny_archive, layout.GOLDEN)[0]["text"]
-    with running(tiny_archive) as worker:
-        assert not abstains(ask(worker, text=text)[1])
-        assert abstains(ask(worker, text=text, min_confidence=1)[1])
-        (form,) = worker.answer([Body(text.encode(), "text/plain", "data")])
-        assert not abstains(json.loads(form.body))
-        _, many = ask(worker, instances=[{"text": text}, {"text": text, "min_confidence": 0.01}], min_confidence=1)
-        assert [abstains(one) for one in many["predictions"]] == [True, False]
-    with running(careful_archive) as worker:
-        answers = [ask(worker, text=text, min_confidence=given)[1] for given in (0, None, 1.0)]
+    assert not abstains(ask(plain, text=text)[1])
+    assert abstains(ask(plain, text=text, min_confidence=1)[1])
+    (form,) = plain.answer([Body(text.encode(), "text/plain", "data")])
+    assert not abstains(json.loads(form.body))
+    _, many = ask(plain, instances=[{"text": text}, {"text": text, "min_confidence": 0.01}], min_confidence=1)
+    assert [abstains(one) for one in many["predictions"]] == [True, False]
+    answers = [ask(careful, text=text, min_confidence=given)[1] for given in (0, None, 1.0)]
     assert not abstains(answers[0])
     assert abstains(answers[2])
     assert probabilities_in(answers[2]) == answers[0]
 
 
 @pytest.mark.parametrize("wrong", ["0.5", 1.5, -0.1, True, [], float("nan")], ids=str)
-def test_a_confidence_that_is_none_is_refused(tiny_archive: Path, wrong: object) -> None:
-    with running(tiny_archive) as worker:
-        status, answer = ask(worker, text="tea", min_confidence=wrong)
+def test_a_confidence_that_is_none_is_refused(plain: ArchiveWorker, wrong: object) -> None:
+    status, answer = ask(plain, text="tea", min_confidence=wrong)
 
     assert status == 400
     assert answer["message"] == "min_confidence must be a number from 0 to 1"

@@ -36,7 +36,7 @@ SLOW = """\
         from pathlib import Path
 
         if Path(__file__).resolve().parent.name.startswith("."):
-            time.sleep(0.5)
+            time.sleep(0.15)
         return super().predict(examples)
 """
 

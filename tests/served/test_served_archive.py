@@ -35,7 +35,6 @@ from marwright.runtimes import jit
 from marwright.server.java import bundled_java
 from marwright.server.ports import Ports
 from marwright.server.server import RunningServer, serving
-from turns import Turn
 
 pytestmark = pytest.mark.slow
 JSON = {"Content-Type": "application/json"}
@@ -75,8 +74,9 @@ def test_curl_gets_five_labels_best_first(url: str) -> None:
     assert next(iter(answer)) == "Vegetable products"
 
 
+@pytest.mark.alone
 def test_a_batch_of_sixteen_with_one_bad_item_gives_one_400_and_fifteen_right_answers(
-    built: Built, own_turn: Turn, tmp_path: Path
+    built: Built, tmp_path: Path
 ) -> None:
     # A long batch delay makes sure that the sixteen requests really are one batch.
     goods = read_json(built.run.exported.golden)[:16]
@@ -86,7 +86,7 @@ def test_a_batch_of_sixteen_with_one_bad_item_gives_one_400_and_fifteen_right_an
     bodies = [{"text": request["text"]} for request in goods]
     bodies[5] = {"text": 5}  # type: ignore[dict-item]
     with serving(store, PROPERTIES, state=tmp_path / "state", ports=Ports.free()) as own:
-        with own_turn.alone(), ThreadPoolExecutor(16) as pool:
+        with ThreadPoolExecutor(16) as pool:
             started = time.monotonic()
             target = f"{own.inference}/predictions/goods"
             answers = list(pool.map(lambda body: post(target, json.dumps(body).encode()), bodies))

@@ -37,7 +37,10 @@ def load(url: str, bodies: Sequence[bytes], clients: int = 4, rate: float = 150)
         rate: requests per second of all clients: what is tried needs the cores more than the load does.
     """
     found, ended = Load(), threading.Event()
-    threads = [threading.Thread(target=_ask, args=(url, bodies[at::clients], clients / rate, found, ended)) for at in range(clients)]
+    threads = [
+        threading.Thread(target=_ask, args=(url, bodies[at::clients], clients / rate, found, ended))
+        for at in range(clients)
+    ]
     for thread in threads:
         thread.start()
     try:
