@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from marwright.mar.abstention import probabilities_in
 from marwright.metrics import confidence
 from marwright.metrics.classification import LabelFigures, confusion_matrix, figures_by_label, scores
 from marwright.metrics.label_errors import Judged, judge
@@ -137,8 +138,7 @@ class SingleLabel(Task):
 
     def said(self, answer: Any) -> Hashable | None:
         """The best label, be the handler sure enough of it or not."""
-        if not isinstance(answer, dict):
+        try:
+            return next(iter(probabilities_in(answer)), None)
+        except (KeyError, TypeError):
             return None
-        abstains = "label" in answer and answer["label"] is None
-        labels = answer.get("predictions") if abstains else answer
-        return next(iter(labels), None) if isinstance(labels, dict) else None

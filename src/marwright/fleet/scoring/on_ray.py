@@ -15,8 +15,10 @@ from marwright.fleet.scoring.blocks import Block
 from marwright.fleet.scoring.work import Done, Work
 from marwright.processes.ray_cluster import connected
 
-# Ray Data moves so many blocks as one task, or fewer.
-_TASKS = 1000
+# A task costs the driver some milliseconds, however long it is: so it has as many blocks as leave each worker so many
+# tasks, since the last ones keep some workers waiting for others, but no more than a killed worker may cost.
+_TASKS_OF_A_WORKER = 16
+_MOST_BLOCKS = 8
 
 
 class Worker:
@@ -71,16 +73,17 @@ def _scored(work: Work, blocks: Sequence[Block], workers: int | None) -> Iterato
     import ray.data
 
     count = min(workers or int(ray.cluster_resources().get("CPU", 1)), len(blocks))
+    together = min(max(1, len(blocks) // (count * _TASKS_OF_A_WORKER)), _MOST_BLOCKS)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     todo = ray.data.from_items(
-        [{"block": pickle.dumps(block)} for block in blocks], override_num_blocks=min(len(blocks), _TASKS)
+        [{"block": pickle.dumps(block)} for block in blocks], override_num_blocks=-(-len(blocks) // together)
     )
     parts = todo.map_batches(
         Worker,
         fn_constructor_kwargs={"work": work, "archive": ray.put(Path(work.archive).read_bytes())},
-        batch_size=1,
+        batch_size=None,
         concurrency=count,
         num_cpus=1,
         num_gpus=0 if work.device == "cpu" else 1,
