@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from marwright.encoder.logits import Module
 from marwright.errors import ExportError
+from marwright.mar.golden import TOLERANCE
 from marwright.pretrained.tokenization import padded
 
 
@@ -84,3 +88,32 @@ def check(differences: Sequence[Difference], tolerance: float, what: str) -> Non
     raise ExportError(
         f"{what}: the exported module differs from the eager one by more than export.tolerance = {tolerance:g}\n{table}"
     )
+
+
+def check_steady(
+    module: Module,
+    rows: Sequence[Sequence[int]],
+    filler: int,
+    distance: Callable[[npt.NDArray[np.floating[Any]]], float],
+) -> None:
+    """Refuse a module whose answers depend on what is computed beside them, as int8 may in a very small one.
+
+    Args:
+        module: as it is written.
+        rows: token ids of texts.
+        filler: the padding id.
+        distance: the largest difference of a probability between logits, (rows, labels), and what is recorded.
+
+    Raises:
+        ExportError: alone, or all in one batch, the texts get other answers than an archive may give.
+    """
+    with torch.inference_mode():
+        together = module(*padded(rows, filler)).float().numpy()
+        alone = np.concatenate([module(*padded([row], filler)).float().numpy() for row in rows])
+    off = max(distance(together), distance(alone))
+    if not off <= TOLERANCE:
+        raise ExportError(
+            f"Answers move by up to {off:.3f} of a probability with the texts that are computed beside them, and an "
+            f"archive may be {TOLERANCE} off. Models this small are too coarse in int8: write `compression: "
+            "{cpu: fp32}`; nothing is trained again."
+        )

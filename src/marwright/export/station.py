@@ -19,7 +19,7 @@ from marwright.encoder.logits import logits_of
 from marwright.export import measuring
 from marwright.export.calibrating import calibrate, in_words
 from marwright.export.gpu_module import export_gpu
-from marwright.export.parity import Difference, check, compare, shape_table
+from marwright.export.parity import Difference, check, check_steady, compare, shape_table
 from marwright.files import read_json, stable_json, write_text
 from marwright.pretrained.special_tokens import SPELLED_OUT
 from marwright.pretrained.tokenization import pad_id, padded, token_ids
@@ -132,8 +132,14 @@ def export(
     write_text(folder.card, stable_json(card))
     write_text(folder.latency, stable_json(latency))
     asked = _golden_texts(texts)
-    answers = logits_of(made.written, token_ids(tokenizer, asked), filler, "golden requests")
-    probabilities = task.probabilities(answers, confidence)
+    asked_rows = token_ids(tokenizer, asked)
+    probabilities = task.probabilities(logits_of(made.written, asked_rows, filler, "golden requests"), confidence)
+    check_steady(
+        made.written,
+        asked_rows,
+        filler,
+        lambda logits: float(abs(task.probabilities(logits, confidence) - probabilities).max()),
+    )
     write_text(folder.golden, stable_json(_golden(asked, probabilities, read_json(data.labels))))
     _tell(card, latency, made.how)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch import Tensor
 
 from marwright.errors import ExportError
-from marwright.export.parity import Difference, check, compare, shape_table
+from marwright.export.parity import Difference, check, check_steady, compare, shape_table
 from marwright.pretrained.tokenization import padded
 
 CLS, SEP = 2, 3
@@ -157,3 +160,17 @@ def test_a_refusal_shows_every_shape_and_marks_the_bad_ones() -> None:
         ["4×8", "2.00e-04", "too large"],
         ["64×1–30", "nan", "too large"],
     ]
+
+
+def coarse(step: float) -> Callable[[Tensor, Tensor], Tensor]:
+    """A module in which the longest text of a batch moves the answers of all."""
+    return lambda ids, mask: ids[:, :2].float() / 100 + step * mask.sum(1).max()
+
+
+@pytest.mark.parametrize(("step", "steady"), [(0.0, True), (1e-4, True), (0.01, False), (float("nan"), False)])
+def test_a_module_whose_answers_depend_on_their_neighbours_is_refused_with_the_cure(step: float, steady: bool) -> None:
+    module, rows = coarse(step), texts(5, 9, 30)
+    alone = torch.cat([module(*padded([row], 0)) for row in rows]).numpy()
+
+    with nullcontext() if steady else pytest.raises(ExportError, match=r"write `compression: \{cpu: fp32\}`"):
+        check_steady(module, rows, 0, lambda logits: float(abs(logits - alone).max()))
