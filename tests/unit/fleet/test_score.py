@@ -53,7 +53,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def model(tiny_archive: Path) -> Iterator[Model]:
-    with marwright.load(tiny_archive, batch_size=64) as model:
+    with marwright.load(tiny_archive, batch_size=16) as model:
         yield model
 
 
