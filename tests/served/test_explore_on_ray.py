@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -36,6 +37,7 @@ explore:
   timing_rounds: 1
   candidates:
     as-it-is: {{}}
+    traced: {{export.method: trace}}
     longer: {{student.epochs: 12, student.early_stopping_patience: 12}}
     impossible: {{student.layers: [0, 99]}}
 """
@@ -105,6 +107,7 @@ def test_a_driver_and_a_worker_may_be_killed_and_all_is_as_without_ray(configs: 
     assert killed, said
     assert "longer: student lost its worker (WorkerCrashedError), goes on with another" in said
     assert "teacher begins" not in said, "the killed driver's teacher is taken over"
+    assert not {"as-it-is", "traced"} <= set(re.findall(r"  (\S+): student begins", said)), "one takes over the other's"
     assert "impossible FAILED: student.layers: the teacher has layers 0 to 1, not [99]" in said
 
     torch.set_num_threads(1)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from score_under_fire import Cluster, Job, cluster, difference, disturbed, write_table
+from score_under_fire import CASES, Cluster, Job, cluster, difference, disturbed, write_table
 
 pytest.importorskip("ray", reason="needs the ray extra")
 pytestmark = pytest.mark.slow
@@ -49,8 +49,7 @@ def test_clusters_write_what_one_machine_writes(job: Job, whole: Path, nodes: Cl
         nodes.fill()
 
 
-# The others: scripts/benchmarks/score_under_fire.py.
-@pytest.mark.parametrize(("engine", "victim"), [("local", "driver"), ("ray", "node"), ("ray", "driver")])
+@pytest.mark.parametrize(("engine", "victim"), CASES)
 def test_what_is_killed_loses_and_doubles_nothing(
     engine: str, victim: str, job: Job, whole: Path, nodes: Cluster, tmp_path: Path
 ) -> None:

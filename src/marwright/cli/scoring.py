@@ -24,7 +24,7 @@ def score(
     min_confidence: Annotated[
         float | None, typer.Option(min=0, max=1, help="Less sure, and the row gets no label.")
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Texts that are computed at once; a GPU wants more.")] = 16,
+    batch_size: Annotated[int, typer.Option(min=1, help="Texts that are computed at once.")] = 16,
     prefix: Annotated[str, option("PREFIX", "Of the names of the added columns.")] = "",
     format: Annotated[str, option("parquet|csv|jsonl", "Of the parts.")] = "parquet",
     device: Annotated[str, option("DEVICE", "Of PyTorch, such as cuda.")] = "cpu",

@@ -48,13 +48,13 @@ def export(
 
     Two comparisons must hold within ``config.tolerance``. Before quantization, the exported module answers as the
     Hugging Face model. After it, the TorchScript file, loaded again, answers as the eager int8 module; other runtimes
-    have no eager form of their int8.
+    have no eager form of their int8. Then the golden requests must get the same answers alone and in one batch.
 
     Everything but the latency is the same, byte for byte, whenever it is written from the same inputs on a machine of
     the same kind; so the latency has a file of its own, which stays in the run.
 
     Raises:
-        ExportError: one of them does not; the message has the table of shapes.
+        ExportError: one of them does not; of a comparison the message has the table of shapes.
     """
     from tokenizers import Tokenizer
 

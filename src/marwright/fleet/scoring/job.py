@@ -26,7 +26,7 @@ from marwright.processes.locking import locked
 # Whoever reads the folder as one table, such as pyarrow or Spark, leaves out names that begin so.
 JOB, MANIFEST, LOCK = "_job.json", "_manifest.json", "_lock"
 BATCH = 16
-"""Sorted by length, so many texts were the fastest on a CPU of 16 to 128."""
+"""Texts, sorted by length. Of 16, 32, 64 and 128 this was the fastest on a CPU."""
 ENGINES = ("local", "ray")
 
 

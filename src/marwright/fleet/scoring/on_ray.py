@@ -15,10 +15,10 @@ from marwright.fleet.scoring.blocks import Block
 from marwright.fleet.scoring.work import Done, Work
 from marwright.processes.ray_cluster import connected
 
-# A task costs the driver some milliseconds, however long it is: so it has as many blocks as leave each worker so many
-# tasks, since the last ones keep some workers waiting for others, but no more than a killed worker may cost.
+# Each task costs the driver some milliseconds, so a task of a large job holds several blocks. Every worker still gets
+# many tasks, since at the end some workers wait for others. A killed worker loses one task.
 _TASKS_OF_A_WORKER = 16
-_MOST_BLOCKS = 8
+_MOST_BLOCKS_OF_A_TASK = 8
 
 
 class Worker:
@@ -73,12 +73,12 @@ def _scored(work: Work, blocks: Sequence[Block], workers: int | None) -> Iterato
     import ray.data
 
     count = min(workers or int(ray.cluster_resources().get("CPU", 1)), len(blocks))
-    together = min(max(1, len(blocks) // (count * _TASKS_OF_A_WORKER)), _MOST_BLOCKS)
+    blocks_of_a_task = min(max(1, len(blocks) // (count * _TASKS_OF_A_WORKER)), _MOST_BLOCKS_OF_A_TASK)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     todo = ray.data.from_items(
-        [{"block": pickle.dumps(block)} for block in blocks], override_num_blocks=-(-len(blocks) // together)
+        [{"block": pickle.dumps(block)} for block in blocks], override_num_blocks=-(-len(blocks) // blocks_of_a_task)
     )
     parts = todo.map_batches(
         Worker,
