@@ -101,7 +101,7 @@ class Arguments:
     def _line_of(self, kind: str) -> Any:
         text = self._line()
         if kind == "stringnl_noescape_pair":
-            return text, self._line()
+            return _name(text), _name(self._line())
         if kind.startswith("decimalnl"):
             return _number(text)
         if isinstance(text, Opaque) or kind == "floatnl":
@@ -114,6 +114,16 @@ class Arguments:
         if isinstance(text, str) and "::" in text:
             self._strings.add(text)
         return text
+
+
+def _name(text: str | Opaque) -> str | Opaque:
+    """A module or what it has; bytes that are not UTF-8 are none to any unpickler, but are common in tensors."""
+    if isinstance(text, str) and not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise Malformed from None
+    return text
 
 
 def _number(text: Any) -> int:

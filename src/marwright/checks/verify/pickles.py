@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from marwright.checks.budget import Budget
-from marwright.checks.verify.pickle_machine import Followed, Imported, follow
+from marwright.checks.verify.pickle_machine import EXTENSION, Followed, Imported, follow
 
 # What `torch.load(…, weights_only=True)` accepts for tensors, parameters and what holds them.
 _HARMLESS = frozenset(
@@ -71,8 +71,9 @@ def pickles_in(stream: BinaryIO, budget: Budget, *, named: bool, marked: bool = 
         budget: what may be spent.
         named: it is called as pickles are, so whatever is none counts as unreadable.
         marked: it begins as pickles do, so what breaks off counts as unreadable; but two bytes may be chance. Otherwise
-            it may be a text or anything else, and counts only if an unpickler would call what it imports, or come to
-            its end.
+            it may be a text or the numbers of a tensor, and counts only if an unpickler would call what it imports, or
+            come to its end. There a number of the registry of extensions is no import: three bytes of any tensor may
+            have it, and an unpickler refuses it until some code has filled the registry, which is empty in Python.
 
     Raises:
         OverBudget: they have more steps than that.
@@ -84,6 +85,8 @@ def pickles_in(stream: BinaryIO, budget: Budget, *, named: bool, marked: bool = 
         budget.spend(items=10)
         one = follow(stream, budget, size)
         imports = one.imports if named or marked or one.complete else one.called
+        if not (named or marked):
+            imports = imports - {EXTENSION}
         found.imports |= {name for name in imports if not _is_harmless(name)}
         found.operators |= one.strings
         if not one.complete:
