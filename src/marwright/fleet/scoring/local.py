@@ -76,8 +76,8 @@ def _begin(life: Connection) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(life,), daemon=True).start()
-    # Before torch is imported; an archive that wants more threads takes them.
-    os.environ |= {TOKENIZERS: "false", "OMP_NUM_THREADS": "1"}
+    # Before torch is imported; an archive that wants more threads takes them, and warnings would break the progress bar.
+    os.environ |= {TOKENIZERS: "false", "OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR"}
     pyarrow.set_cpu_count(1)
 
 

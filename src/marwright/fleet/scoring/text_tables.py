@@ -18,6 +18,8 @@ from marwright.formats.delimiters import BY_SUFFIX, likely, said_in
 
 JSON = "json"
 """The type of a column whose values are kept as JSON."""
+LONGEST = 80
+"""Bytes of a row that its error quotes."""
 _MARKS = (b"\xff\xfe", b"\xfe\xff")
 _BOM = b"\xef\xbb\xbf"
 
@@ -56,7 +58,8 @@ def header_of(stream: BinaryIO, place: str, suffix: str) -> tuple[list[str], str
     try:
         names: list[str] = next(reader, [])
     except csv.Error as error:
-        raise DataError(f"{place}: its header cannot be read: {error}.") from error
+        cause = "a carriage return ends its line; save it with line ends LF or CRLF" if b"\r" in head else str(error)
+        raise DataError(f"{place}: its header cannot be read: {cause}.") from error
     if not names:
         raise DataError(f"{place}: is empty; its first line must name the columns.")
     again = io.BytesIO(head[at:])
@@ -95,7 +98,8 @@ def separated_rows(data: bytes, source: Source) -> Rows:
             break
         except csv.Error as error:
             row = [None]
-            problems[len(rows)] = f"The row cannot be read: {error}"
+            cause = "it has a carriage return outside of quotation marks" if b"\r" in last else str(error)
+            problems[len(rows)] = f"The row cannot be read: {cause}: {last[:LONGEST].decode('utf-8', 'replace')!r}"
         if not row and last in BLANK:
             continue
         if len(row) != len(names):
