@@ -30,7 +30,8 @@ from pathlib import Path
 import psutil
 
 from marwright.fleet.scoring.blocks import ROWS, Block
-from marwright.fleet.scoring.inputs import find, plan
+from marwright.fleet.scoring.finding import find
+from marwright.fleet.scoring.inputs import plan
 from marwright.fleet.scoring.local import score_here
 from marwright.fleet.scoring.on_ray import score_on_ray
 from marwright.fleet.scoring.work import Done

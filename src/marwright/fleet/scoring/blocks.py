@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-ROWS = 8192
+ROWS = 4096
 """Rows of a block; the last one of an input may have fewer."""
+PART = re.compile(r"part-\d{5,}-\d{12,}-\d{12,}\.[a-z]+")
+"""How the parts of an output are called."""
 
 
 @dataclass(frozen=True)

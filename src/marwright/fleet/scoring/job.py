@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,15 @@ from typing import Any
 from marwright.console.progress import progress_bar, say
 from marwright.errors import ArchiveError, DataError, MarwrightError
 from marwright.files import sha256_of, stable_json
-from marwright.fleet.scoring.blocks import ROWS, Block
-from marwright.fleet.scoring.inputs import Plan, find, plan
+from marwright.fleet.scoring import arguments
+from marwright.fleet.scoring.blocks import PART, ROWS, Block
+from marwright.fleet.scoring.columns import fits_csv, listed
+from marwright.fleet.scoring.finding import find, see_that_nothing_changed
+from marwright.fleet.scoring.inputs import Plan, plan
 from marwright.fleet.scoring.local import score_here
 from marwright.fleet.scoring.on_ray import score_on_ray
 from marwright.fleet.scoring.storage import Folder
-from marwright.fleet.scoring.work import ADDED, FORMATS, Done, Work
+from marwright.fleet.scoring.work import ADDED, Done, Work
 from marwright.mar.reading import describe
 from marwright.processes.locking import locked
 
@@ -27,7 +30,6 @@ from marwright.processes.locking import locked
 JOB, MANIFEST, LOCK = "_job.json", "_manifest.json", "_lock"
 BATCH = 16
 """Texts, sorted by length. Of 16, 32, 64 and 128 this was the fastest on a CPU."""
-ENGINES = ("local", "ray")
 
 
 @dataclass(frozen=True)
@@ -83,62 +85,52 @@ def score(
             cannot run. A row that cannot be scored raises nothing.
     """
     began = time.perf_counter()
-    texts = (text,) if isinstance(text, str) else tuple(text)
-    _check(engine, format, address)
-    cores = _check_archive(Path(archive), texts, top_k)
-    places = [inputs] if isinstance(inputs, str | Path) else inputs
-    folder = Folder(str(output))
-    found = find([str(place) for place in places])
-    settings: dict[str, Any] = {
-        "archive": sha256_of(Path(archive)),
-        "inputs": [asdict(one) for one in found],
-        "text": texts,
+    texts = arguments.texts(text)
+    asked: dict[str, Any] = {
         "top_k": top_k,
         "min_confidence": min_confidence,
         "batch_size": batch_size,
         "prefix": prefix,
         "format": format,
         "device": device,
+    }
+    arguments.check(engine=engine, address=address, workers=workers, **asked)
+    file, folder = Path(arguments.path("archive", archive)), Folder(arguments.path("output", output))
+    cores = _check_archive(file, texts, top_k)
+    found = find(arguments.paths("inputs", inputs), folder)
+    settings = asked | {
+        "archive": sha256_of(file),
+        "inputs": [asdict(one) for one in found],
+        "text": texts,
         "rows_of_a_part": ROWS,
     }
     with _only_one(folder):
-        _begin(folder, stable_json(settings))
+        there = _parts_in(folder, stable_json(settings))
         todo = plan(found, texts)
-        _check_names(todo, prefix)
-        there = folder.names()
+        _check_columns(todo, prefix, format)
+        if not there:
+            folder.write(JOB, stable_json(settings).encode())
         left = [block for block in todo.blocks if f"{block.name}.{format}" not in there]
         work = Work(
-            archive=str(Path(archive).resolve()),
+            archive=str(file.resolve()),
             sha256=settings["archive"],
             output=str(folder.local or folder.place),
             texts=texts,
             columns=todo.columns,
-            top_k=top_k,
-            min_confidence=min_confidence,
-            batch_size=batch_size,
-            prefix=prefix,
-            format=format,
-            device=device,
+            **asked,
         )
-        if engine == "ray":
-            parts = score_on_ray(work, left, workers, address) if left else iter(())
+        if engine == "ray" and left:
+            parts = score_on_ray(work, left, workers, address)
         else:
             # A GPU has no room for as many as there are cores.
             processes = workers or (cores if device == "cpu" else 1)
             parts = score_here(work, left, min(processes, max(len(left), 1)))
-        scored, errors = _follow(parts, left, todo.rows)
-        if MANIFEST not in there:
+        with closing(parts):
+            scored, errors = _follow(parts, left, todo.rows)
+        if left or MANIFEST not in folder.names():
+            see_that_nothing_changed(found)
             folder.write(MANIFEST, _manifest(todo, format))
     return Summary(work.output, todo.rows, scored, errors, time.perf_counter() - began)
-
-
-def _check(engine: str, form: str, address: str | None) -> None:
-    if engine not in ENGINES:
-        raise MarwrightError(f"engine {engine!r}: it is one of {', '.join(ENGINES)}.")
-    if form not in FORMATS:
-        raise MarwrightError(f"format {form!r}: it is one of {', '.join(FORMATS)}.")
-    if address is not None and engine != "ray":
-        raise MarwrightError("An address is that of a Ray cluster: give --engine ray too.")
 
 
 def _check_archive(archive: Path, texts: Sequence[str], top_k: int | None) -> int:
@@ -148,8 +140,6 @@ def _check_archive(archive: Path, texts: Sequence[str], top_k: int | None) -> in
     if not isinstance(setup, dict):
         raise ArchiveError(f"{archive}: its handler is not one of marwright's, so only TorchServe can run it.")
     fields = setup.get("text", {}).get("fields", ())
-    if not texts:
-        raise DataError("Name the column with the texts: --text.")
     if len(texts) > 1 and (strangers := [one for one in texts if one not in fields]):
         takes = f"takes the fields {', '.join(fields)}" if fields else "takes one text"
         raise DataError(f"{archive}: {takes}; it knows no {', '.join(strangers)}. Give --text as the archive takes it.")
@@ -162,10 +152,14 @@ def _check_archive(archive: Path, texts: Sequence[str], top_k: int | None) -> in
     return max(1, cores // int(setup.get("threads", 1)))
 
 
-def _check_names(todo: Plan, prefix: str) -> None:
+def _check_columns(todo: Plan, prefix: str, form: str) -> None:
+    """See that a part can have all columns, those of the input and those that are added."""
+    place = todo.blocks[0].source.place
     if taken := [prefix + name for name in ADDED if prefix + name in todo.columns]:
-        place = todo.blocks[0].source.place
         raise DataError(f"{place}: has a column {', '.join(taken)} already. Give the new ones a --prefix.")
+    if form == "csv" and (others := [name for name, kind in todo.types.items() if not fits_csv(kind)]):
+        held = listed(f"{name!r} of {todo.types[name]}" for name in others)
+        raise DataError(f"{place}: a csv cannot hold the column {held}. Leave --format away.")
 
 
 @contextmanager
@@ -176,24 +170,34 @@ def _only_one(folder: Folder) -> Iterator[None]:
         yield
 
 
-def _begin(folder: Folder, settings: str) -> None:
-    """Note what the job is, or see that it is the one that lies there.
+def _parts_in(folder: Folder, settings: str) -> set[str]:
+    """The parts of this job that lie there; a job that has none yet leaves its place to any other.
 
     Raises:
-        MarwrightError: there lies another one, or something else.
+        MarwrightError: there lies another job, or something else.
     """
     names = folder.names()
+    parts = {name for name in names if PART.fullmatch(name)}
     if JOB not in names:
-        if others := sorted(name for name in names if name != LOCK):
+        others = sorted(name for name in names if name != LOCK and not name.startswith(f".{JOB}."))
+        if others:
             raise MarwrightError(f"{folder.place}: there is something already ({others[0]}); name an empty folder.")
-        folder.write(JOB, settings.encode())
-        return
+    if JOB not in names or not parts:
+        return set()
     folder.sweep()
-    before, now = json.loads(folder.read(JOB)), json.loads(settings)
-    if different := [name.replace("_", " ") for name in now if before.get(name) != now[name]]:
+    try:
+        before, now = json.loads(folder.read(JOB)), json.loads(settings)
+        different = [name.replace("_", " ") for name in now if before.get(name) != now[name]]
+    except (ValueError, RecursionError, AttributeError) as error:
+        raise MarwrightError(
+            f"{folder.place}: its {JOB} is damaged, so nobody knows what the parts beside it are. Name another folder, "
+            "or remove it."
+        ) from error
+    if different:
         raise MarwrightError(
             f"{folder.place}: holds a job that differs in {', '.join(different)}. Name another folder, or remove it."
         )
+    return parts
 
 
 def _follow(parts: Iterator[Done], left: Sequence[Block], rows: int) -> tuple[int, int]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
@@ -21,7 +23,7 @@ MOST_DEATHS = 4
 """Times that a worker may die before another part is written."""
 
 
-def score_here(work: Callable[[Block], Done], blocks: Sequence[Block], workers: int) -> Iterator[Done]:
+def score_here(work: Callable[[Block], Done], blocks: Sequence[Block], workers: int) -> Generator[Done]:
     """Score blocks; one worker is this process itself.
 
     A worker that is killed, as by a machine that has no memory left, costs nothing but the time: new ones do its block.
@@ -51,36 +53,43 @@ def score_here(work: Callable[[Block], Done], blocks: Sequence[Block], workers: 
                 ) from error
 
 
-def _in_processes(work: Callable[[Block], Done], blocks: Sequence[Block], workers: int) -> Iterator[tuple[Block, Done]]:
+def _in_processes(
+    work: Callable[[Block], Done], blocks: Sequence[Block], workers: int
+) -> Generator[tuple[Block, Done]]:
     context = get_context("spawn")
     theirs, ours = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(workers, context, _begin, (theirs,))
     rest, pending = iter(blocks), dict[Future[Done], Block]()
-    try:
-        while True:
-            for block in islice(rest, 2 * workers - len(pending)):
-                pending[pool.submit(work, block)] = block
-            if not pending:
-                return
-            for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                yield pending.pop(future), future.result()
-    finally:
-        ours.close()
-        theirs.close()
-        pool.shutdown(cancel_futures=True)
+    # A worker that is killed leaves what it has unpacked; all of them have their folders in one of this process.
+    with tempfile.TemporaryDirectory(prefix="marwright-", ignore_cleanup_errors=True) as folder:
+        pool = ProcessPoolExecutor(workers, context, _begin, (theirs, folder))
+        try:
+            while True:
+                for block in islice(rest, 2 * workers - len(pending)):
+                    pending[pool.submit(work, block)] = block
+                if not pending:
+                    return
+                for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                    yield pending.pop(future), future.result()
+        finally:
+            ours.close()
+            theirs.close()
+            pool.shutdown(cancel_futures=True)
 
 
-def _begin(life: Connection) -> None:
+def _begin(life: Connection, folder: str) -> None:
     """Prepare a worker, which ends when the other end of ``life`` is closed, as by the death of its parent."""
     import pyarrow
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(life,), daemon=True).start()
-    # Before torch is imported; an archive that wants more threads takes them, and warnings would break the progress bar.
+    tempfile.tempdir = folder
+    threading.Thread(target=_end_with, args=(life, folder), daemon=True).start()
+    # Before torch is imported; an archive that wants more threads takes them. Warnings would break the progress bar.
     os.environ |= {TOKENIZERS: "false", "OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR"}
     pyarrow.set_cpu_count(1)
 
 
-def _end_with(life: Connection) -> None:
+def _end_with(life: Connection, folder: str) -> None:
     life.poll(None)
+    # A parent that was killed removes nothing.
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)

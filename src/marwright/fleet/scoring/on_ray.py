@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +18,7 @@ from marwright.processes.ray_cluster import connected
 # Each task costs the driver some milliseconds, so a task of a large job holds several blocks. Every worker still gets
 # many tasks, since at the end some workers wait for others. A killed worker loses one task.
 _TASKS_OF_A_WORKER = 16
-_MOST_BLOCKS_OF_A_TASK = 8
+_MOST_BLOCKS_OF_A_TASK = 16
 
 
 class Worker:
@@ -41,12 +41,18 @@ class Worker:
     def _scored(self, block: Block) -> dict[str, Any]:
         try:
             return asdict(self._work(block)) | {"problem": ""}
-        except MarwrightError as error:
+        except Exception as error:
             # As a value: Ray would wrap an exception, and try again.
-            return asdict(Done(block.name, 0, 0)) | {"problem": str(error)}
+            problem = str(error) if isinstance(error, MarwrightError) else _unforeseen(block, error)
+            return asdict(Done(block.name, 0, 0)) | {"problem": problem}
 
 
-def score_on_ray(work: Work, blocks: Sequence[Block], workers: int | None, address: str | None) -> Iterator[Done]:
+def _unforeseen(block: Block, error: Exception) -> str:
+    why = f"{type(error).__name__}: {first_line(error)}"
+    return f"{block.source.place}: {block.span.rows:,} rows from row {block.span.first:,} on cannot be scored: {why}."
+
+
+def score_on_ray(work: Work, blocks: Sequence[Block], workers: int | None, address: str | None) -> Generator[Done]:
     """Score blocks.
 
     Args:
@@ -64,11 +70,16 @@ def score_on_ray(work: Work, blocks: Sequence[Block], workers: int | None, addre
 
         try:
             yield from _scored(work, blocks, workers)
-        except (ray.exceptions.RayError, ConnectionError, ValueError, RuntimeError) as error:
+        except ray.exceptions.RayTaskError as error:  # Ray's own words are the stack of another process
+            cause = f"{type(error.cause).__name__}: {first_line(error.cause)}"
+            raise MarwrightError(f"Ray cannot score: {cause}.") from error
+        except (ray.exceptions.RayError, ConnectionError) as error:
             raise MarwrightError(f"Ray cannot score: {first_line(error)}. The same command goes on.") from error
+        except (ValueError, RuntimeError) as error:
+            raise MarwrightError(f"Ray cannot score: {first_line(error)}.") from error
 
 
-def _scored(work: Work, blocks: Sequence[Block], workers: int | None) -> Iterator[Done]:
+def _scored(work: Work, blocks: Sequence[Block], workers: int | None) -> Generator[Done]:
     import ray
     import ray.data
 

@@ -20,6 +20,10 @@ def opened(place: str) -> tuple[Any, str]:
     """
     import fsspec
 
+    if "://" not in place:
+        # fsspec would take a colon or two in a name for a protocol.
+        system = fsspec.filesystem("file")
+        return system, str(system._strip_protocol(place))
     try:
         system, path = fsspec.core.url_to_fs(place)
     except ImportError as error:
@@ -27,6 +31,11 @@ def opened(place: str) -> tuple[Any, str]:
     except Exception as error:  # each file system has errors of its own
         raise DataError(f"{place}: cannot be opened: {first_line(error)}.") from error
     return system, str(path)
+
+
+def has_changed(place: str) -> DataError:
+    """What to say of a file that is not the one any more that the job began with."""
+    return DataError(f"{place}: has changed since the job began. Begin again with another --output.")
 
 
 @contextmanager
@@ -54,19 +63,20 @@ class Folder:
     """The folder of the output, here or elsewhere."""
 
     def __init__(self, place: str) -> None:
-        self.place = place.rstrip("/")
-        self._system, self._path = opened(self.place)
+        self.place = place
+        self._system, path = opened(place)
+        self._path = path.rstrip("/")  # empty for a root
         # Of a local folder, whatever way it was written in.
-        self.local = Path(self._path) if "file" in _names(self._system) else None
+        self.local = Path(path) if "file" in _names(self._system) else None
 
-    def names(self) -> dict[str, int]:
-        """The files that lie there, with their sizes; none if there is no folder."""
+    def names(self) -> set[str]:
+        """The files that lie there; none if there is no folder."""
         with self._writing():
             try:
-                files = self._system.ls(self._path, detail=True, refresh=True)
+                files = self._system.ls(self._path or "/", detail=True, refresh=True)
             except FileNotFoundError:
-                return {}
-            return {file["name"].rstrip("/").rpartition("/")[2]: file.get("size") or 0 for file in files}
+                return set()
+            return {file["name"].rstrip("/").rpartition("/")[2] for file in files}
 
     def read(self, name: str) -> bytes:
         """The bytes of a file."""
@@ -90,7 +100,14 @@ class Folder:
     def make(self) -> None:
         """Make the folder."""
         with self._writing():
-            self._system.makedirs(self._path, exist_ok=True)
+            self._system.makedirs(self._path or "/", exist_ok=True)
+
+    def holds(self, place: str) -> bool:
+        """Whether a path or URL lies in it, at whatever depth."""
+        system, path = opened(place)
+        if self.local is not None and "file" in _names(system):
+            return Path(path).resolve().is_relative_to(self.local.resolve())
+        return bool(system == self._system) and path.startswith(f"{self._path}/")
 
     def sweep(self) -> None:
         """Remove what a killed process was writing."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,16 +9,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from marwright.errors import ArchiveError, DataError, RequestError, first_line
+from marwright.errors import ArchiveError, RequestError
 from marwright.files import sha256_of
 from marwright.fleet.scoring.arrow_tables import forwards
 from marwright.fleet.scoring.blocks import Block
-from marwright.fleet.scoring.storage import Folder, opened, reading
-from marwright.fleet.scoring.text_tables import Rows, json_rows, read_bytes, separated_rows
+from marwright.fleet.scoring.json_tables import json_rows
+from marwright.fleet.scoring.parts import encoded
+from marwright.fleet.scoring.storage import Folder, has_changed, opened, reading
+from marwright.fleet.scoring.text_tables import Rows, read_bytes, separated_rows
+from marwright.fleet.scoring.texts import texts_of
 from marwright.mar.abstention import abstains, probabilities_in
 
 ADDED = ("label", "probability", "predictions", "abstained", "error")
-FORMATS = ("parquet", "csv", "jsonl")
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,12 @@ class Work:
         with reading(block.source.place):
             rows = self._read(block)
         if rows.table.num_rows != block.span.rows:
-            raise DataError(
-                f"{block.source.place}: has changed since the job began. Begin again with another --output."
-            )
+            raise has_changed(block.source.place)
         found = _answers(_model(self), self, rows)
         table = rows.table.select(list(self.columns))
         for name, column in _added(found).items():
             table = table.append_column(self.prefix + name, column)
-        Folder(self.output).write(f"{block.name}.{self.format}", _encoded(table, self.format, self.prefix))
+        Folder(self.output).write(f"{block.name}.{self.format}", encoded(table, self.format))
         errors = sum(isinstance(one, RequestError) for one in found)
         return Done(block.name, block.span.rows, errors, time.perf_counter() - began)
 
@@ -79,7 +77,8 @@ class Work:
             system, path = opened(source.place)
             with system.open(path, "rb") as stream:
                 data = read_bytes(stream, block.span)
-            return json_rows(data, source, self.texts) if source.kind == ".jsonl" else separated_rows(data, source)
+            rows_of = json_rows if source.kind == ".jsonl" else separated_rows
+            return rows_of(data, source, self.texts)
         return Rows(forwards(source).take(block.span))
 
 
@@ -101,14 +100,18 @@ def forget_model() -> None:
 
 def _answers(model: Any, work: Work, rows: Rows) -> list[Any]:
     """For each row what the handler answers, or the error."""
-    texts = [rows.table.column(name).to_pylist() for name in work.texts]
+    texts, problems = [], dict(rows.problems)
+    for name in work.texts:
+        values, damaged = texts_of(rows.table.column(name))
+        texts.append(values)
+        problems = damaged | problems
     instances: list[Any]
     if len(texts) == 1:
         instances = texts[0]
     else:
         instances = [dict(zip(work.texts, values, strict=True)) for values in zip(*texts, strict=True)]
-    answers: list[Any] = [RequestError(rows.problems.get(at, "")) for at in range(len(instances))]
-    places = [at for at in range(len(instances)) if at not in rows.problems]
+    answers: list[Any] = [RequestError(problems.get(at, "")) for at in range(len(instances))]
+    places = [at for at in range(len(instances)) if at not in problems]
     try:
         found = model.each([instances[at] for at in places], top_k=work.top_k, min_confidence=work.min_confidence)
     except RequestError as error:
@@ -140,28 +143,3 @@ def _read(answer: Any) -> tuple[str | None, float | None, list[tuple[str, float]
     except (KeyError, TypeError, ValueError, IndexError):
         return None, None, None, None, "The handler's answer is no labels with probabilities"
     return None if unsure else label, probability, pairs, unsure, None
-
-
-def _encoded(table: Any, form: str, prefix: str) -> bytes:
-    sink = io.BytesIO()
-    if form == "parquet":
-        from pyarrow import parquet
-
-        parquet.write_table(table, sink)
-    elif form == "jsonl":
-        for row in table.to_pylist():
-            sink.write(json.dumps(row, ensure_ascii=False, default=str).encode() + b"\n")
-    else:
-        import pyarrow
-        from pyarrow import csv
-
-        at = table.schema.get_field_index(prefix + "predictions")
-        as_json = [None if one is None else json.dumps(one, ensure_ascii=False) for one in table.column(at).to_pylist()]
-        table = table.set_column(at, table.schema.names[at], pyarrow.array(as_json, pyarrow.string()))
-        try:
-            csv.write_csv(table, sink)
-        except pyarrow.ArrowInvalid as error:
-            raise DataError(
-                f"A csv cannot hold a column of the input: {first_line(error)}. Leave --format away."
-            ) from error
-    return sink.getvalue()

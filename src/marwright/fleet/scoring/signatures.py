@@ -1,0 +1,47 @@
+"""What a file is by its first bytes, where that is not what its name says."""
+
+from __future__ import annotations
+
+import re
+
+from marwright.errors import DataError
+
+_PACKED = "is packed; unpack it and give what was in it."
+_SIGNATURES = {
+    b"PAR1": "is a parquet file; let its name end in .parquet.",
+    b"ARROW1": "is an arrow file; save it as parquet.",
+    b"ORC": "is an ORC file; save it as parquet.",
+    b"Obj\x01": "is an avro file; save it as parquet.",
+    b"SQLite format 3": "is a database of SQLite; save its table as csv.",
+    b"PK\x03\x04": "is a zip file, or a table of Excel; unpack it, or save it as csv.",
+    b"\xd0\xcf\x11\xe0": "is a table of Excel; save it as csv.",
+    b"%PDF": "is a PDF; save its table as csv.",
+    b"\x1f\x8b": _PACKED,
+    b"BZh": _PACKED,
+    b"\xfd7zXZ": _PACKED,
+    b"\x28\xb5\x2f\xfd": _PACKED,
+    b"\xff\xfe": "is UTF-16; save it as UTF-8.",
+    b"\xfe\xff": "is UTF-16; save it as UTF-8.",
+}
+_JSON = re.compile(rb'(\xef\xbb\xbf)?\s*(\[\s*)?\{\s*"')
+
+
+def refuse_other_formats(head: bytes, place: str) -> None:
+    """See that a table in text may be one.
+
+    Raises:
+        DataError: its first bytes are those of something else.
+    """
+    for signature, what in _SIGNATURES.items():
+        if head.startswith(signature):
+            raise DataError(f"{place}: {what}")
+
+
+def refuse_json(head: bytes, place: str) -> None:
+    """See that a csv is none of JSON.
+
+    Raises:
+        DataError: it begins as JSON does.
+    """
+    if _JSON.match(head):
+        raise DataError(f"{place}: holds JSON; write one object a line, and let its name end in .jsonl.")
