@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
+import re
 import textwrap
 from pathlib import Path
+from urllib.parse import quote
 
 import yaml
 
@@ -40,14 +43,19 @@ def export_ray(archive: Path, folder: Path) -> None:
     about = Archive.read(archive)
     with load(archive) as model:
         prove(model, golden_of(archive))
-    served = folder.resolve() / archive.name
+    file = _file_name(about.model)
     with filling(folder) as partial:
-        link_file(archive, partial / archive.name)
-        write_text(partial / CONFIG, _configuration(about.model, str(served)))
-        in_image = _configuration(about.model, f"{IMAGE_FOLDER}/{archive.name}")
+        link_file(archive, partial / file)
+        write_text(partial / CONFIG, _configuration(about.model, str(folder.resolve() / file)))
+        in_image = _configuration(about.model, f"{IMAGE_FOLDER}/{file}")
         write_text(partial / SERVICE, _ray_service(about.model, in_image, ray, about.timeout_s))
-        write_text(partial / IMAGE, _containerfile(archive.name, ray))
-        write_text(partial / README, _readme(about.model, archive.name))
+        write_text(partial / IMAGE, _containerfile(file, ray))
+        write_text(partial / README, _readme(about.model, file))
+
+
+def _file_name(model: str) -> str:
+    """A name for the archive that is one word everywhere: in a shell, an image's recipe, a URL."""
+    return (re.sub(r"[^A-Za-z0-9_.-]+", "-", model).lstrip("-.") or "model") + ".mar"
 
 
 def _label(model: str) -> str:
@@ -65,7 +73,7 @@ def _configuration(model: str, file: str) -> str:
     return f"""\
 # Where each node finds the archive stands in args; batch size, delay and threads stand in the archive itself.
 # Two versions of a model side by side, by weight, in place of archive:
-#   archives: {{{model}: {{/old.mar: 90, /new.mar: 10}}}}
+#   archives: {{{json.dumps(model)}: {{/old.mar: 90, /new.mar: 10}}}}
 proxy_location: EveryNode
 http_options:
   host: 0.0.0.0
@@ -84,7 +92,7 @@ def _ray_service(model: str, configuration: str, ray: str, timeout_s: float) -> 
 apiVersion: ray.io/v1
 kind: RayService
 metadata:
-  name: {name}
+  name: {json.dumps(name)}
 spec:
   serveConfigV2: |
 {textwrap.indent(configuration, "    ")}\
@@ -142,7 +150,7 @@ COPY {archive} {IMAGE_FOLDER}/{archive}
 
 
 def _readme(model: str, archive: str) -> str:
-    label = _label(model)
+    label, path = _label(model), quote(model, safe="")
     return f"""\
 # {model} on Ray Serve
 
@@ -150,7 +158,7 @@ On this machine, with `pip install 'marwright[ray]'`:
 
 ```bash
 serve run {CONFIG}                 # or: serve run marwright.fleet.ray_serve:app archive={archive}
-curl localhost:8000/predictions/{model} -H 'Content-Type: application/json' -d '{{"text": "..."}}'
+curl localhost:8000/predictions/{path} -H 'Content-Type: application/json' -d '{{"text": "..."}}'
 ```
 
 `args` in `{CONFIG}` names the archive's file, where it was when this folder was written and must be on every node.
@@ -167,9 +175,9 @@ kubectl port-forward service/{label}-serve-svc 8000
 
 | path | |
 |---|---|
-| `/predictions/{model}`, `/predictions/{model}/VERSION` | requests and answers as with TorchServe |
-| `/v1/models/{model}:predict`, `/v1/models/{model}` | KServe's v1 |
-| `/v2/models/{model}/infer`, `/v2/models/{model}/ready`, `/v2/health/ready` | the Open Inference Protocol |
+| `/predictions/{path}`, `/predictions/{path}/VERSION` | requests and answers as with TorchServe |
+| `/v1/models/{path}:predict`, `/v1/models/{path}` | KServe's v1 |
+| `/v2/models/{path}/infer`, `/v2/models/{path}/ready`, `/v2/health/ready` | the Open Inference Protocol |
 | `/invocations`, `/ping` | SageMaker |
 
 `deployments` of an application can set whatever Ray Serve has for one (Ray's documentation, "Serve Config Files").

@@ -41,9 +41,14 @@ def load(
             counted without it.
 
     Raises:
-        ArchiveError: the file is no archive, its handler is not one of marwright's, or this machine cannot run it.
+        ArchiveError: the file is no archive, its handler is not one of marwright's, this machine cannot run it, or
+            ``batch_size`` is no number of texts.
     """
+    if "://" in str(file):
+        raise ArchiveError(f"{file}: a URL. Fetch the archive, and give its file.")
     file = Path(file)
+    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
+        raise ArchiveError(f"{file}: batch_size {batch_size!r}: give a whole number from 1 on.")
     with ExitStack() as stack:
         folder = stack.enter_context(unpacked(file))
         try:

@@ -79,7 +79,12 @@ class Model:
 
         The arguments and the answers are those of a call. No JSON is written or read on the way, if the archive's own
         Model can do without.
+
+        Raises:
+            RequestError: there is one text, and no list of them.
         """
+        if isinstance(texts, str | Mapping):
+            raise RequestError(f"{self.name}: each() takes a list of texts. For one text call the model itself.")
         predict = getattr(self._answering, "predict", self._asked)
         return self._sorted(_instances(texts, top_k, min_confidence), predict)
 

@@ -23,6 +23,18 @@ def path(name: str, given: object) -> str:
     return str(given)
 
 
+def file(name: str, given: object) -> Path:
+    """A file of this machine.
+
+    Raises:
+        DataError: it is a URL, or no path at all.
+    """
+    found = path(name, given)
+    if "://" in found:
+        raise DataError(f"{name} {found}: a URL. Fetch it, and give its file.")
+    return Path(found)
+
+
 def paths(name: str, given: object) -> list[str]:
     """One path or URL, or several.
 

@@ -95,7 +95,7 @@ def score(
         "device": device,
     }
     arguments.check(engine=engine, address=address, workers=workers, **asked)
-    file, folder = Path(arguments.path("archive", archive)), Folder(arguments.path("output", output))
+    file, folder = arguments.file("archive", archive), Folder(arguments.path("output", output))
     cores = _check_archive(file, texts, top_k)
     found = find(arguments.paths("inputs", inputs), folder)
     settings = asked | {
