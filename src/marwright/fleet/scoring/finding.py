@@ -131,13 +131,15 @@ def _name(path: str) -> str:
 
 def _url(system: Any, path: str, given: str) -> str:
     """The place that opens a path of a file system again."""
+    if "file" in system.protocol and "://" not in given:
+        return path  # absolute by now
     outer, chained, inner = given.partition("::")
     if chained and "://" in outer:
         return f"{outer.partition('://')[0]}://{path}::{inner}"
     if chained:
         return f"{outer}::{path}" if "://" in path else f"{outer}::{inner.partition('://')[0]}://{path}"
-    # A local path stays one; it is absolute by now.
-    return path if path.startswith("/") and "file" in system.protocol else str(system.unstrip_protocol(path))
+    # A URL of a local file becomes a path, so that each file is found once.
+    return path if "file" in system.protocol else str(system.unstrip_protocol(path))
 
 
 def _saved(system: Any, path: str, given: str) -> list[str]:

@@ -99,8 +99,6 @@ def _looked_through(source: Source) -> _Table:
         return _Table(source, parts, {one.name: one.type for one in table.schema})
     system, path = opened(source.place)
     with system.open(path, "rb") as stream:
-        if not stream.seekable():
-            raise DataError(f"{source.place}: its server gives no parts of a file. Fetch it, and give it as a file.")
         if source.kind == ".jsonl":
             refuse_other_formats(stream.read(len(b"SQLite format 3")), source.place)
             stream.seek(0)
@@ -129,7 +127,9 @@ def _arrow_types(columns: Sequence[tuple[str, str]]) -> dict[str, Any]:
 def _check_json(place: str, found: JsonColumns, texts: Sequence[str]) -> None:
     """See that a file of its own has the columns with the texts, and not only others of the job."""
     if not found.kinds:
-        raise DataError(f"{place}: no line of it is a JSON object. Write one object a line, and no list around them.")
+        raise DataError(
+            f"{place}: no line of it is a JSON object with a name in it. Write one object a line, no list of them."
+        )
     _check_there(place, list(found.kinds), texts)
 
 

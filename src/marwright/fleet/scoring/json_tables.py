@@ -68,11 +68,13 @@ def _by_pyarrow(lines: bytes) -> dict[str, str] | None:
     reading = arrow_json.ReadOptions(use_threads=False, block_size=max(len(lines), 1))
     try:
         table = arrow_json.read_json(io.BytesIO(lines), read_options=reading)
-    except pyarrow.ArrowException:  # a line that is no object, or types that differ from line to line
+        names = table.column_names
+    except (pyarrow.ArrowException, UnicodeDecodeError):
+        # A line that is no object, types that differ from line to line, or a name that is no UTF-8.
         return None
     # It takes an object of several lines for a row, and whole numbers beside others for doubles.
     is_a_line_a_row = table.num_rows == lines.count(b"\n") + (not lines.endswith(b"\n"))
-    kinds = {name: _kind(column) for name, column in zip(table.column_names, table.columns, strict=True)}
+    kinds = {name: _kind(column) for name, column in zip(names, table.columns, strict=True)}
     return kinds if is_a_line_a_row and _ROUNDED not in kinds.values() else None
 
 
