@@ -104,6 +104,34 @@ def test_every_manifest_is_valid(folder: Path) -> None:
     }
 
 
+def texts_of(value: Any, *keys: str) -> Iterator[Any]:
+    """Whatever stands under some keys, at any depth; a patch is YAML in YAML."""
+    if isinstance(value, str) and value.startswith("apiVersion:"):
+        value = yaml.safe_load(value)
+    if isinstance(value, list):
+        for one in value:
+            yield from texts_of(one, *keys)
+    if isinstance(value, dict):
+        for key, one in value.items():
+            if key in keys and not isinstance(one, dict | list):
+                yield one
+            yield from texts_of(one, *keys)
+
+
+@pytest.mark.parametrize("name", ["on", "no", "true", "null", "y", "2024", "0x10", "1e3", "0o7", "1_0"])
+def test_a_name_that_yaml_reads_as_another_value_stays_a_name(name: str, tmp_path: Path) -> None:
+    config = configured(tmp_path, f"name='{name}'")
+    (tmp_path / "a.mar").write_bytes(b"1")
+    export_kubernetes(config, tmp_path / "a.mar", tmp_path / "manifests")
+
+    for file in (tmp_path / "manifests").rglob("*.yaml"):
+        for each in objects(file.read_text(encoding="utf-8")):
+            keys = ("name", "newName", "newTag", "image", "runtime", "app.kubernetes.io/name")
+            assert {type(one) for one in texts_of(each, *keys)} <= {str}, file
+    image = manifest(tmp_path / "manifests" / "base" / "kustomization.yaml")["images"][0]
+    assert image["name"] == image["newName"] == name.lower()
+
+
 @pytest.mark.parametrize(
     ("overlay", "components"),
     [("base", ()), ("base", ALL), ("base", ["key"]), ("gpu", ["key"]), ("kserve", ())],

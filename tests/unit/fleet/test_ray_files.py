@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import yaml
@@ -56,6 +58,31 @@ def test_the_service_of_kuberay_serves_the_archive_in_the_image(folder: Path) ->
 
     assert (service["apiVersion"], service["kind"], service["metadata"]["name"]) == ("ray.io/v1", "RayService", "goods")
     assert f"COPY goods.mar {config.applications[0].args['archive']}\n" in (folder / "Containerfile").read_text()
+
+
+@pytest.mark.parametrize(
+    "name", ["on", "null", "2024", "0x10", "1e3", "odd name & Ü", "a: {b}", 'quo"te', "ÜÜ", "../x", "-a"]
+)
+def test_any_name_of_a_model_or_a_file_is_kept(name: str, tiny_archive: Path, tmp_path: Path) -> None:
+    manifest = describe(tiny_archive)["manifest"]
+    manifest["model"]["modelName"] = name
+    file = tmp_path / "odd name & Ü.mar"
+    changed(tiny_archive, file, {"MAR-INF/MANIFEST.json": json.dumps(manifest).encode()})
+    export_ray(file, tmp_path / "served")
+
+    application = yaml.safe_load((tmp_path / "served" / "serve.yaml").read_text())["applications"][0]
+    service = yaml.safe_load((tmp_path / "served" / "rayservice.yaml").read_text())
+    (archive,) = (tmp_path / "served").glob("*.mar")
+    assert application["name"] == name
+    assert application["args"]["archive"] == str(archive)
+    assert isinstance(service["metadata"]["name"], str)
+    assert shlex.split(archive.name) == [archive.name]
+    copies = [line for line in (tmp_path / "served" / "Containerfile").read_text().splitlines() if "COPY" in line]
+    assert copies == [f"COPY {archive.name} /archives/{archive.name}"]
+    curl = next(
+        line for line in (tmp_path / "served" / "README.md").read_text().splitlines() if line.startswith("curl")
+    )
+    assert shlex.split(curl)[1] == f"localhost:8000/predictions/{quote(name, safe='')}"
 
 
 def test_an_archive_says_how_it_is_served(tiny_archive: Path) -> None:

@@ -382,3 +382,20 @@ def test_nothing_is_needed_but_torch_and_tokenizers(
     answers = worker.answer(http(b'{"text": "of the tea"}', ""), http(b"{", ""), http(b"tea", ""))
     expected = [f"{answer.status} {answer.body.decode()}" for answer in answers]
     assert done.stdout.splitlines() == [*expected, *expected, "", *expected], done.stderr
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, True, 1.5, "3", None])
+def test_a_batch_has_a_number_of_texts(batch_size: Any, tiny_archive: Path) -> None:
+    with pytest.raises(ArchiveError, match=r"goods\.mar: batch_size .*: give a whole number from 1 on"):
+        marwright.load(tiny_archive, batch_size=batch_size)
+
+
+def test_a_url_is_named_as_it_was_given() -> None:
+    with pytest.raises(ArchiveError, match=r"^https://x\.invalid/a\.mar: a URL\. Fetch the archive"):
+        marwright.load("https://x.invalid/a.mar")
+
+
+def test_each_takes_no_single_text(model: Model) -> None:
+    for text in ("tea", {"text": "tea"}):
+        with pytest.raises(RequestError, match="each\\(\\) takes a list of texts"):
+            model.each(text)  # type: ignore[arg-type]
