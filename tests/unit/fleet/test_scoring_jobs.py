@@ -93,8 +93,11 @@ def test_the_root_is_the_root() -> None:
         assert "_job.json" in folder.names()
 
 
-def test_an_output_among_the_inputs_goes_on(tiny_archive: Path, table: Path, tmp_path: Path) -> None:
-    asked = (tiny_archive, tmp_path / "**/*.parquet", tmp_path / "scored")
+@pytest.mark.parametrize("glob", ["*", "**/*.parquet", "*.parquet"])
+def test_an_output_among_the_inputs_goes_on(glob: str, tiny_archive: Path, table: Path, tmp_path: Path) -> None:
+    (tmp_path / "tables").mkdir()
+    table.rename(tmp_path / "tables" / "a.parquet")
+    asked = (tiny_archive, tmp_path / "tables" / glob, tmp_path / "tables" / "scored")
     assert score(*asked, **WORKS).scored == 3
     assert score(*asked, **WORKS).scored == 0
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from marwright.errors import DataError
 from marwright.fleet.scoring.blocks import PART
-from marwright.fleet.scoring.storage import Folder, has_changed, opened, reading
+from marwright.fleet.scoring.storage import Folder, has_changed, is_local, opened, reading
 
 KINDS = (".csv", ".tsv", ".jsonl", ".parquet")
 ARROW = ".arrow"
@@ -40,7 +40,7 @@ def find(places: Sequence[str], output: Folder | None = None) -> list[Found]:
 
     Args:
         places: a name that exists is no glob. A glob leaves out names that begin with ``_`` or a dot.
-        output: of the job; a glob leaves out the parts that lie in it.
+        output: of the job; it and the parts in it are left out.
 
     Raises:
         DataError: there are none, one is of another type, or one cannot be reached.
@@ -51,7 +51,8 @@ def find(places: Sequence[str], output: Folder | None = None) -> list[Found]:
         with reading(place):
             hits = _hits(system, path)
         if output is not None:
-            hits = [hit for hit in hits if not (PART.fullmatch(_name(hit)) and output.holds(_url(system, hit, place)))]
+            own = [hit for hit in hits if PART.fullmatch(_name(hit)) or _name(hit) == output.name]
+            hits = [hit for hit in hits if hit not in own or not output.holds(_url(system, hit, place))]
         if not hits:
             raise DataError(f"{place}: no such file. Quote a glob, so that marwright sees it and not your shell.")
         for hit in hits:
@@ -131,7 +132,7 @@ def _name(path: str) -> str:
 
 def _url(system: Any, path: str, given: str) -> str:
     """The place that opens a path of a file system again."""
-    if "file" in system.protocol and "://" not in given:
+    if is_local(system) and "://" not in given:
         return path  # absolute by now
     outer, chained, inner = given.partition("::")
     if chained and "://" in outer:
@@ -139,7 +140,7 @@ def _url(system: Any, path: str, given: str) -> str:
     if chained:
         return f"{outer}::{path}" if "://" in path else f"{outer}::{inner.partition('://')[0]}://{path}"
     # A URL of a local file becomes a path, so that each file is found once.
-    return path if "file" in system.protocol else str(system.unstrip_protocol(path))
+    return path if is_local(system) else str(system.unstrip_protocol(path))
 
 
 def _saved(system: Any, path: str, given: str) -> list[str]:

@@ -33,6 +33,11 @@ def opened(place: str) -> tuple[Any, str]:
     return system, str(path)
 
 
+def is_local(system: Any) -> bool:
+    """Whether a file system is that of this machine."""
+    return "file" in ((system.protocol,) if isinstance(system.protocol, str) else system.protocol)
+
+
 def has_changed(place: str) -> DataError:
     """What to say of a file that is not the one any more that the job began with."""
     return DataError(f"{place}: has changed since the job began. Begin again with another --output.")
@@ -67,7 +72,7 @@ class Folder:
         self._system, path = opened(place)
         self._path = path.rstrip("/")  # empty for a root
         # Of a local folder, whatever way it was written in.
-        self.local = Path(path) if "file" in _names(self._system) else None
+        self.local = Path(path) if is_local(self._system) else None
 
     def names(self) -> set[str]:
         """The files that lie there; none if there is no folder."""
@@ -103,11 +108,16 @@ class Folder:
             self._system.makedirs(self._path or "/", exist_ok=True)
 
     def holds(self, place: str) -> bool:
-        """Whether a path or URL lies in it, at whatever depth."""
+        """Whether a path or URL is this folder, or lies in it at whatever depth."""
         system, path = opened(place)
-        if self.local is not None and "file" in _names(system):
+        if self.local is not None and is_local(system):
             return Path(path).resolve().is_relative_to(self.local.resolve())
-        return bool(system == self._system) and path.startswith(f"{self._path}/")
+        return bool(system == self._system) and f"{path}/".startswith(f"{self._path}/")
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return self._path.rpartition("/")[2]
 
     def sweep(self) -> None:
         """Remove what a killed process was writing."""
@@ -127,7 +137,3 @@ class Folder:
             raise MarwrightError(
                 f"{self.place}: the output cannot be written or read: {type(error).__name__}: {first_line(error)}."
             ) from error
-
-
-def _names(system: Any) -> tuple[str, ...]:
-    return (system.protocol,) if isinstance(system.protocol, str) else tuple(system.protocol)
