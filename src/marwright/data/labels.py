@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from marwright.data.emptied import CURES, check_left
 from marwright.errors import DataError
 from marwright.sources.left_out import LeftOut
 from marwright.sources.rows import Row
@@ -13,6 +14,9 @@ from marwright.tasks import Task
 
 UNSEEN = "the label does not occur in train"
 COUNTED_AS_WRONG = "the label does not occur in train; the row counts as a wrong answer"
+
+_TRAIN = "give train rows of their labels"
+_CURES = {UNSEEN: _TRAIN, COUNTED_AS_WRONG: _TRAIN}
 
 
 def labels_of(rows: Iterable[Row], task: Task, split: str | None = None) -> set[str]:
@@ -44,8 +48,13 @@ def treat_unseen_labels(
     return kept, dict(sorted(wrong.items()))
 
 
-def check_labels(rows: Sequence[Row], task: Task) -> None:
+def check_labels(rows: Sequence[Row], task: Task, left_out: LeftOut | None = None) -> None:
     """Refuse rows from which no classifier can be trained or tested.
+
+    Args:
+        rows: each with its split.
+        task: says which labels a row has.
+        left_out: the rows that are not among them.
 
     Raises:
         DataError: there are too few labels, a validation or test label does not occur in train, or all rows of a split
@@ -63,9 +72,4 @@ def check_labels(rows: Sequence[Row], task: Task) -> None:
             f"({len(unseen)} such rows). Correct the label, or add train rows for it; or, for an official test "
             "split, set data.unseen_labels to drop or count_as_wrong."
         )
-    for split in ("validation", "test"):
-        if not any(row.split == split for row in rows):
-            raise DataError(
-                f"No {split} rows are left: the text of each stands in train too, or in test, or under several labels, "
-                "or its label is not in train. Give others, or set data.overlap to count."
-            )
+    check_left(("validation", "test"), rows, left_out or LeftOut(), CURES | _CURES)

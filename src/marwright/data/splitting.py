@@ -14,6 +14,7 @@ from hashlib import blake2b
 
 from marwright.config import SplitConfig
 from marwright.data.labels import labels_of
+from marwright.data.rare_labels import none_is_divisible, too_few
 from marwright.errors import DataError
 from marwright.pretrained.identity import folded
 from marwright.sources.left_out import LeftOut
@@ -97,10 +98,14 @@ def _assign(
     per_label = Counter(label_of.values())
     rare = {label for label, count in per_label.items() if count <= len(shares)}
     what = "groups" if grouped else "rows"
+    parts = len(shares) + 1
+    hopeless = none_is_divisible(per_label, rows, parts, grouped=grouped) if len(rare) == len(per_label) else ""
     if rare and config.rare_labels == "error":
-        raise _too_few(rare, per_label, what, parts=len(shares) + 1)
-    if len(rare) == len(per_label):
-        raise DataError(f"No label has {len(shares) + 1} {what}, one for each split; add rows.")
+        first = next(row for row, unit in zip(rows, unit_of, strict=True) if label_of[unit] == min(rare))
+        cure = hopeless or "Add rows, or set data.split.rare_labels to train_only or drop."
+        raise too_few(rare, per_label, first, parts, cure, grouped=grouped)
+    if hopeless:
+        raise DataError(hopeless)
     if config.rare_labels == "drop":
         votes = {unit: labels for unit, labels in votes.items() if label_of[unit] not in rare}
         gone = [label_of[unit] in rare for unit in unit_of]
@@ -164,15 +169,6 @@ def _part(position: float, shares: Mapping[str, float]) -> str:
         if position < edge:
             return part
     return "train"
-
-
-def _too_few(rare: set[str], per_label: Counter[str], what: str, parts: int) -> DataError:
-    names = ", ".join(f"{label!r} ({per_label[label]})" for label in sorted(rare)[:5])
-    more = f" and {len(rare) - 5} more" if len(rare) > 5 else ""
-    return DataError(
-        f"Too few {what} to divide into {parts} splits for: {names}{more}. "
-        "Add rows, or set data.split.rare_labels to train_only or drop."
-    )
 
 
 def _counts(given: Counter[str | None]) -> str:

@@ -12,9 +12,11 @@ from marwright.console.progress import say, track
 from marwright.data import cleaning
 from marwright.data.baseline import baseline_accuracy
 from marwright.data.card import describe, sentences
+from marwright.data.emptied import check_left
 from marwright.data.labels import check_labels, labels_of, treat_unseen_labels
 from marwright.data.legibility import legibility, remarks
 from marwright.data.splitting import Division, divide
+from marwright.data.torn_groups import torn_groups
 from marwright.errors import DataError
 from marwright.files import stable_json, write_text
 from marwright.pretrained.identity import identities
@@ -26,6 +28,8 @@ from marwright.sources.text_fields import RESERVED
 from marwright.tasks import Task
 from marwright.workspace import SPLITS, DataFolder
 
+# Of these, and of rows without a split, some must be left to divide.
+_NEEDED = (None, "train", "test")
 # Longer than any model reads: only the length before cutting is wanted.
 UNCUT = 1 << 20
 
@@ -59,13 +63,17 @@ def prepare_data(
     reading = config.source.read(skip=config.on_bad_rows == "skip")
     rows = list(track(reading.rows, "reading rows"))
     if not rows:
-        reasons = f" ({dict(reading.left_out.counts)})" if reading.left_out.rows else ""
-        raise DataError(f"{reading.origin}: no rows{reasons}")
+        left_out = reading.left_out.told()
+        raise DataError(f"{reading.origin}: no rows{f'; left out: {left_out}' if left_out else ''}.")
     tokenizer = load_tokenizer(checkpoint, max_length)
     same = identities(tokenizer, (row.text for row in rows))
-    division, seen = clean_and_divide(rows, task, config, same, seed, reading.left_out)
-    rows, wrong = treat_unseen_labels(division.rows, task, config.unseen_labels, reading.left_out)
-    check_labels(rows, task)
+    try:
+        division, seen = clean_and_divide(rows, task, config, same, seed, reading.left_out)
+        rows, wrong = treat_unseen_labels(division.rows, task, config.unseen_labels, reading.left_out)
+        check_labels(rows, task, reading.left_out)
+    except DataError as error:
+        left_out = reading.left_out.told()
+        raise DataError(f"{error} Left out before: {left_out}." if left_out else str(error)) from error
 
     tokenizer.enable_truncation(UNCUT)
     texts = [row.text for row in rows]
@@ -94,13 +102,15 @@ def prepare_data(
         random_split = _random_split_accuracy(rows, task, config.split, seed)
         card["baseline"] |= {} if random_split is None else {"accuracy_random_split": random_split}
 
-    card["notes"] = reading.notes
+    torn = torn_groups(rows) if config.split.by_group else ""
+    notes = [*reading.notes, *([torn] if torn else [])]
+    card["notes"] = notes
     _save(rows, task, folder)
     write_text(folder.card, stable_json(card))
     reading.left_out.write(folder.left_out)
     for sentence in sentences(card):
         say(f"  {sentence}")
-    for note in reading.notes:
+    for note in notes:
         say(f"  {note}")
     if reading.left_out.rows:
         say(f"  every row that was left out, with its place and the reason: {DataFolder(kept_at or output).left_out}")
@@ -149,10 +159,17 @@ def clean_and_divide(
         cleaned = cleaning.remove_duplicates(rows, same, left_out)
     # Before validation rows are taken from train: a text that test has too must not pick the best epoch.
     treated, seen = cleaning.treat_overlap(cleaned, same, config.overlap, left_out)
+    check_left([split for split in _NEEDED if any(row.split == split for row in rows)], treated, left_out)
     division = divide(treated, task, config.split, seed, left_out)
     if config.overlap == "count" and any(row.split == "validation" for row in treated):
         return division, seen
-    return replace(division, rows=cleaning.keep_out_of_validation(division.rows, same, config.overlap, left_out)), seen
+    kept = cleaning.keep_out_of_validation(division.rows, same, config.overlap, left_out)
+    if config.overlap == "count" and not any(row.split == "validation" for row in kept):
+        raise DataError(
+            "No validation rows are left: the texts of those that were taken from train stand in test too. Give "
+            "validation rows, or test rows with other texts."
+        )
+    return replace(division, rows=kept), seen
 
 
 def _random_split_accuracy(rows: Sequence[Row], task: Task, split: SplitConfig, seed: int) -> float | None:

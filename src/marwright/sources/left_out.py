@@ -20,7 +20,7 @@ class LeftOutRow:
     """One row that was left out.
 
     ``place`` names source and line; ``text`` and ``label`` may be empty. ``because_of`` is the place of the row that is
-    the reason, where there is one.
+    the reason, where there is one; ``split`` is the one in which the row was.
     """
 
     place: str
@@ -28,6 +28,7 @@ class LeftOutRow:
     text: str = ""
     label: str = ""
     because_of: str = ""
+    split: str | None = None
 
 
 @dataclass
@@ -39,7 +40,7 @@ class LeftOut:
     def add(self, reason: str, row: Row, because_of: Row | None = None) -> None:
         """Note that a whole row is left out, and because of which other one."""
         other = because_of.place if because_of is not None else ""
-        self.rows.append(LeftOutRow(row.place, reason, row.text, row.label, other))
+        self.rows.append(LeftOutRow(row.place, reason, row.text, row.label, other, row.split))
 
     def add_unread(self, reason: str, place: str, text: str = "", label: str = "") -> None:
         """Note that something never became a row."""
@@ -56,6 +57,16 @@ class LeftOut:
     def counts(self) -> Counter[str]:
         """How many rows were left out, by reason."""
         return Counter(row.reason for row in self.rows)
+
+    def told(self) -> str:
+        """How many rows were left out, by reason, each with its first place; empty where none was."""
+        firsts = {row.reason: row for row in reversed(self.rows)}
+        each = (
+            f"{count} because {reason} (first {firsts[reason].place}"
+            + (f", because of {firsts[reason].because_of})" if firsts[reason].because_of else ")")
+            for reason, count in self.counts.items()
+        )
+        return ", ".join(each)
 
     def write(self, file: Path) -> None:
         """Write the ledger as a csv with the columns place, reason, text and label; the reason names the other row."""

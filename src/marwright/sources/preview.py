@@ -15,7 +15,7 @@ from marwright.errors import DataError, first_line
 from marwright.formats.delimiters import BY_SUFFIX
 from marwright.sources.table import file_records
 from marwright.sources.tables import json_lines, parquet, saved, separated, spreadsheet
-from marwright.sources.tables.batches import class_names, records
+from marwright.sources.tables.batches import records, types_of
 from marwright.sources.tables.faults import Faults
 from marwright.sources.tables.kinds import check_kind, suffix_of
 from marwright.sources.tables.records import Record
@@ -67,7 +67,7 @@ def _head(table: str, path: Path, encoding: str | None) -> tuple[list[str], Iter
     part = next(iter(parts.values()))
     rows = part.with_format(None).select(range(min(MOST_ROWS, len(part))))
     names = list(rows.column_names)
-    return names, records([rows[:]], dict(zip(names, names, strict=True)), class_names(rows.features))
+    return names, records([rows[:]], dict(zip(names, names, strict=True)), types_of(rows.features))
 
 
 def _names(path: Path, kind: str, source: TableSource, faults: Faults) -> list[str]:

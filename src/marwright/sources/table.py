@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from datetime import date, time
+from functools import lru_cache
 from pathlib import Path
 
 from marwright.errors import DataError
@@ -16,6 +17,7 @@ from marwright.formats.delimiters import BY_SUFFIX
 from marwright.resources import shipped
 from marwright.sources.rows import Reading, Row
 from marwright.sources.tables import json_lines, parquet, saved, separated, spreadsheet
+from marwright.sources.tables.appearance import is_blank, seen
 from marwright.sources.tables.columns import listed
 from marwright.sources.tables.faults import Faults
 from marwright.sources.tables.kinds import SUFFIXES, check_kind, refuse_idle_settings, suffix_of
@@ -119,6 +121,8 @@ def _row(record: Record, source: TableSource, splits: SplitNames, faults: Faults
     named = (name_of(record.values.get(source.split)) or "") if source.split is not None else record.split
     split = None if named is None else splits.ours(named)
     aside = record.aside
+    if label and _look_alike(label, source.label) and _is_header(record, source):
+        aside = "the header again"
     if named is not None and not record.problem and not aside and split is None:
         if named and source.splits:
             aside = f"the split {named} is not named in data.source.splits"
@@ -138,6 +142,17 @@ def _row(record: Record, source: TableSource, splits: SplitNames, faults: Faults
     return Row(text, label or "", faults.named(record.place), group=group or None, split=split)
 
 
+def _is_header(record: Record, source: TableSource) -> bool:
+    """Whether a row holds the names of its columns, as where one table was appended to another."""
+    values = {name: record.values.get(name) for name in (*source.text, source.split, source.group) if name}
+    return all(isinstance(value, str) and _look_alike(value, name) for name, value in values.items())
+
+
+@lru_cache(maxsize=4096)  # labels come again and again
+def _look_alike(one: str, other: str) -> bool:
+    return seen(one).casefold() == seen(other).casefold()
+
+
 def _group(value: object) -> str | None:
     """A group as text: "" for a missing one, None for what names none."""
     return value.isoformat() if isinstance(value, date | time) else name_of(value)
@@ -146,7 +161,7 @@ def _group(value: object) -> str | None:
 def _wrong_texts(texts: list[object], text: str) -> Iterator[Problem]:
     if any(not isinstance(part, str | None) for part in texts):
         yield Problem("a text that is not a string", "turn the values of the text column into strings")
-    elif not text:
+    elif not text or (text[0] > "~" and is_blank(text)):  # most are decided by their first character
         yield Problem("empty text", "fill it in or delete the row")
     elif "\0" in text:
         yield Problem("a NUL character in a text", "remove it; many programs take it for the end of the text")
@@ -159,7 +174,7 @@ def _wrong_label(value: object, label: str | None) -> Iterator[Problem]:
         )
     elif label is None:
         yield Problem("a label that is neither text nor a number", "give each row one name as its label")
-    elif not label:
+    elif not label or (label[0] > "~" and is_blank(label)):
         yield Problem("empty label", "fill it in or delete the row")
     elif "\0" in label:
         yield Problem("a NUL character in a label", "remove it")

@@ -29,8 +29,8 @@ def test_each_bad_row_of_a_csv_is_left_out_with_its_reason(tmp_path: Path) -> No
         (f"{table} line 12", "quotation marks that do not match", '"l"m', "b"),
     ]
     assert (
-        "left out: fewer fields than the 3 columns in line 7; put texts that hold a comma in quotation marks."
-        in result.notes
+        "left out: fewer fields than the 3 columns in line 7; complete the row or delete it; a text that holds a line "
+        "break stands in quotation marks." in result.notes
     )
 
 

@@ -208,7 +208,8 @@ def test_all_faulty_rows_are_reported_together(tmp_path: Path) -> None:
     assert refusal(table).splitlines() == [
         "empty text in lines 3, 8, 9, 10, 11 and 3 more; fill it in or delete the row.",
         "empty label in line 4; fill it in or delete the row.",
-        "fewer fields than the 2 columns in line 5; put texts that hold a comma in quotation marks.",
+        "fewer fields than the 2 columns in line 5; complete the row or delete it; a text that holds a line break "
+        "stands in quotation marks.",
         "more fields than the 2 columns in line 6; put texts that hold a comma in quotation marks.",
         "bytes that are not UTF-8 in line 7; save the file as UTF-8, or name its encoding: with "
         "data.source.encoding: cp1252 the first would read 'ÿb'; if that is wrong, it is another, such as cp1251 or "
@@ -241,7 +242,7 @@ def test_faulty_json_lines(tmp_path: Path) -> None:
     lines += ['{"text": "a", "label": ["b"]}', '{"text": null, "label": NaN}', r'{"text": "\ud83d", "label": "b"}']
 
     assert [line.split(";")[0] for line in refusal(written(tmp_path / "t.jsonl", "\n".join(lines))).splitlines()] == [
-        "invalid JSON in line 2",
+        "invalid JSON in line 2 (column 9)",
         "JSON that is no object in line 3",
         "a text that is not a string in line 4",
         "a label that is neither text nor a number in line 5",

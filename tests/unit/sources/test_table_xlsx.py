@@ -39,7 +39,9 @@ def test_numbers_are_read_as_their_digits_and_empty_rows_are_none(tmp_path: Path
 
     assert found(table).pairs == [("a", "1"), ("b", "1"), ("501", "c"), ("2.5", "3"), ("d", "1")]
     assert [row.place.removeprefix(f"{table} ") for row in found(table).rows] == [f"row {n}" for n in (3, 5, 6, 7, 9)]
-    assert found(table).notes == []
+    assert found(table).notes == [
+        "the label 1 is written in several ways and was read as one: a whole number (row 3), text (row 9)"
+    ]
 
 
 def test_a_sheet_is_chosen_by_name(tmp_path: Path) -> None:

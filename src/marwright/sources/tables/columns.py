@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import unicodedata
 from collections.abc import Iterable, Sequence
 
 from marwright.errors import DataError
+from marwright.sources.tables.appearance import seen
 
 _SHOWN = 20
 _LONGEST = 60
@@ -63,8 +63,3 @@ def _shown(name: str) -> str:
 def _positions(name: str, columns: Sequence[str]) -> list[int]:
     same = [index for index, column in enumerate(columns) if column == name]
     return same or [index for index, column in enumerate(columns) if seen(column) == seen(name) != ""]
-
-
-def seen(name: str) -> str:
-    """A name as a reader sees it: without blanks around it, each letter composed in one way."""
-    return unicodedata.normalize("NFC", name).strip().strip("\ufeff\u200b")

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
 from marwright.errors import DataError
-from marwright.sources.tables import columns
+from marwright.sources.tables import columns, line_ends
+from marwright.sources.tables.appearance import seen
 from marwright.sources.tables.faults import UNDECODED, Faults
 from marwright.sources.tables.records import Problem, Record
 from marwright.sources.tables.text_files import TextFile
@@ -32,12 +33,32 @@ def read(text: TextFile, wanted: Sequence[str], faults: Faults) -> Iterator[Reco
     _refuse_other_shapes(first[1], faults.table)
     for number, line in chain([first], _numbered(lines, first[0])):
         values, problem = _parse(line, wanted)
+        if problem and not values and line_ends.holds_returns(line):
+            yield from _rows_of_other_ends(line, str(number), wanted)
+            continue
         there |= dict.fromkeys(values)
         problem = text.undecoded(line) or problem
-        # Of a line that is no object, the whole is shown where its text would be.
-        yield Record(str(number), values if values or problem is None else {wanted[0]: line.strip()}, problem=problem)
+        if problem and problem.place:
+            problem = problem._replace(place=f"{number}{problem.place}")
+        yield Record(str(number), _shown(line, values, wanted) if problem else values, problem=problem)
     if there:  # an object may leave a column out, so only the whole file tells which columns it has
         columns.require(wanted, list(there), faults.table)
+
+
+def _rows_of_other_ends(line: str, place: str, wanted: Sequence[str]) -> Iterator[Record]:
+    """The line is faulty, and each object in it is left out with its own text."""
+    parts = line_ends.parts(line)
+    if not any(_parse(part, wanted)[0] for part in parts):
+        parts = [line]
+    first, *others = (_shown(part, _parse(part, wanted)[0], wanted) for part in parts)
+    yield Record(place, first, problem=line_ends.PROBLEM)
+    for other in others:
+        yield Record(place, other, aside=line_ends.PROBLEM.what)
+
+
+def _shown(line: str, values: dict[str, object], wanted: Sequence[str]) -> dict[str, object]:
+    """The values of a faulty line; where it is no object, the whole of it stands for its text."""
+    return values or {wanted[0]: line.strip()}
 
 
 def column_names(text: TextFile, most: int) -> list[str]:
@@ -62,6 +83,16 @@ def _refuse_other_shapes(first: str, table: str) -> None:
         raise DataError(f"{table}: its objects run over several lines; write each on one: jq -c . FILE > NEW.jsonl")
 
 
+def _cure(error: ValueError) -> str:
+    return f"{_ONE_PER_LINE} ({error.msg})" if isinstance(error, json.JSONDecodeError) else _ONE_PER_LINE
+
+
+def _column(error: ValueError) -> str:
+    if not isinstance(error, json.JSONDecodeError):
+        return ""
+    return f" (column {min(error.pos, len(error.doc.rstrip())) + 1})"
+
+
 def _parse(line: str, wanted: Sequence[str]) -> tuple[dict[str, object], Problem | None]:
     twice: list[str] = []
 
@@ -74,15 +105,17 @@ def _parse(line: str, wanted: Sequence[str]) -> tuple[dict[str, object], Problem
 
     try:
         values = json.loads(line, object_pairs_hook=unique)
-    except (ValueError, RecursionError):
+    except RecursionError:
         return {}, Problem("invalid JSON", _ONE_PER_LINE)
+    except ValueError as error:
+        return {}, Problem("invalid JSON", _cure(error), _column(error))
     if not isinstance(values, dict):
         return {}, Problem("JSON that is no object", _ONE_PER_LINE)
     other: Problem | None = None
     for name in wanted:
         if name not in values:
-            alike = [key for key in values if columns.seen(key).casefold() == columns.seen(name).casefold()]
-            if len(alike) == 1 and columns.seen(alike[0]) == columns.seen(name):
+            alike = [key for key in values if seen(key).casefold() == seen(name).casefold()]
+            if len(alike) == 1 and seen(alike[0]) == seen(name):
                 values[name] = values[alike[0]]
             elif alike:
                 other = other or Problem(f"the key {columns.listed(alike)} instead of {name}", "write one name")

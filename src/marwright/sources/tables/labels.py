@@ -10,11 +10,15 @@ import re
 from decimal import Decimal
 
 from marwright.errors import DataError
-from marwright.sources.tables.columns import listed, seen
+from marwright.sources.tables.appearance import seen
+from marwright.sources.tables.columns import listed
 from marwright.sources.tables.faults import Faults
 
 _EXACT = 1 << 53  # above, not every whole number is a float
 _WHOLE = re.compile(r"(-?\d+)\.0+")
+# Digits as JSON writes a number; 01 is none, since codes begin so.
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-]?[0-9]{1,3})?")
+_SHOWN = 3
 _WORDS = {bool: "true or false", str: "text"}
 
 
@@ -69,18 +73,29 @@ class Spellings:
                 "Write all of them in one way, for example as text; else one class would count as several."
             )
         mixed = {label: places for label, places in self._places.items() if len(places) > 1}
-        for label, ways in list(mixed.items())[:3]:
+        for label, ways in list(mixed.items())[:_SHOWN]:
             faults.note(
                 f"the label {listed([label])} is written in several ways and was read as one: "
                 f"{self._kinds(ways, faults.unit)}"
             )
-        if len(mixed) > 3:
-            faults.note(f"so are {len(mixed) - 3} more labels")
-        alike_texts: dict[str, list[str]] = {}
-        for label in sorted(texts):
-            alike_texts.setdefault(_without_fraction(" ".join(seen(label).casefold().split())), []).append(label)
-        for labels in [labels for labels in alike_texts.values() if len(labels) > 1][:3]:
-            faults.note(f"{listed(labels)} are different labels; are they meant to be?")
+        if len(mixed) > _SHOWN:
+            faults.note(f"so are {len(mixed) - _SHOWN} more labels")
+        self._tell_alike(faults, numbers, texts)
+
+    def _tell_alike(self, faults: Faults, numbers: set[str], texts: set[str]) -> None:
+        groups: dict[str | Decimal, list[str]] = {}
+        for label in sorted(numbers | texts):
+            folded = _without_fraction(" ".join(seen(label).casefold().split()))
+            # Beside numbers, a text of digits may be meant for one of them.
+            is_number = label in numbers or (numbers and _NUMBER.fullmatch(folded))
+            groups.setdefault(Decimal(folded) if is_number else folded, []).append(label)
+        alike = [labels for labels in groups.values() if len(labels) > 1]
+        for labels in alike[:_SHOWN]:
+            same = len({seen(label) for label in labels}) < len(labels)
+            names = ", ".join(map(ascii, labels)) if same else listed(labels)
+            faults.note(f"{names} are different labels; are they meant to be?")
+        if len(alike) > _SHOWN:
+            faults.note(f"{len(alike) - _SHOWN} more groups of labels look alike")
 
     def _kinds(self, places: dict[type, str], unit: str) -> str:
         return ", ".join(f"{_WORDS.get(kind, _number(kind))} ({unit} {place})" for kind, place in places.items())

@@ -8,9 +8,11 @@ from typing import Any
 
 from marwright.errors import DataError, first_line
 from marwright.sources.tables import columns
-from marwright.sources.tables.batches import BATCH, class_names, records
+from marwright.sources.tables.batches import BATCH, Types, class_names, records
 from marwright.sources.tables.faults import Faults
 from marwright.sources.tables.records import Record
+
+_NARROW = ("halffloat", "float")  # Arrow's names of 16 and 32 bits
 
 
 def read(path: Path, wanted: Sequence[str], faults: Faults) -> Iterator[Record]:
@@ -26,16 +28,20 @@ def read(path: Path, wanted: Sequence[str], faults: Faults) -> Iterator[Record]:
         with pyarrow.parquet.ParquetFile(path) as file:
             schema = file.schema_arrow
             positions = columns.require(wanted, schema.names, faults.table)
-            classes: dict[str, list[str]] = {}
+            kinds = {column.name: column.type for column in schema}
+            narrow = {name: kind.to_pandas_dtype() for name, kind in kinds.items() if str(kind) in _NARROW}
+            types = Types(narrow=narrow)
             if b"huggingface" in (schema.metadata or {}):
                 from datasets import Features
 
-                classes = class_names(Features.from_arrow_schema(schema))
+                types = Types(class_names(Features.from_arrow_schema(schema)), narrow)
             column_of = {name: schema.names[at] for name, at in positions.items()}
+            for sentence in types.told(column_of.values()):
+                faults.note(sentence)
             there = list(dict.fromkeys(column_of.values()))
             batches = file.iter_batches(batch_size=BATCH, columns=there)
             lists = ({column: _values(batch, column, faults.table) for column in there} for batch in batches)
-            yield from records(lists, column_of, classes)
+            yield from records(lists, column_of, types)
     except pyarrow.ArrowException as error:
         raise DataError(f"{faults.table}: not a readable parquet file: {first_line(error)}.") from error
     except UnicodeDecodeError as error:

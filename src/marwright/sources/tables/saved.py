@@ -8,7 +8,7 @@ from typing import Any
 
 from marwright.errors import DataError, first_line
 from marwright.sources.tables import columns
-from marwright.sources.tables.batches import BATCH, class_names, records
+from marwright.sources.tables.batches import BATCH, records, types_of
 from marwright.sources.tables.faults import Faults
 from marwright.sources.tables.records import Record
 from marwright.sources.tables.settings import TableSource
@@ -64,13 +64,18 @@ def read(parts: Parts, source: TableSource, splits: SplitNames, faults: Faults) 
         raise DataError(
             f"{faults.table}: unknown split {columns.listed(unknown)}; its splits are {there}. {splits.advice(used)}"
         )
+    told: dict[str, None] = {}
     for name, part in parts.items():
         positions = columns.require(wanted, part.column_names, faults.table)
         column_of = {wish: part.column_names[at] for wish, at in positions.items()}
         # A saved dataset may remember a tensor format.
         chosen = part.with_format(None).select_columns(list(dict.fromkeys(column_of.values())))
         why_aside = aside.get(name, "") if name is not None else ""
-        yield from records(chosen.iter(batch_size=BATCH), column_of, class_names(part.features), name, why_aside)
+        types = types_of(part.features)
+        told |= dict.fromkeys(types.told(column_of.values()))
+        yield from records(chosen.iter(batch_size=BATCH), column_of, types, name, why_aside)
+    for sentence in told:
+        faults.note(sentence)
 
 
 def _by_split(loaded: Any, source: TableSource) -> Parts:

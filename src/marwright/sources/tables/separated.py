@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from marwright.errors import DataError
 from marwright.formats.delimiters import NAMES, said_in
-from marwright.sources.tables import columns
+from marwright.sources.tables import columns, line_ends
 from marwright.sources.tables.faults import Faults
-from marwright.sources.tables.parsing import Lines, Parsed, Parser
+from marwright.sources.tables.parsing import BLANK_BEHIND, Lines, Parsed, Parser
 from marwright.sources.tables.records import Problem, Record
 from marwright.sources.tables.settings import TableSource
 from marwright.sources.tables.text_files import TextFile
+from marwright.sources.tables.uneven import Uneven
 
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
@@ -86,16 +87,18 @@ def _header(
         wanted,
         row.fields,
         faults.table,
-        hint=_hint(row, said, likely, parser.quoting, text),
+        hint=_hint(row, wanted, said, likely, parser.quoting, text),
         otherwise="If its first line is a row, put a line with the columns' names before it.",
     )
     raise AssertionError("a header that holds the columns was taken")
 
 
-def _hint(row: Parsed, said: str | None, likely: str, quoting: bool, text: TextFile) -> str:
+def _hint(row: Parsed, wanted: Sequence[str], said: str | None, likely: str, quoting: bool, text: TextFile) -> str:
     """What is wrong with a header that lacks a column, as far as it shows."""
     if not quoting and any(_QUOTED.fullmatch(name) for name in row.fields):
         return "The header stands in quotation marks: write data.source.quoting: true."
+    if (glued := next((name for name in row.fields if _holds_all(name, wanted)), None)) is not None:
+        return _not_separated(glued, wanted, row.lines[0])
     if said is not None and likely != said:
         return f"The header looks separated by {likely!r}, but data.source.delimiter or its first line says {said!r}."
     if any("\0" in name for name in row.fields):
@@ -103,6 +106,25 @@ def _hint(row: Parsed, said: str | None, likely: str, quoting: bool, text: TextF
     if text.said is not None:
         return f"It was read as {text.said}, as data.source.encoding says."
     return ""
+
+
+def _holds_all(name: str, wanted: Sequence[str]) -> bool:
+    for wish in sorted(set(wanted), key=len, reverse=True):
+        if wish not in name:
+            return False
+        name = name.replace(wish, "", 1)
+    return len(set(wanted)) > 1
+
+
+def _not_separated(name: str, wanted: Sequence[str], line: str) -> str:
+    """What to do about one name that holds those of all columns that are wanted."""
+    if line.strip() == f'"{name}"':
+        return "The whole line stands in quotation marks, so that it is one field: take them away, in all lines."
+    behind = (name.partition(wish)[2].lstrip(" ")[:1] or name.partition(wish)[2][:1] for wish in wanted)
+    between = next((letter for letter in behind if letter and not letter.isalnum() and letter != '"'), None)
+    if between is None:
+        return "Its names are not separated: put one character between them, such as a comma."
+    return f"If {between!r} separates its fields, write data.source.delimiter: {between!r}."
 
 
 @dataclass
@@ -117,12 +139,22 @@ class _Rows:
     _known: set[str] | None = None
     _several: list[tuple[int, int]] = field(default_factory=list)
     _in_quotes: list[int] = field(default_factory=list)
+    _unpadded: list[int] = field(default_factory=list)
+    _padded: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._uneven = Uneven(self.header, self.parser.delimiter, self.parser.quoting)
 
     def read(self, wanted: Sequence[str]) -> Iterator[Record]:
         positions = columns.require(wanted, self.header, self.faults.table)
         label = positions[self.source.label]
-        doubtful = 0  # the last line of a stretch in which quotation marks do not match
+        rows = doubtful = 0  # the last line of a stretch in which quotation marks do not match
         for row in self.parser:
+            if line_ends.holds_returns(row.lines[0]) and (row.error or len(row.fields) != len(self.header)):
+                self.parser.give_back(row, keep=1)
+                yield from self._rows_of_other_ends(row, positions)
+                continue
+            rows += 1
             problem, aside = self._problem(row, label, doubtful), ""
             if row.error:
                 if not self.faults.skip:
@@ -138,11 +170,16 @@ class _Rows:
                 self._notice(row)
                 if not any(value.strip() for value in row.fields):
                     aside = "every field is empty"
-                elif row.fields == self.header:  # of a file that was appended
-                    aside = "the header again"
-            values = {name: row.fields[at] for name, at in positions.items() if at < len(row.fields)}
-            yield Record(str(row.number), values, problem=problem, aside=aside)
+            yield Record(str(row.number), _values(row, positions), problem=problem, aside=aside)
+        self._uneven.check(rows, self.faults.table)
         self._tell()
+
+    def _rows_of_other_ends(self, row: Parsed, positions: Mapping[str, int]) -> Iterator[Record]:
+        """The line is faulty, and each row in it is left out with its own text."""
+        first, *others = line_ends.rows_in(row.lines[0], self.parser, len(self.header))
+        yield Record(str(row.number), _values(first, positions), problem=line_ends.PROBLEM)
+        for other in others:
+            yield Record(str(row.number), _values(other, positions), aside=line_ends.PROBLEM.what)
 
     def _problem(self, row: Parsed, label: int, doubtful: int) -> Problem | None:
         if row.error:
@@ -154,16 +191,14 @@ class _Rows:
         for offset, line in enumerate(row.lines):
             if (problem := self.text.undecoded(line)) is not None:
                 return problem._replace(place=str(row.number + offset))
-        return self._uneven(row) if len(row.fields) != len(self.header) else None
-
-    def _uneven(self, row: Parsed) -> Problem:
-        if any("\r" in line.rstrip("\r\n") for line in row.lines):
-            return Problem("line ends of another kind than in line 1", "end all lines in the same way")
-        kind = "fewer" if len(row.fields) < len(self.header) else "more"
-        return Problem(f"{kind} fields than the {len(self.header)} columns", self._cure_for_fields())
+        if len(row.fields) == len(self.header):
+            return None
+        return self._uneven.problem(row, behind=self._padded[-1] if self._padded else None)
 
     def _mismatch(self, row: Parsed, inside: int | None = None) -> Problem:
         cure = "write it doubled or close it, or set data.source.quoting: false if quotation marks belong to the texts"
+        if row.error == BLANK_BEHIND:
+            cure = "delete it"
         if inside is not None:
             last = row.number + len(row.lines) - 1
             row.fields = row.lines[0].rstrip("\r\n").split(self.parser.delimiter)
@@ -206,19 +241,13 @@ class _Rows:
                     self._known.add(row.fields[label])
         return self._known
 
-    def _cure_for_fields(self) -> str:
-        delimiter = self.parser.delimiter
-        name = NAMES.get(delimiter, f"a {delimiter!r}")
-        if self.parser.quoting:
-            return f"put texts that hold {name} in quotation marks"
-        return (
-            f"a text must hold neither {name} nor a line break; if fields stand in quotation marks, write "
-            "data.source.quoting: true"
-        )
-
     def _notice(self, row: Parsed) -> None:
         if len(row.lines) > 1:
             self._several.append((row.number, row.number + len(row.lines) - 1))
+        if row.unpadded:
+            self._unpadded.append(row.number)
+        if row.padded:
+            self._padded.append(row.number)
         if self.source.quoting is None and not self.parser.quoting and any(map(_QUOTED.fullmatch, row.fields)):
             self._in_quotes.append(row.number)
 
@@ -230,8 +259,22 @@ class _Rows:
                 f"{len(self._several)} of its rows run over several lines, {count} in all, as quotation marks say "
                 f"(the first over lines {first} to {last})"
             )
+        if self._unpadded:
+            self.faults.note(
+                f"in {len(self._unpadded)} of its rows (first in line {self._unpadded[0]}) blanks stand before a "
+                "quotation mark that opens a field; they were read as no part of it"
+            )
+        if self._padded:
+            self.faults.note(
+                f"in {len(self._padded)} of its rows (first in line {self._padded[0]}) a field begins with a blank and "
+                "a quotation mark, which were read as part of it"
+            )
         if self._in_quotes:
             self.faults.note(
                 f"fields of {len(self._in_quotes)} rows begin and end with a quotation mark (first in line "
                 f"{self._in_quotes[0]}), which was read as part of them; if it is none, write data.source.quoting: true"
             )
+
+
+def _values(row: Parsed, positions: Mapping[str, int]) -> dict[str, object]:
+    return {name: row.fields[at] for name, at in positions.items() if at < len(row.fields)}

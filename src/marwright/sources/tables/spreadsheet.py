@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -16,6 +17,8 @@ from marwright.sources.tables.records import Problem, Record
 from marwright.sources.tables.settings import TableSource
 
 _ERRORS = frozenset({"#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A"})
+# ST_Xstring of Office Open XML; half a surrogate pair is no character.
+_ESCAPED = re.compile("_x(?![Dd][89A-Fa-f])([0-9A-Fa-f]{4})_")
 
 # The values of a row and, beside them, the formulas where there are some.
 _Row = tuple[tuple[Any, ...], tuple[Any, ...]]
@@ -24,12 +27,13 @@ _Row = tuple[tuple[Any, ...], tuple[Any, ...]]
 def read(path: Path, source: TableSource, wanted: Sequence[str], faults: Faults) -> Iterator[Record]:
     """The rows of a sheet under its first row that is not empty; empty rows do not count.
 
-    A number is read as its digits, 1.0 as 1: a spreadsheet makes numbers of what its author typed as text.
+    A number among texts is read as its digits, 1.0 as 1: a spreadsheet makes numbers of what its author typed as text.
 
     Raises:
         DataError: ``openpyxl`` is not installed, the workbook cannot be read, or it lacks the sheet or a column.
     """
     positions: dict[str, int] = {}
+    escaped: list[int] = []
     for number, (values, formulas) in enumerate(_rows(path, source, faults), 1):
         if _is_empty(values, formulas):
             continue
@@ -38,9 +42,16 @@ def read(path: Path, source: TableSource, wanted: Sequence[str], faults: Faults)
             where = f"They stand in row {number} of the sheet, the first that is not empty."
             positions = columns.require(wanted, names, faults.table, otherwise=where)
             continue
-        record = {name: _plain(values[at]) if at < len(values) else None for name, at in positions.items()}
-        again = "the header again" if all(record[name] == name for name in positions) else ""
-        yield Record(str(number), record, problem=_problem(record, formulas, positions), aside=again)
+        cells = {name: values[at] if at < len(values) else None for name, at in positions.items()}
+        record = {name: _plain(value, name in source.text) for name, value in cells.items()}
+        if any(isinstance(value, str) and value != record[name] for name, value in cells.items()):
+            escaped.append(number)
+        yield Record(str(number), record, problem=_problem(record, formulas, positions))
+    if escaped:
+        faults.note(
+            f"cells of {len(escaped)} rows (first in row {escaped[0]}) hold characters as spreadsheets escape them, "
+            "such as _x000D_; they were read as these characters"
+        )
 
 
 def column_names(path: Path, source: TableSource, faults: Faults) -> list[str]:
@@ -55,7 +66,8 @@ def column_names(path: Path, source: TableSource, faults: Faults) -> list[str]:
 
 
 def _names(values: tuple[Any, ...]) -> list[str]:
-    return [value if isinstance(value, str) else name_of(value) or "" for value in values]
+    """Of columns, as text: a spreadsheet makes a date or true of some of them."""
+    return ["" if value is None else str(_plain(value, is_text=True)) for value in values]
 
 
 def _is_empty(values: tuple[Any, ...], formulas: tuple[Any, ...]) -> bool:
@@ -114,8 +126,15 @@ def _index(titles: list[str], wanted: str | None, faults: Faults) -> int:
     return titles.index(wanted)
 
 
-def _plain(value: object) -> object:
-    return name_of(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+def _plain(value: object, is_text: bool) -> object:
+    """What a cell says: spreadsheets do not tell 1 from 1.0, and escape characters that XML cannot hold."""
+    if isinstance(value, str):
+        return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), value) if "_x" in value else value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    if is_text:
+        return name_of(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _problem(record: dict[str, object], formulas: tuple[Any, ...], positions: dict[str, int]) -> Problem | None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from marwright.errors import DataError
+from marwright.sources.tables.encoding_evidence import doubts, evidence, word_at
 from marwright.sources.tables.faults import UNDECODED, Faults
 from marwright.sources.tables.records import Problem
 
@@ -78,14 +79,24 @@ class TextFile:
             faults.note(f"has no byte order mark and was read as {guessed}")
         else:
             self.encoding = "utf-8"
+        self._doubt_what_was_said()
+
+    def _doubt_what_was_said(self) -> None:
+        name = codecs.lookup(self.said or "utf-8").name
+        doubt = "" if name.startswith("utf") else doubts(evidence(self._lines("latin-1")), str(self.said), name)
+        if doubt:
+            self._faults.note(doubt)
 
     def lines(self) -> Iterator[str]:
         """The lines with their ends. ``\\r`` ends lines only in a file whose first line it ends."""
-        with _whole(self._faults.table), self._text("") as file:
+        # Inside a file the mark stands where another file was appended.
+        return (line.removeprefix("\ufeff") for line in self._lines(self.encoding))
+
+    def _lines(self, encoding: str) -> Iterator[str]:
+        with _whole(self._faults.table), self._text(encoding, "") as file:
             newline = "" if file.readline().endswith("\r") else "\n"
-        with _whole(self._faults.table), self._text(newline) as file:
-            for number, line in enumerate(file):
-                yield line if number else line.removeprefix("\ufeff")
+        with _whole(self._faults.table), self._text(encoding, newline) as file:
+            yield from file
 
     def undecoded(self, line: str) -> Problem | None:
         """What is wrong with a line that holds bytes which are not of the encoding."""
@@ -99,11 +110,18 @@ class TextFile:
             return "correct data.source.encoding"
         if self.encoding != "utf-8":
             return "the file is damaged there: get it again, or save it as UTF-8"
-        words = re.finditer(r"[^\s,;|]{1,40}", line)
-        part = next(word[0] for word in words if word.start() <= position < word.end())
+        part = word_at(line, position)
         try:
             read = part.encode("utf-8", "surrogateescape").decode("cp1252")
         except UnicodeError:
+            read = ""
+        found = evidence(self._lines("latin-1"))
+        if found.is_mixed and found.first is not None:
+            return (
+                f"other lines are UTF-8 (line {found.first[0]} first), so the file holds two encodings: write these as "
+                f"UTF-8 too{f'; as cp1252 the first of them would read {read!r}' if read else ''}"
+            )
+        if not read:
             return "save the file as UTF-8, or name its encoding in data.source.encoding, such as cp1251 or shift_jis"
         return (
             f"save the file as UTF-8, or name its encoding: with data.source.encoding: cp1252 the first would read "
@@ -115,8 +133,8 @@ class TextFile:
             compressed = file.read(len(GZIP)) == GZIP
         return gzip.open(self.path) if compressed else self.path.open("rb")
 
-    def _text(self, newline: str) -> io.TextIOWrapper:
-        return io.TextIOWrapper(self._bytes(), encoding=self.encoding, errors="marwright-keep", newline=newline)
+    def _text(self, encoding: str, newline: str) -> io.TextIOWrapper:
+        return io.TextIOWrapper(self._bytes(), encoding=encoding, errors="marwright-keep", newline=newline)
 
 
 @contextmanager
