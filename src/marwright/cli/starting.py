@@ -72,16 +72,23 @@ def init(
 
 def _columns(table: str, encoding: str | None, text: Sequence[str], label: str | None) -> dict[str, list[str]]:
     """The columns with some of their values, and what they look like in words."""
-    from marwright.data.guessing import guess
+    from marwright.data.guessing import guess, unusual_split
     from marwright.sources.preview import preview
 
     found = preview(table, encoding)
     guessed = guess(found, text=text, label=label)
+    unusual = unusual_split(found, guessed)
     say(f"columns: {visible(', '.join(found))}")
     for what, column in (("texts", guessed.text), ("labels", guessed.label), ("split", guessed.split)):
         if column in found:
             examples = ", ".join(repr(value[:40]) for value in dict.fromkeys(found[column]) if value)
             say(f"  {what}: {visible(column)}? ({visible(examples[:100])} …)")
+    if unusual is not None:
+        values = visible(", ".join(repr(value[:40]) for value in dict.fromkeys(found[unusual])))
+        say(
+            f"  {visible(unusual)} looks like a split, but its first values are {values}: it is not used, unless you "
+            "write data.source.split, and data.source.splits for names beside train, validation and test"
+        )
     return found
 
 

@@ -10,6 +10,7 @@ _MORE_TEXTS = ("title", "subject", "headline", "product_name", "comment", "revie
 _LABELS = ("label", "labels", "category", "class", "intent", "target", "team", "topic", "queue", "sentiment", "tag")
 _GROUPS = ("group", "customer", "customer_id", "user", "user_id", "session", "thread", "document", "heading", "brand")
 _SPLITS = frozenset({"train", "test", "validation", "valid", "val", "dev"})
+_MOST_SPLITS = 10
 # A label has few words, and comes more than once.
 _LONGEST_LABEL = 80
 _MOST_LABELS_SHARE = 0.5
@@ -47,6 +48,17 @@ def guess(columns: Mapping[str, Sequence[str]], *, text: Sequence[str] = (), lab
     return Guess(found, label, split, group)
 
 
+def unusual_split(columns: Mapping[str, Sequence[str]], guessed: Guess) -> str | None:
+    """The column that looks like a split although its values are not the usual ones; None if one was guessed.
+
+    A table may hold other names, or begin with many rows of train.
+    """
+    if guessed.split is not None:
+        return None
+    others = {name: values for name, values in columns.items() if name not in (guessed.text, guessed.label)}
+    return next((name for name, values in others.items() if _looks_divided(values)), None)
+
+
 def _named(
     columns: Mapping[str, Sequence[str]], names: Sequence[str], fits: Callable[[Sequence[str]], bool]
 ) -> str | None:
@@ -68,6 +80,11 @@ def _longest(columns: Mapping[str, Sequence[str]]) -> str | None:
 def _is_split(values: Sequence[str]) -> bool:
     found = {value.strip().lower() for value in values}
     return {"train", "test"} <= found <= _SPLITS
+
+
+def _looks_divided(values: Sequence[str]) -> bool:
+    found = {value.strip().lower() for value in values}
+    return "train" in found and len(found) <= _MOST_SPLITS
 
 
 def _could_be_label(values: Sequence[str]) -> bool:

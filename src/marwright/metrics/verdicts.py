@@ -75,5 +75,5 @@ def never_tested(data: Mapping[str, Any]) -> str | None:
         return None
     told = f"{len(labels):,} of {data['labels']:,} labels "
     if len(labels) == 1:
-        return told + "is too rare to be tested: no test row has it, so nothing is known of how well it is answered."
-    return told + "are too rare to be tested: no test row has them, so nothing is known of how well they are answered."
+        return told + "is not tested: no test row has it, so nothing is known of how well it is answered."
+    return told + "are not tested: no test row has them, so nothing is known of how well they are answered."

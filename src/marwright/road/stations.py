@@ -200,7 +200,7 @@ def _compression(config: Config) -> dict[str, Any]:
 STATIONS = (
     Station(
         "data",
-        revision=4,
+        revision=5,
         needs=lambda c: (),
         settings=lambda c: {
             # What is not given stays out: data made before there were other tasks is still fresh.
@@ -272,7 +272,7 @@ STATIONS = (
     ),
     Station(
         "archive",
-        revision=10,
+        revision=11,
         needs=lambda c: ("data", *trained_models(c), "compressed", "exported"),
         settings=lambda c: {"archive": c.archive, "name": c.name, "model_store": str(c.model_store)},
         work=_archive,

@@ -128,7 +128,7 @@ def _row(record: Record, source: TableSource, splits: SplitNames, faults: Faults
             aside = f"the split {named} is not named in data.source.splits"
         else:
             problems.append(_unknown_split(named, record.place))
-    if named and (aside or split is not None):
+    if named is not None and (split is not None or (named and aside)):
         splits.count(named, used=not aside)
     if aside or problems:
         # As they stand in the table, where somebody may look for them.

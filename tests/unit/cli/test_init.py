@@ -103,6 +103,16 @@ def test_jsonl_and_a_split_are_understood_and_rare_labels_said() -> None:
     assert load_config("rare.yaml").data.split.rare_labels == "train_only"
 
 
+@pytest.mark.parametrize("parts", [["train", "test", "holdout"], ["Train", "eval"], ["train"], ["train", "test", ""]])
+def test_a_split_with_other_names_is_not_passed_over_in_silence(parts: list[str]) -> None:
+    rows = [row | {"part": parts[n % len(parts)]} for n, row in enumerate(ROWS)]
+    result = init(write("tickets.csv", rows))
+
+    assert source_of("tickets.yaml").split is None
+    assert "part looks like a split, but its first values are" in result.stderr
+    assert all(repr(part) in result.stderr for part in parts)
+
+
 def test_an_encoding_that_is_said_is_written() -> None:
     table = write("letters.csv", [row | {"subject": f"Käse {at}"} for at, row in enumerate(ROWS)], ";", "cp1252")
 

@@ -268,7 +268,7 @@ def test_worse_than_the_baseline_stands_where_the_promise_does(own_run: Run, tmp
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
 
     assert "Worse than the linear baseline: a linear model on word counts is right on 96.5%" in shown
-    assert shown.count("2 of 5 labels are too rare to be tested") == 2
+    assert shown.count("2 of 5 labels are not tested") == 2
     assert "[red] <b>" in shown
     assert "pe\\u202etrol" in shown
     assert 'class="verdict missed"' in page

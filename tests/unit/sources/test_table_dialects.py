@@ -289,6 +289,31 @@ def test_gzip_is_unpacked(tmp_path: Path, suffix: str) -> None:
         ("t.xlsx", b"\xd0\xcf\x11\xe0....", "is no .xlsx file but an old or password-protected Office file"),
         ("t.csv.zip", b"PK\x03\x04....", "cannot read this type of file; give one of .csv, .tsv, .jsonl, .parquet"),
         ("t.parquet.gz", gzip.compress(b"PAR1", mtime=0), "cannot read this type of file; give one of .csv"),
+        ("t.csv.gz", gzip.compress(gzip.compress(b"a", mtime=0), mtime=0), "is no .csv file but compressed twice"),
+        ("t.csv.gz", gzip.compress(b"PAR1....", mtime=0), "is no .csv file but a parquet file: name it .parquet"),
+        ("t.jsonl.gz", gzip.compress(b"PK\x03\x04", mtime=0), "is no .jsonl file but a zip archive"),
+        *(
+            (
+                f"t.{kind}",
+                b"version https://git-lfs.github.com/spec/v1\noid",
+                f"is no .{kind} file but a pointer of Git LFS",
+            )
+            for kind in ("csv", "tsv", "jsonl", "parquet", "xlsx")
+        ),
+        *(
+            (f"t.{kind}", b"\xef\xbb\xbf\n <!DOCTYPE html>\n<html>", f"is no .{kind} file but a web page")
+            for kind in ("csv", "jsonl", "parquet", "xlsx")
+        ),
+        ("t.csv", b"<HTML lang=en>", "is no .csv file but a web page: download the file itself."),
+        ("t.parquet", b"PK\x03\x04", "is no .parquet file but a zip archive"),
+        ("t.xlsx", b"PAR1", "is no .xlsx file but a parquet file"),
+        (
+            "t.jsonl",
+            b'{"text": "a", "label": "b"},\n',
+            "invalid JSON in line 1 (column 28); write one JSON object per line (",
+        ),
+        ("t.jsonl", b"{'text': 'a'}\n", "invalid JSON in line 1 (column 2); write one JSON object per line (Expecting"),
+        ("t.jsonl", b"// a\n", "invalid JSON in line 1 (column 1); write one JSON object per line (Expecting value)."),
         ("t.csv", b"", "holds no rows"),
         ("t.csv", b"\n\n", "holds no rows"),
         ("t.jsonl", b"\n", "holds no rows"),

@@ -117,3 +117,21 @@ def test_the_only_part_keeps_its_name_if_splits_are_said(monkeypatch: pytest.Mon
 def test_a_mapping_that_means_nothing(splits: dict[str, Any], told: str) -> None:
     with pytest.raises(ValidationError, match=told):
         TableSource.model_validate({"name": "table", "path": "t.csv", "splits": splits})
+
+
+@pytest.mark.parametrize("empty", [" ", ""])
+def test_a_split_without_a_name_can_be_mapped(tmp_path: Path, empty: str) -> None:
+    table = written(tmp_path / "t.csv", f"text,label,s\na,b,train\nc,d,{empty}\ne,f,test\n,,\n")
+
+    assert sides(table, split="s", splits={"train": ["train", ""]}) == {"train": 2, "test": 1}
+    assert sides(table, split="s", splits={"validation": ""}) == {"train": 1, "validation": 1, "test": 1}
+    assert "unknown split in line 3 ('')" in refusal(table, split="s")
+
+
+def test_a_saved_folder_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+    folder = saved(tmp_path, train=[0, 1], test=[1])
+    (folder / "test" / "data-00000-of-00001.arrow").unlink()
+    told = refusal(folder)
+
+    assert told.startswith("datasets saved this folder, but cannot read it here: [Errno 2] No such file or directory")
+    assert "not a folder saved by datasets" not in told

@@ -88,6 +88,38 @@ def test_a_formula_gives_the_value_it_had_when_saved(tmp_path: Path) -> None:
     assert found(table).pairs == [("2", "b")]
 
 
+ESCAPES = {
+    "_x000D_\n": "\r\n",
+    "_x0009_": "\t",
+    "_x005F_x000D_": "_x000D_",
+    "_x00e9_": "é",
+    "_x_": "_x_",
+    "_xD83D_": "_xD83D_",
+}
+
+
+@pytest.mark.parametrize(("written", "meant"), ESCAPES.items())
+def test_characters_that_a_workbook_escapes_are_read(tmp_path: Path, written: str, meant: str) -> None:
+    table = workbook(tmp_path / "t.xlsx", [f"te{written}xt", "label"], [f"a{written}b", f"l{written}m"], ["c", "d"])
+    result = found(table, text=f"te{meant}xt")
+
+    assert result.pairs == [(f"a{meant}b", f"l{meant}m"), ("c", "d")]
+    assert len(result.notes) == (written != meant)
+    assert all(
+        "cells of 1 rows (first in row 2) hold characters as spreadsheets escape them" in n for n in result.notes
+    )
+
+
+@pytest.mark.parametrize(
+    ("cell", "name"), [(datetime.date(2024, 1, 2), "2024-01-02 00:00:00"), (True, "True"), (1.0, "1")]
+)
+def test_a_column_whose_name_is_no_text_can_be_named(tmp_path: Path, cell: Any, name: str) -> None:
+    table = workbook(tmp_path / "t.xlsx", ["text", cell], ["a", "b"])
+
+    assert name in refusal(table)
+    assert found(table, label=name).pairs == [("a", "b")]
+
+
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = workbook(tmp_path / "t.xlsx", HEADER, ["a", "b"])
     monkeypatch.setitem(sys.modules, "openpyxl", None)

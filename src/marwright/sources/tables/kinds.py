@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from pathlib import Path
 
 from marwright.errors import DataError
@@ -22,7 +24,15 @@ _CONTENTS = {
     b"BZh": "compressed by bzip2: unpack it, or use gzip",
     b"\xfd7zXZ\0": "compressed by xz: unpack it, or use gzip",
     b"\x28\xb5\x2f\xfd": "compressed by zstd: unpack it, or use gzip",
+    GZIP: "compressed twice: unpack it once",
+    b"version https://git-lfs.github.com/": "a pointer of Git LFS: fetch the file itself with git lfs pull",
+    b"<!doctype html": "a web page: download the file itself",
+    b"<html": "a web page: download the file itself",
 }
+_LONGEST = 128
+_BEFORE = b"\xef\xbb\xbf \t\r\n"
+# What the readers of these kinds expect.
+_OWN = {".parquet": b"PAR1", ".xlsx": b"PK\x03\x04"}
 
 
 def suffix_of(path: Path) -> str:
@@ -39,17 +49,30 @@ def check_kind(path: Path, kind: str, table: str) -> None:
         DataError: of an unknown suffix, or with contents of another kind.
     """
     try:
-        with path.open("rb") as file:
-            head = file.read(max(map(len, _CONTENTS)))
+        packed, head = _head(path)
     except OSError as error:
         raise DataError(f"{table}: cannot be read: {error.strerror or error}.") from error
-    held = next((what for mark, what in _CONTENTS.items() if head.startswith(mark)), None)
+    mark = next((mark for mark in _CONTENTS if head.lstrip(_BEFORE).lower().startswith(mark.lower())), None)
+    held = _CONTENTS.get(mark) if mark else None
     if kind not in SUFFIXES:
         seen = f" It is {held}." if held else ""
-        also = ", also with .gz behind" if head.startswith(GZIP) else ""
+        also = ", also with .gz behind" if packed else ""
         raise DataError(f"{table}: cannot read this type of file; give one of {', '.join(SUFFIXES)}{also}.{seen}")
-    if held and (kind in _TEXT or held.startswith("an old")):
+    if held and mark != _OWN.get(kind):
         raise DataError(f"{table}: is no {kind} file but {held}.")
+
+
+def _head(path: Path) -> tuple[bool, bytes]:
+    """Whether gzip packed a file, and how it begins behind that; nothing of one that is damaged."""
+    with path.open("rb") as file:
+        head = file.read(_LONGEST)
+    if not head.startswith(GZIP):
+        return False, head
+    try:
+        with gzip.open(path) as unpacked:
+            return True, unpacked.read(_LONGEST)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        return True, b""
 
 
 def refuse_idle_settings(source: TableSource, kind: str) -> None:

@@ -17,18 +17,25 @@ from marwright.sources.tables.splits import SplitNames
 # The parts of a dataset by their names; one that is not divided has no name.
 Parts = Mapping[str | None, Any]
 
+_DESCRIPTIONS = ("dataset_info.json", "dataset_dict.json")
+
 
 def load_folder(path: Path, source: TableSource, cure: str) -> Parts:
     """Open a folder that ``save_to_disk`` wrote.
 
     Raises:
-        DataError: it is another folder.
+        DataError: it is another folder, or damaged.
     """
     import datasets
 
     try:
         return _by_split(datasets.load_from_disk(str(path)), source)
     except Exception as error:  # whatever a foreign or damaged folder makes the library raise
+        if any((path / name).is_file() for name in _DESCRIPTIONS):
+            raise DataError(
+                f"{path}: datasets saved this folder, but cannot read it here: {first_line(error)}. Repair it, or save "
+                "it again with the version that is installed here."
+            ) from error
         raise DataError(f"{path}: not a folder saved by datasets (save_to_disk); {cure}") from error
 
 

@@ -102,7 +102,8 @@ def _hint(row: Parsed, wanted: Sequence[str], said: str | None, likely: str, quo
     if said is not None and likely != said:
         return f"The header looks separated by {likely!r}, but data.source.delimiter or its first line says {said!r}."
     if any("\0" in name for name in row.fields):
-        return "It holds zero bytes: if the file is UTF-16, write data.source.encoding: utf-16-le, or utf-16-be."
+        cure = "write data.source.encoding: utf-16-le, or utf-16-be" if text.said is None else "correct its encoding"
+        return f"It holds zero bytes: if the file is UTF-16 or UTF-32, {cure}."
     if text.said is not None:
         return f"It was read as {text.said}, as data.source.encoding says."
     return ""

@@ -74,7 +74,7 @@ class TextFile:
                 )
         elif mark is not None:
             self.encoding = _MARKS[mark]
-        elif (guessed := _utf16_without_mark(head)) is not None:
+        elif (guessed := _without_mark(head)) is not None:
             self.encoding = guessed
             faults.note(f"has no byte order mark and was read as {guessed}")
         else:
@@ -147,11 +147,11 @@ def _whole(table: str) -> Iterator[None]:
         raise DataError(f"{table}: cannot be decoded ({error}); correct data.source.encoding.") from error
 
 
-def _utf16_without_mark(head: bytes) -> str | None:
-    """UTF-16 if the bytes are sensible text in exactly one of its two orders; UTF-8 tables hold no zero bytes."""
+def _without_mark(head: bytes) -> str | None:
+    """UTF-16 or UTF-32 if the bytes are sensible text in exactly one of them; UTF-8 tables hold no zero bytes."""
     if b"\0" not in head:
         return None
-    sensible = [name for name in ("utf-16-le", "utf-16-be") if _is_sensible(head, name)]
+    sensible = [name for name in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be") if _is_sensible(head, name)]
     return sensible[0] if len(sensible) == 1 else None
 
 

@@ -62,9 +62,7 @@ class Uneven:
         if len(row.fields) == 1 and self.delimiter in row.fields[0]:
             return "take away the quotation marks around the whole line"
         if self.delimiter not in row.lines[0] and (other := self._other_delimiter(row)):
-            return (
-                f"its fields are separated by {other!r}, those of the header by {self.delimiter!r}: write one of them"
-            )
+            return f"separate its fields by {self.delimiter!r} as the header's, not by {other!r}"
         if not self.quoting:
             return (
                 f"a text must hold neither {name} nor a line break; if fields stand in quotation marks, write "
