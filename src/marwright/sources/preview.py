@@ -16,6 +16,7 @@ from marwright.formats.delimiters import BY_SUFFIX
 from marwright.sources.table import file_records
 from marwright.sources.tables import json_lines, parquet, saved, separated, spreadsheet
 from marwright.sources.tables.batches import records, types_of
+from marwright.sources.tables.columns import listed
 from marwright.sources.tables.faults import Faults
 from marwright.sources.tables.kinds import check_kind, suffix_of
 from marwright.sources.tables.records import Record
@@ -37,14 +38,21 @@ def preview(table: str, encoding: str | None = None) -> dict[str, list[str]]:
     """
     try:
         names, rows = _head(table, Path(table).expanduser(), encoding)
-        good = [row.values for row in islice(rows, MOST_ROWS) if row.problem is None and not row.aside]
+        seen = list(islice(rows, MOST_ROWS))
+        good = [row.values for row in seen if row.problem is None and not row.aside]
     except DataError:
         raise
     # Readers of six kinds, each with errors of its own.
     except Exception as error:
         raise DataError(f"{table}: cannot be read as {_TABLES}: {first_line(error)}.") from error
     if not good:
-        raise DataError(f"{table}: holds no rows{'' if not names else ' that can be read'}.")
+        wrong = next((f": {row.problem.what} in row {row.place}" for row in seen if row.problem), "")
+        raise DataError(
+            f"{table}: holds no rows that can be read{wrong}; its columns would be {listed(names)}. If they are not, "
+            "name its encoding with --encoding, or give the table alone in a file."
+            if names
+            else f"{table}: holds no rows."
+        )
     return {name: ["" if row.get(name) is None else str(row[name]) for row in good] for name in names}
 
 

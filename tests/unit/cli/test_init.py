@@ -113,6 +113,12 @@ def test_a_split_with_other_names_is_not_passed_over_in_silence(parts: list[str]
     assert all(repr(part) in result.stderr for part in parts)
 
 
+def test_a_table_without_readable_rows_says_why() -> None:
+    Path("mac.csv").write_bytes("text,label\nGr\u00fc\u00dfe \u00e9,a\n".encode("mac_roman").replace(b"\x8e", b"\x8d"))
+
+    assert "bytes that are not CP1252 in row 2; its columns would be text, label." in refusal("mac.csv")
+
+
 def test_an_encoding_that_is_said_is_written() -> None:
     table = write("letters.csv", [row | {"subject": f"Käse {at}"} for at, row in enumerate(ROWS)], ";", "cp1252")
 

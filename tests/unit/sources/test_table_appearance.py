@@ -85,7 +85,13 @@ def test_tables_with_marks_can_be_appended(tmp_path: Path, suffix: str) -> None:
     lines = {"csv": "text,label\na{n},b\n", "jsonl": '{{"text": "a{n}", "label": "b"}}\n'}[suffix]
     content = b"".join(lines.format(n=n).encode("utf-8-sig") for n in range(3))
 
-    assert found(written(tmp_path / f"t.{suffix}", content)).pairs == [("a0", "b"), ("a1", "b"), ("a2", "b")]
+    result = found(written(tmp_path / f"t.{suffix}", content))
+
+    assert result.pairs == [("a0", "b"), ("a1", "b"), ("a2", "b")]
+    assert result.notes == [
+        f"2 of its lines (first line {3 if suffix == 'csv' else 2}) begin with a byte order mark, as where files were "
+        "appended; it was read as no part of them"
+    ]
 
 
 def test_names_are_compared_two_by_two() -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 _LONGEST = (1 << 31) - 1  # all platforms can hold; csv's own limit is 131,072 characters
 _NOT_CLOSED = "a quotation mark is never closed"
 _NOT_DOUBLED = "a quotation mark inside quotation marks is not doubled"
+_PADDED = ' "'
 BLANK_BEHIND = "a blank stands behind a closing quotation mark"
 
 
@@ -77,7 +78,9 @@ class Parser(Iterator[Parsed]):
         if not self.quoting or '"' not in line:
             return Parsed(self.lines.number, [line], line.rstrip("\r\n").split(self.delimiter))
         row = self._quoted(line, skip_blanks=False)
-        return self._unpadded(row) if _may_be_padded(row) else row
+        if len(row.lines) == 1 and _PADDED not in line:
+            return row
+        return self._unpadded(row) if _is_padded(row) else row
 
     def _quoted(self, line: str, skip_blanks: bool) -> Parsed:
         taken, number = [line], self.lines.number
@@ -124,8 +127,7 @@ def _without_returns(line: str) -> str:
     return body.replace("\r", " ") + line[len(body) :] if "\r" in body else line
 
 
-def _may_be_padded(row: Parsed) -> bool:
-    text = row.lines[0] if len(row.lines) == 1 else "".join(row.lines)
-    if ' "' not in text and '\t"' not in text and '\u00a0"' not in text:
-        return False
-    return bool(row.error) or any(value[:1].isspace() and value.lstrip()[:1] == '"' for value in row.fields)
+def _is_padded(row: Parsed) -> bool:
+    if row.error:
+        return any(_PADDED in line for line in row.lines)
+    return any(value[:1].isspace() and value.lstrip()[:1] == '"' for value in row.fields)

@@ -151,7 +151,7 @@ class _Rows:
         label = positions[self.source.label]
         rows = doubtful = 0  # the last line of a stretch in which quotation marks do not match
         for row in self.parser:
-            if line_ends.holds_returns(row.lines[0]) and (row.error or len(row.fields) != len(self.header)):
+            if (row.error or len(row.fields) != len(self.header)) and line_ends.holds_returns(row.lines[0]):
                 self.parser.give_back(row, keep=1)
                 yield from self._rows_of_other_ends(row, positions)
                 continue

@@ -57,6 +57,7 @@ class TextFile:
         self.said = said
         self._faults = faults
         self._cure = ""
+        self._told_of_marks = False
         with _whole(faults.table), self._bytes() as file:
             head = file.read(_HEAD)
         mark = next((mark for mark in _MARKS if head.startswith(mark)), None)
@@ -89,8 +90,20 @@ class TextFile:
 
     def lines(self) -> Iterator[str]:
         """The lines with their ends. ``\\r`` ends lines only in a file whose first line it ends."""
-        # Inside a file the mark stands where another file was appended.
-        return (line.removeprefix("\ufeff") for line in self._lines(self.encoding))
+        inside = []
+        for number, line in enumerate(self._lines(self.encoding), 1):
+            if line[:1] == "\ufeff":
+                if number > 1:
+                    inside.append(number)
+                yield line[1:]
+            else:
+                yield line
+        if inside and not self._told_of_marks:
+            self._told_of_marks = True
+            self._faults.note(
+                f"{len(inside)} of its lines (first line {inside[0]}) begin with a byte order mark, as where files "
+                "were appended; it was read as no part of them"
+            )
 
     def _lines(self, encoding: str) -> Iterator[str]:
         with _whole(self._faults.table), self._text(encoding, "") as file:
