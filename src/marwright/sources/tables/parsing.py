@@ -86,7 +86,7 @@ class Parser(Iterator[Parsed]):
         taken, number = [line], self.lines.number
 
         def more() -> Iterator[str]:
-            yield _without_returns(line)
+            yield _without_returns(line) if "\r" in line else line
             for following in self.lines:
                 taken.append(following)
                 yield _without_returns(following)
