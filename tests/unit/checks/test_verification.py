@@ -18,9 +18,10 @@ import pytest
 
 from command_line import PROJECT, marwright
 from daemons import gone
-from foreign_archives import GOOD_HANDLER, archived, changed
+from foreign_archives import GOOD_HANDLER, archived, changed, minimal
 from marwright.archive.station import build_archive
 from marwright.checks.verify import verify
+from marwright.checks.verify.contents import PICKLES
 from marwright.checks.verify.report import Outcome, failed, passed
 from marwright.checks.verify.subject import Subject
 from marwright.config import ArchiveConfig
@@ -471,6 +472,18 @@ def test_a_pickle_cannot_hide_what_it_imports(tmp_path: Path) -> None:
 
     assert failures(report).keys() == {"no pickles"}
     assert extra.keys() <= report.could_execute.keys()
+
+
+def test_an_empty_file_of_any_name_holds_nothing(tmp_path: Path) -> None:
+    suffixes = (*PICKLES, ".npy", ".npz", ".zip", ".onnx", ".pt2", ".safetensors", ".json")
+    names = [f"model{suffix}" for suffix in suffixes]
+    inside = io.BytesIO()
+    with zipfile.ZipFile(inside, "w") as archive:
+        archive.writestr("inner/model.pkl", b"")
+    report = verify(minimal(tmp_path / "a.mar", dict.fromkeys(names, b"") | {"more.zip": inside.getvalue()}), run=False)
+
+    assert "no pickles" not in failures(report)
+    assert not any("could not be read" in how for how in report.could_execute.values())
 
 
 def test_a_zip_file_cannot_hide_a_pickle(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ BY_SUFFIX = {
 }
 # Linux, macOS and Windows; a library may have any name.
 _MACHINE_CODE = (b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"MZ\x90\x00")
-_PICKLES = (".pkl", ".pickle", ".pck", ".pth", ".pt", ".joblib", ".ckpt", ".dill", ".cloudpickle", ".sav", ".p")
+PICKLES = (".pkl", ".pickle", ".pck", ".pth", ".pt", ".joblib", ".ckpt", ".dill", ".cloudpickle", ".sav", ".p")
 _NO_PICKLE = (zip_files.BEGINNING, arrays.MAGIC, *packed_streams.NO_PICKLE)
 _FAILURES = (
     OverBudget,
@@ -111,7 +111,7 @@ class _Search:
             if start[4:8] == _FLATBUFFER:
                 self.found.calls_unknown("a module for phones, which is not looked into")
             if not start.startswith(_NO_PICKLE):
-                named = PurePosixPath(name.lower()).suffix in _PICKLES and not is_container
+                named = PurePosixPath(name.lower()).suffix in PICKLES and not is_container
                 marked = _begins_as_pickle(start) and not _is_storage(inside)
                 self._note(pickles_in(stream, self._budget, named=named, marked=marked), inside)
 

@@ -64,7 +64,7 @@ class Pickles:
 
 
 def pickles_in(stream: BinaryIO, budget: Budget, *, named: bool, marked: bool = False) -> Pickles:
-    """Follow all pickles that stand in a row, to the end of the stream.
+    """Follow all pickles that stand in a row, to the end of the stream; an empty one holds none.
 
     Args:
         stream: can seek; it is read from its start.
@@ -81,7 +81,7 @@ def pickles_in(stream: BinaryIO, budget: Budget, *, named: bool, marked: bool = 
     size = stream.seek(0, io.SEEK_END)
     stream.seek(0)
     found, first = Pickles(), list[Followed]()
-    while stream.tell() < size or not first:
+    while stream.tell() < size:
         budget.spend(items=10)
         one = follow(stream, budget, size)
         imports = one.imports if named or marked or one.complete else one.called
