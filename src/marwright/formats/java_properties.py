@@ -12,6 +12,9 @@ from marwright.formats.utf16 import escaped
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _LAST_CONTINUED = re.compile(r"(?<=\\)(\r\n|\r|\n)\Z")
 _BLANKS = " \t\f"
+_BYTE_ORDER_MARK = "\ufeff"
+# A first line that is neither empty nor a comment; to Java a comment behind the mark is none, and may go on.
+_SETTING_FIRST = re.compile(r"[ \t\f]*(?:[^#!\s]|[#!].*\\(?:\r|\n))")
 _KEY = re.compile(r"(?:\\.|[^\\=: \t\f])*", re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _ESCAPED = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
@@ -24,12 +27,14 @@ VARIABLE = re.compile(r"\$\$([^$]{2,})\$\$")
 class JavaProperties:
     """What a properties file says: values as Java has them (blanks at their end stay), and the line of each key.
 
-    Of a key that stands there several times the last one counts; ``twice`` names those keys.
+    Of a key that stands there several times the last one counts; ``twice`` names those keys. ``not_ascii`` names those
+    whose lines have characters beyond ASCII.
     """
 
     values: Mapping[str, str]
     lines: Mapping[str, int]
     twice: tuple[str, ...]
+    not_ascii: tuple[str, ...] = ()
 
 
 def read_properties(data: bytes) -> JavaProperties:
@@ -41,15 +46,10 @@ def read_properties(data: bytes) -> JavaProperties:
     Raises:
         ValueError: Java would refuse the file, or it is no text; the message names the line.
     """
-    if b"\0" in data:
-        raise ValueError("not a properties file; it has null bytes")
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        text = data.decode("latin-1")
     values: dict[str, str] = {}
     lines: dict[str, int] = {}
-    twice = []
+    twice, not_ascii = [], []
+    text = _decoded(data)
     for number, line in _logical_lines(text):
         try:
             key, value = _divided(line)
@@ -57,8 +57,25 @@ def read_properties(data: bytes) -> JavaProperties:
             raise ValueError(f"line {number}: {error}") from None
         if key in values:
             twice.append(key)
+        if not line.isascii():
+            not_ascii.append(key)
         values[key], lines[key] = value, number
-    return JavaProperties(values, lines, tuple(twice))
+    return JavaProperties(values, lines, tuple(twice), tuple(not_ascii))
+
+
+def _decoded(data: bytes) -> str:
+    if b"\0" in data:
+        raise ValueError("not a properties file; it has null bytes, as UTF-16 has: save it as UTF-8")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+    if text.startswith(_BYTE_ORDER_MARK):
+        text = text.removeprefix(_BYTE_ORDER_MARK)
+        # Java takes the mark for the first letters of a key. No harm is done where they stand before no setting.
+        if _SETTING_FIRST.match(text):
+            raise ValueError("line 1: saved with a byte order mark, which hides its first key: save as UTF-8 without")
+    return text
 
 
 def write_properties(values: Mapping[str, str]) -> str:

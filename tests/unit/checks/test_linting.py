@@ -19,7 +19,9 @@ from marwright.checks.lint.files import SERVER_ERRORS, SERVER_WARNINGS
 from marwright.checks.lint.keys import MODEL_KEYS, SERVER_KEYS
 from marwright.checks.lint.model_rules import MODEL_ERRORS, MODEL_WARNINGS
 from marwright.checks.lint.served_together import lint_together
+from marwright.checks.lint.server_number_rules import BOUNDS
 from marwright.checks.lint.server_protocol_rules import ENVELOPES
+from marwright.checks.lint.server_settings import HTTP_ADDRESSES
 from marwright.config import ArchiveConfig
 from marwright.errors import LintError
 
@@ -148,6 +150,70 @@ SERVER_TRAPS = [
         )
     ],
     ("not-a-number", {"token_expiration_min": "1h"}),
+    *[
+        ("keys-that-never-work", {"token_expiration_min": value})
+        for value in ("0", "-3", "NaN", "0.01", "0d", "Infinity", "1e18")
+    ],
+    *[
+        ("number-out-of-bounds", {key: str(number)})
+        for key, bounds in BOUNDS.items()
+        for number in (bounds.least - 1, bounds.most + 1)
+        if number < 1 << 31 and key not in ("io_ratio", "number_of_gpu")
+    ],
+    ("number-out-of-bounds", {"io_ratio": "101", "use_native_io": "false"}),
+    ("number-out-of-bounds", {"number_of_gpu": "-1", "default_workers_per_model": "0"}),
+    ("not-a-whole-number", {"job_queue_size": "\u0661"}),
+    ("not-a-whole-number", {"grpc_inference_max_connection_age_ms": "9223372036854775808"}),
+    *[
+        ("not-an-address", {key: value})
+        for key in HTTP_ADDRESSES
+        for value in (
+            "127.0.0.1:8080",
+            "http://127.0.0.1:8080/",
+            "http://127.0.0.1:8080 ",
+            "http://127.0.0.1:8080 # mine",
+            "http://[::1]:8080",
+            "http://:8080",
+            "http://127.0.0.1:0",
+            "http://127.0.0.1:65535",
+            "http://127.0.0.1:99999999999999999999",
+            '"http://127.0.0.1:8080"',
+            "unix:socket",
+        )
+    ],
+    ("not-an-address", {"inference_address": "unix:/tmp/a", "use_native_io": "false"}),
+    *[
+        ("not-a-host", {"grpc_inference_address": value})
+        for value in ("http://127.0.0.1", "127.0.0.1:7070", "127.0.0.1 ", "not an ip", "127.0.0.1/8")
+    ],
+    ("tls-without-its-files", {"inference_address": "https://127.0.0.1:8443"}),
+    ("tls-without-its-files", {"metrics_address": "HTTPS://127.0.0.1:8445", "certificate_file": "a.pem"}),
+    ("tls-without-its-files", {"enable_grpc_ssl": "true"}),
+    ("tls-without-its-files", {"enable_grpc_ssl": "true", "keystore": "a.p12"}),
+    ("unknown-metrics-mode", {"metrics_mode": "promotheus"}),
+    *[("blacklist-is-no-pattern", {"blacklist_env_vars": pattern}) for pattern in ("*", ".*KEY.*|*", "(A", "[A")],
+    ("more-than-ascii", {"metrics_config": "/jörg/metrics.yaml"}),
+    *[
+        ("no-archive", {"load_models": value})
+        for value in ("a.mar, b.mar", " a.mar,b.mar ", "all ", "a =b.mar", "a= b.mar", '["a.mar"]', "*.mar", "'a.mar'")
+    ],
+    ("nothing-loaded", {"load_models": "none"}),
+    ("nothing-loaded", {"load_models": ""}),
+    *[("models-not-json", {"models": text}) for text in ("", "null", "[]", '{"a": {"1.0": {"batchSize": 4,}}}')],
+    ("models-not-json", {"models": '{"a": {"1.0": {}, "1.0": {}}}'}),
+    ("model-without-versions", {"models": '{"a": null}'}),
+    ("model-setting-of-another-kind", {"models": '{"a": {"1.0": {"minWorkers": "1.5"}}}'}),
+    ("model-setting-of-another-kind", {"models": '{"a": {"1.0": {"batchSize": 3000000000}}}'}),
+    *[
+        ("read-otherwise-by-the-launcher", {"cors_allowed_methods": f"GET,\\\n{key}=somewhere"})
+        for key in ("vmargs", "plugins_path", "model_store")
+    ],
+    ("read-otherwise-by-the-launcher", {"vmargs": None, "vmargs: -Xmx1g -Da": "b"}),
+    ("read-otherwise-by-the-launcher", {"vmargs": "-Xmx1g \\\n  -Xms1g"}),
+    ("read-otherwise-by-the-launcher", {"vmargs": None, "vm\\args": "-Xmx1g"}),
+    ("read-otherwise-by-the-launcher", {"vmargs": "-Dhttp\\=1"}),
+    ("a-way-into-java", {"vmargs": None, "cors_allowed_methods": "GET,\\\nvmargs=-agentlib:jdwp=server=y"}),
+    ("a-program-of-its-own", {"cors_allowed_methods": "GET,\\\n plugins_path = /tmp/plugins"}),
     ("open-allowed-urls", {"allowed_urls": "file://.*"}),
     ("open-allowed-urls", {"allowed_urls": r"https://store\\.corp\\.com.*"}),
     ("open-allowed-urls", {"allowed_urls": r"https://.*\\.amazonaws\\.com/.*"}),
@@ -225,14 +291,17 @@ def test_what_is_well_written_has_no_finding(tmp_path: Path) -> None:
     devices: dict[str, str | None] = {"deviceType": "GPU", "deviceIds": "[0, 1]", "minWorkers": "2", "maxWorkers": "2"}
     assert model(tmp_path, devices | {"useJobTicket": "true"}, section) == []
     assert server(tmp_path, {"load_models": "a.mar,c=d.mar", "models": MODELS}) == []
-    assert server(tmp_path, {"load_models": "all", "models": MODELS, "inference_address": "http://[::1]:8080"}) == []
+    assert (
+        server(tmp_path, {"load_models": "ALL", "models": MODELS, "inference_address": "http://localhost:8080"}) == []
+    )
     # The name in the manifest of pt_v2.mar may be a, whatever its file is called.
     assert server(tmp_path, {"load_models": "pt_v2.mar", "models": MODELS}) == []
     assert (
         server(tmp_path, {"inference_address": "unix:/tmp/inference.sock", "management_address": "http://127.0.0.2"})
         == []
     )
-    assert server(tmp_path, {"grpc_inference_address": "0.0.0.0", "enable_grpc_ssl": "true"}) == []
+    tls = {"enable_grpc_ssl": "true", "certificate_file": "a.pem", "private_key_file": "a.key"}
+    assert server(tmp_path, {"grpc_inference_address": "0.0.0.0"} | tls) == []
     assert server(tmp_path, {"job_queue_size": "+100"}) == []
     # Fractions of a minute, and values from the environment, are as good to TorchServe.
     assert server(tmp_path, {"token_expiration_min": "0.25", "job_queue_size": "$$QUEUE$$"}) == []
@@ -245,6 +314,47 @@ def test_what_is_well_written_has_no_finding(tmp_path: Path) -> None:
     assert server(tmp_path, {"allowed_urls": quoted, "python": "python", "cpu_launcher_args": "--ninstances 2"}) == []
     assert server(tmp_path, {"job_queue_size": "+100", "max_response_size": "1000100"}) == []
     assert server(tmp_path, MODEL_API | {"allowed_urls": r"https://store\.internal/.*"})[0].rule == "model-api"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *[{key: str(number)} for key, bounds in BOUNDS.items() for number in (bounds.least, bounds.most)],
+        {"io_ratio": "500"},
+        {"metric_time_interval": "0", "disable_system_metrics": "true"},
+        {"number_of_gpu": "-1"},
+        {"grpc_inference_max_connection_age_ms": "3000000000"},
+        {"unregister_model_timeout": "-1", "initial_worker_port": "-1"},
+        {"metrics_mode": " Prometheus "},
+        {"inference_address": "http://0.0.0.0:8085", "management_address": "http://0.0.0.0:8085"},
+        {"inference_address": "http://127.0.0.1"},
+        {"grpc_inference_address": "::1", "grpc_management_address": "grpc_host"},
+        {"inference_address": "https://127.0.0.1", "keystore": "a.p12"},
+        {"metrics_address": "https://127.0.0.1", "enable_metrics_api": "false"},
+        {"blacklist_env_vars": ".*USERNAME.*|.*PASSWORD.*"},
+        {"load_models": "none"},
+        {"load_models": "a=https://example.com/[a].mar"},
+        {"models": '{"other": null}'},
+        {"models": "{'a': {'1.0': {'defaultVersion': true, 'minWorkers': '1', 'maxWorkers': 1}}}"},
+        {"models": "{a: {1.0: {minWorkers: 1; maxWorkers = 1}}} // as Gson has it"},
+        {"models": '{"a": {"1.0": {"minWorkers": 1, "minWorkers": 1}}}'},
+        {"models": '{"a": {"1.0": {"minWorkers": $$WORKERS$$}}}'},
+        {"vmargs": "  -Xmx1g   -Dlog4j.configurationFile=a  "},
+        {"plugins_path": "/opt/plugins", "model_store": "/models "},
+        {"metrics_config": "/j\\u00f6rg/metrics.yaml"},
+    ],
+    ids=str,
+)
+def test_what_torchserve_works_with_is_no_error(tmp_path: Path, settings: dict[str, str | None]) -> None:
+    assert [finding for finding in server(tmp_path, settings) if finding.severity == "error"] == []
+
+
+def test_what_the_launcher_alone_finds_is_named_with_its_line(tmp_path: Path) -> None:
+    found = server(tmp_path, {"vmargs": None}, "cors_allowed_methods=GET,\\\nvmargs=-agentlib:jdwp=server=y\n")
+
+    (finding,) = [one for one in found if one.rule == "read-otherwise-by-the-launcher"]
+    assert finding.line == len(GOOD_SERVER) + 1
+    assert "finds vmargs=-agentlib:jdwp=server=y, where a reader of Java's properties finds no vmargs" in finding.reason
 
 
 def test_a_key_that_stands_twice_is_found_with_its_line(tmp_path: Path) -> None:
@@ -464,6 +574,8 @@ def test_the_server_keys_are_those_of_the_installed_torchserve() -> None:
         ("a.yaml", "name: x\ndata: {}", "a configuration for `marwright build`"),
         ("a.yml", "mode: prometheus", "not a model's configuration"),
         ("a.properties", "a=\0", "null bytes"),
+        ("a.properties", "\ufeffinference_address=http://127.0.0.1:8080", "line 1: saved with a byte order mark"),
+        ("a.properties", "\ufeff# a comment that goes on \\\nvmargs=-Xmx1g", "line 1: saved with a byte order mark"),
         ("a.txt", "", "give a model-config .yaml, a config.properties or a .mar file"),
     ],
 )

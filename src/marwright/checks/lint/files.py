@@ -11,8 +11,12 @@ from marwright.checks.lint.findings import Finding, findings
 from marwright.checks.lint.model_rules import MODEL_ERRORS, MODEL_WARNINGS
 from marwright.checks.lint.model_settings import read_model_settings
 from marwright.checks.lint.server_access_rules import ACCESS_ERRORS, ACCESS_WARNINGS
+from marwright.checks.lint.server_address_rules import ADDRESS_ERRORS
 from marwright.checks.lint.server_door_rules import DOOR_ERRORS, DOOR_WARNINGS
-from marwright.checks.lint.server_model_rules import MODELS_ERRORS
+from marwright.checks.lint.server_launcher_rules import LAUNCHER_ERRORS
+from marwright.checks.lint.server_loading_rules import LOADING_ERRORS, LOADING_WARNINGS
+from marwright.checks.lint.server_model_rules import MODELS_ERRORS, MODELS_WARNINGS
+from marwright.checks.lint.server_number_rules import NUMBER_ERRORS
 from marwright.checks.lint.server_rules import WRITING_ERRORS, WRITING_WARNINGS
 from marwright.checks.lint.server_settings import read_server_settings
 from marwright.errors import LintError
@@ -20,8 +24,17 @@ from marwright.mar import layout
 from marwright.mar.reading import description_in, manifest_in, unpacked
 
 LARGEST = 128 << 10
-SERVER_ERRORS = (*ACCESS_ERRORS, *DOOR_ERRORS, *WRITING_ERRORS, *MODELS_ERRORS)
-SERVER_WARNINGS = (*ACCESS_WARNINGS, *DOOR_WARNINGS, *WRITING_WARNINGS)
+SERVER_ERRORS = (
+    *ACCESS_ERRORS,
+    *ADDRESS_ERRORS,
+    *DOOR_ERRORS,
+    *LAUNCHER_ERRORS,
+    *NUMBER_ERRORS,
+    *WRITING_ERRORS,
+    *LOADING_ERRORS,
+    *MODELS_ERRORS,
+)
+SERVER_WARNINGS = (*ACCESS_WARNINGS, *DOOR_WARNINGS, *WRITING_WARNINGS, *LOADING_WARNINGS, *MODELS_WARNINGS)
 
 
 def lint(file: Path, cores: int | None = None) -> list[Finding]:

@@ -35,7 +35,7 @@ MODEL_KEYS = frozenset({*MODEL_INTEGERS, *MODEL_BOOLEANS, *MODEL_CHOICES, "devic
 HANDLER_SECTIONS = frozenset({"handler", "pt2", "dali", "deepspeed", "pippy", "micro_batching"})
 
 _SERVER = word_lists(Path(__file__).with_name("server_keys.txt"))
-SERVER_INTEGERS, SERVER_BOOLEANS = _SERVER["integers"], _SERVER["booleans"]
+SERVER_INTEGERS, SERVER_LONGS, SERVER_BOOLEANS = _SERVER["integers"], _SERVER["longs"], _SERVER["booleans"]
 SERVER_KEYS = frozenset().union(*_SERVER.values())
 
 

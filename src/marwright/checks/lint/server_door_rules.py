@@ -71,7 +71,7 @@ _DOORS = frozenset(
 
 def a_way_into_java(settings: ServerSettings) -> Problems:
     """Options for Java are code, or let it in."""
-    for word in settings.values.get("vmargs", "").split():
+    for word in dict.fromkeys(word for value in settings.either("vmargs") for word in value.split()):
         what = next((what for start, what in _INTO_JAVA.items() if word.startswith(start)), None)
         if _REMOTE_LOG_CONFIG.match(word):
             what = "has another machine say how to log, which may run code"
@@ -108,7 +108,7 @@ def a_program_of_its_own(settings: ServerSettings) -> Problems:
     if command := settings.values.get("system_metrics_cmd", "").strip():
         reason = f"the server runs {command[:80]!r} with its own rights, again and again"
         yield Problem("system_metrics_cmd", reason, "remove it: TorchServe collects the machine's metrics by itself")
-    if path := settings.values.get("plugins_path", "").strip():
+    for path in filter(None, settings.either("plugins_path")):
         reason = f"every jar in {path[:80]} is loaded into the server"
         yield Problem("plugins_path", reason, "remove it unless you know each of them, and who may write there")
     # WorkerLifeCycle: the program that a worker is, what it is started by, and where the worker's own code lies.
@@ -130,7 +130,7 @@ def archives_from_urls(settings: ServerSettings) -> Problems:
     named = [("load_models", file) for _, file in settings.loaded()]
     try:
         models = settings.models()
-    except (ValueError, RecursionError):
+    except ValueError:
         models = {}  # models_not_json says it
     named += [("models", str(one.get("marName", ""))) for versions in models.values() for one in versions.values()]
     for key, file in named:

@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import PurePosixPath
+import regex
 
 from marwright.checks.lint.findings import Problem, Problems
-from marwright.checks.lint.keys import MODEL_KEYS, SERVER_BOOLEANS, SERVER_INTEGERS, SERVER_KEYS, nearest
+from marwright.checks.lint.keys import MODEL_KEYS, SERVER_BOOLEANS, SERVER_KEYS, nearest
+from marwright.checks.lint.server_number_rules import java_integer
 from marwright.checks.lint.server_protocol_rules import open_inference_protocol, service_envelope
 from marwright.checks.lint.server_settings import ServerSettings, is_from_environment
 from marwright.config import ArchiveConfig
+from marwright.formats.utf16 import escaped
 
-# Double.valueOf, but for hexadecimal numbers.
-_JAVA_DECIMAL = re.compile(r"[+-]?(?:NaN|Infinity|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[fFdD]?)")
-
-
-def not_a_whole_number(settings: ServerSettings) -> Problems:
-    """Java parses the value as it stands, with blanks and comments at its end."""
-    for key in sorted(SERVER_INTEGERS & settings.values.keys()):
-        value = settings.values[key]
-        if not _is_java_integer(value) and not is_from_environment(value):
-            reason = (
-                f"{key}={value!r} is no number of 32 bits to Java, and TorchServe ends with a NumberFormatException"
-            )
-            yield Problem(key, reason, "digits alone: no blank, unit or comment after them")
-
-
-def not_a_number(settings: ServerSettings) -> Problems:
-    """Java takes decimals here; whatever is none is dropped with a line in the log."""
-    value = settings.values.get("token_expiration_min", "60")
-    if not _JAVA_DECIMAL.fullmatch(value.strip()) and not is_from_environment(value):
-        reason = f"token_expiration_min={value!r} is no number to Java, and keys last for 60 minutes"
-        yield Problem("token_expiration_min", reason, "minutes, such as 60 or 0.5, without a unit")
+METRICS_MODES = ("log", "prometheus", "legacy")
 
 
 def not_true_or_false(settings: ServerSettings) -> Problems:
@@ -69,27 +50,37 @@ def models_not_json(settings: ServerSettings) -> Problems:
         return
     try:
         settings.models()
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         cure = 'JSON such as {"NAME": {"1.0": {"marName": "NAME.mar", "minWorkers": 1, "maxWorkers": 1}}}'
         yield Problem("models", f"models cannot be read: {error}", cure)
 
 
-def settings_under_another_name(settings: ServerSettings) -> Problems:
-    """Settings are looked up by the name that a model is loaded under: ``NAME=FILE`` takes those of NAME.
+def unknown_metrics_mode(settings: ServerSettings) -> Problems:
+    """Whatever TorchServe does not know is the mode log, with a line in the log."""
+    mode = "".join(settings.values.get("metrics_mode", "log").split()).lower()
+    if mode not in METRICS_MODES and not is_from_environment(mode):
+        reason = f"metrics_mode={mode[:60]} is not known to TorchServe, which writes metrics into its log only"
+        yield Problem("metrics_mode", reason, f"one of {', '.join(METRICS_MODES)}")
 
-    A file without a name is loaded under the name in its manifest, so then any settings may be the right ones, but for
-    those of a file that was given another name.
-    """
-    loaded = settings.loaded()
-    names = {name for name, _ in loaded if name}
-    renamed = {PurePosixPath(file).name.removesuffix(".mar") for name, file in loaded if name}
-    all_named = loaded and len(names) == len(loaded)
-    for name in sorted(_models_or_none(settings).keys() - names):
-        if not all_named and name not in renamed:
-            continue
-        reason = f"load_models loads {', '.join(sorted(names))}: the settings that models has for {name} are ignored"
-        cure = "write them into the archive's model-config.yaml, or give both the same name; GET /models/NAME shows it"
-        yield Problem("models", reason, cure)
+
+def blacklist_is_no_pattern(settings: ServerSettings) -> Problems:
+    """It is a regular expression; what only Java knows begins with a backslash."""
+    pattern = settings.values.get("blacklist_env_vars", "")
+    if "\\" in pattern or is_from_environment(pattern):
+        return
+    try:
+        regex.compile(pattern)
+    except regex.error as error:
+        reason = f"blacklist_env_vars={pattern[:80]} is no regular expression, and TorchServe ends: {error.msg}"
+        yield Problem("blacklist_env_vars", reason, "write one, such as .*PASSWORD.*|.*TOKEN.*")
+
+
+def more_than_ascii(settings: ServerSettings) -> Problems:
+    """Java reads Latin-1 and the launcher UTF-8, so that each sees other characters, or the launcher fails."""
+    for key in settings.not_ascii:
+        reason = f"{key} has characters beyond ASCII: TorchServe takes each byte of one for a character of its own"
+        written = "".join(escaped(one) for one in settings.values[key] if not one.isascii())
+        yield Problem(key, reason, f"write \\u and four digits for each, here {written[:60]}")
 
 
 def more_workers_than_cores(settings: ServerSettings) -> Problems:
@@ -118,36 +109,25 @@ def a_log_line_per_request(settings: ServerSettings) -> Problems:
 
 def answers_larger_than_the_server_takes(settings: ServerSettings) -> Problems:
     """The frontend closes the connection to a worker that sends more than it may, and so ends it."""
-    value = settings.values.get("max_response_size", "")
-    if _is_java_integer(value) and int(value) <= ArchiveConfig().max_answer_bytes:
+    value = java_integer("max_response_size", settings.values.get("max_response_size", ""))
+    if value is not None and value <= ArchiveConfig().max_answer_bytes:
         largest = f"{ArchiveConfig().max_answer_bytes:,}"
         reason = f"an archive may answer with {largest} bytes, and an answer of more than {value} ends its worker"
         yield Problem("max_response_size", reason, "write 1048576, or build with a smaller archive.max_answer_bytes")
 
 
-def _is_java_integer(value: str) -> bool:
-    return re.fullmatch(r"[+-]?\d{1,10}", value) is not None and -(1 << 31) <= int(value) < 1 << 31
-
-
-def _models_or_none(settings: ServerSettings) -> dict[str, dict[str, dict[str, object]]]:
-    try:
-        return settings.models()
-    except (ValueError, RecursionError):
-        return {}  # models_not_json says it
-
-
 WRITING_ERRORS = (
-    not_a_whole_number,
-    not_a_number,
     not_true_or_false,
     unknown_key,
     key_twice,
     models_not_json,
-    settings_under_another_name,
+    unknown_metrics_mode,
+    blacklist_is_no_pattern,
     service_envelope,
     open_inference_protocol,
 )
 WRITING_WARNINGS = (
+    more_than_ascii,
     more_workers_than_cores,
     asynchronous_logging_too_late,
     a_log_line_per_request,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,8 @@ from typing import Any
 
 from marwright.errors import LintError
 from marwright.formats.java_properties import VARIABLE, read_properties
+from marwright.formats.lenient_json import read_lenient_json
+from marwright.formats.torchserve_launcher import read_as_launcher
 
 HTTP_ADDRESSES = ("inference_address", "management_address", "metrics_address")
 GRPC_ADDRESSES = ("grpc_inference_address", "grpc_management_address")
@@ -24,16 +25,26 @@ def is_from_environment(value: str) -> bool:
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """A server's settings, and the machine they are for. Values are as Java has them: blanks at their end stay."""
+    """A server's settings, and the machine they are for.
+
+    ``values`` are as Java has them: blanks at their end stay. ``launcher`` has what TorchServe's launcher takes from
+    the file by itself. ``not_ascii`` are the keys in whose lines other characters stand.
+    """
 
     values: Mapping[str, str]
     lines: Mapping[str, int] = field(default_factory=dict)
     twice: tuple[str, ...] = ()
     cores: int = 1
+    launcher: Mapping[str, str] = field(default_factory=dict)
+    not_ascii: tuple[str, ...] = ()
 
     def true(self, key: str) -> bool:
         """Whether a boolean is true to Java; whatever it does not know is false."""
         return self.values.get(key, "false").lower() == "true"
+
+    def either(self, key: str) -> Iterator[str]:
+        """What the launcher finds under a key, and what a reader of Java's properties does, if that differs."""
+        yield from dict.fromkeys([self.launcher.get(key, ""), self.values.get(key, "").strip()])
 
     @property
     def asks_for_tokens(self) -> bool:
@@ -49,17 +60,20 @@ class ServerSettings:
                 yield key, (match["scheme"] or "").lower()
 
     def models(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """What ``models`` says, by name and version.
+        """What ``models`` says, by name and version; a name may have none.
 
         Raises:
-            ValueError: it is not JSON of that shape.
+            ValueError: TorchServe cannot read it, or it is not of that shape.
         """
-        found = json.loads(self.values.get("models") or "{}")
-        for versions in found.values() if isinstance(found, dict) else [None]:
-            if not isinstance(versions, dict) or not all(isinstance(one, dict) for one in versions.values()):
+        if "models" not in self.values:
+            return {}
+        found = read_lenient_json(self.values["models"], maps=2)
+        for versions in found.values() if isinstance(found, dict) else [[]]:
+            if versions is not None and not (
+                isinstance(versions, dict) and all(isinstance(one, dict) for one in versions.values())
+            ):
                 raise ValueError('expected {"NAME": {"VERSION": {"batchSize": …}}}')
-        own: dict[str, dict[str, dict[str, Any]]] = found
-        return own
+        return {name: versions or {} for name, versions in found.items()}
 
     def loaded(self) -> list[tuple[str, str]]:
         """Name and file of every model in ``load_models``; the name is empty where the archive's own counts."""
@@ -82,7 +96,10 @@ def read_server_settings(file: str, data: bytes, *, cores: int) -> ServerSetting
         read = read_properties(data)
     except ValueError as error:
         raise LintError(f"{file}: {error}.") from error
-    return ServerSettings(read.values, read.lines, read.twice, cores)
+    launcher = read_as_launcher(data)
+    lines = {key: setting.line for key, setting in launcher.items()} | dict(read.lines)
+    values = {key: setting.value for key, setting in launcher.items()}
+    return ServerSettings(read.values, lines, read.twice, cores, values, read.not_ascii)
 
 
 def _is_loopback(host: str) -> bool:
