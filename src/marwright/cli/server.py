@@ -30,7 +30,9 @@ EXAMPLE_BODY = '{"text": "herbal tea", "request_id": "test_id"}'
 
 
 def serve(
-    model_store: Annotated[Path, option("FOLDER", "The folder with the archives.")] = Path("model_store"),
+    model_store: Annotated[
+        Path | None, option("FOLDER", "The folder with the archives; else the properties' model_store [model_store].")
+    ] = None,
     properties: Annotated[
         Path | None,
         option("FILE|NAME", "TorchServe's configuration, or a shipped one: config, production, rollout [config]."),
@@ -51,7 +53,9 @@ def serve(
     """
     from marwright.server import server
     from marwright.server.ports import Ports
+    from marwright.server.properties import Properties, located
 
+    model_store = model_store or Properties.read(located(properties)).model_store() or Path("model_store")
     if lint:
         _lint(model_store, properties, models or ())
     with waiting("waiting for the workers to be ready"):
@@ -64,14 +68,11 @@ def serve(
             timeout_s=timeout,
             foreground=foreground,
         )
-    if as_json:
-        print_json(asdict(running))
-    else:
-        say(f"TorchServe answers with {', '.join(running.models)} (process {running.pid}); logs in {running.logs}")
-        say(*(f"  {what:10}  {address}" for what, address in _addresses(running)))
-        if running.key_file:
-            say(f"Requests need a key; the keys are in {running.key_file}")
-        say("Try it:", *server.curl_example(running, EXAMPLE_BODY).split("\n"))
+    try:
+        print_json(asdict(running)) if as_json else _print_started(running)
+    except BaseException:
+        server.stop(state)
+        raise
     if foreground:
         server.attend(running, state)
 
@@ -133,8 +134,8 @@ def _lint(model_store: Path, properties: Path | None, models: Sequence[str]) -> 
     from marwright.checks.lint import lint as findings_of
     from marwright.checks.lint import lint_properties
     from marwright.checks.lint.served_together import lint_together
+    from marwright.server.archives import archives_to_serve
     from marwright.server.properties import located
-    from marwright.server.server import archives_to_serve
 
     archives = archives_to_serve(model_store, models)
     try:
@@ -153,10 +154,25 @@ def _lint(model_store: Path, properties: Path | None, models: Sequence[str]) -> 
         raise ServerError(f"Not started: TorchServe would not do what is meant; --no-lint starts it.\n{listed}")
 
 
+def _print_started(running: RunningServer) -> None:
+    from marwright.server.server import curl_example
+
+    say(f"TorchServe answers with {', '.join(running.models)} (process {running.pid}); logs in {running.logs}")
+    say(*(f"  {what:10}  {address}" for what, address in _addresses(running)))
+    if running.key_file:
+        say(f"Requests need a key; the keys are in {running.key_file}")
+    say("Try it:", *curl_example(running, EXAMPLE_BODY).split("\n"))
+
+
 def _addresses(server: RunningServer) -> list[tuple[str, str]]:
-    grpc = [("gRPC", server.grpc_inference), ("gRPC, management", server.grpc_management)]
-    http = [("inference", server.inference), ("management", server.management), ("metrics", server.metrics)]
-    return http + [(what, address) for what, address in grpc if address]
+    all_of_them = {
+        "inference": server.inference,
+        "management": server.management,
+        "metrics": server.metrics,
+        "gRPC": server.grpc_inference,
+        "gRPC, management": server.grpc_management,
+    }
+    return [(what, address) for what, address in all_of_them.items() if address]
 
 
 def _by_model(versions: Sequence[ModelVersion]) -> dict[str, list[ModelVersion]]:

@@ -36,6 +36,8 @@ class Plan:
         for name, value in (("--canary-seconds", self.canary_s), ("--watch-seconds", self.watch_s)):
             if not 0 <= value < math.inf:
                 raise MarwrightError(f"{name} must be zero or more seconds, not {value:g}.")
+        if not 0 < self.ready_s < math.inf:
+            raise MarwrightError(f"--ready-timeout must be a positive number of seconds, not {self.ready_s:g}.")
         if not 0 < self.share <= 1:
             raise MarwrightError(f"--canary-share must be above 0 and at most 1, not {self.share:g}.")
 

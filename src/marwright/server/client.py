@@ -31,6 +31,10 @@ def http_client(timeout_s: float = 30) -> urllib3.PoolManager:
     return urllib3.PoolManager(maxsize=_CONNECTIONS, retries=False, timeout=timeout_s)
 
 
+class Refused(ServerError):
+    """A server answers, and does not do what it is asked."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TorchServe:
     """A TorchServe as its clients see it.
@@ -38,13 +42,13 @@ class TorchServe:
     Args:
         inference: address of ``/predictions``, as ``http://HOST:PORT``; so are the other two.
         management: address of ``/models``.
-        metrics: address of ``/metrics``.
+        metrics: address of ``/metrics``; ``None`` where it is off.
         key_file: the file with its keys; ``None`` where it asks for none.
     """
 
     inference: str
     management: str
-    metrics: str
+    metrics: str | None
     key_file: Path | None = None
     _http: urllib3.PoolManager = field(default_factory=http_client, init=False, repr=False, compare=False)
 
@@ -82,6 +86,8 @@ class TorchServe:
 
     def metrics_text(self) -> str | None:
         """What ``/metrics`` shows; ``None`` if it does not answer."""
+        if self.metrics is None:
+            return None
         try:
             with http_client(timeout_s=10) as http:
                 return http.request("GET", f"{self.metrics}/metrics").data.decode(errors="replace")
@@ -110,7 +116,8 @@ class TorchServe:
         """As :meth:`manage`, but return the JSON alone, of a request that was accepted.
 
         Raises:
-            ServerError: the server refuses, with a cure, or as for :meth:`manage`.
+            Refused: the server refuses; the message has a cure.
+            ServerError: as for :meth:`manage`.
         """
         status, answer = self.manage(method, path, timeout_s=timeout_s)
         if 200 <= status < 300:
@@ -147,9 +154,9 @@ class TorchServe:
         """The error for an answer that is not as TorchServe's are."""
         return ServerError(f"TorchServe's management address {self.management} does not answer as it should.")
 
-    def _refusal(self, method: str, path: str, status: int, answer: Any) -> ServerError:
+    def _refusal(self, method: str, path: str, status: int, answer: Any) -> Refused:
         said = str(answer.get("message", answer) if isinstance(answer, dict) else answer).strip()
-        return ServerError(f"{method} {self.management}{path}: {status}, {said.rstrip('.')}. {_cure(status, said)}")
+        return Refused(f"{method} {self.management}{path}: {status}, {said.rstrip('.')}. {_cure(status, said)}")
 
 
 def _cure(status: int, said: str) -> str:

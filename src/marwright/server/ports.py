@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -48,7 +49,8 @@ def require_free(listeners: Iterable[Listener], *, configured_in: str) -> None:
     """Check that every listener's port can be bound.
 
     Raises:
-        ServerError: a port is taken, named with the process that holds it, or given to two listeners.
+        ServerError: a port is taken, named with the process that holds it, given to two listeners, or not for this
+            user; or this machine has no such host.
     """
     keys: dict[int, str] = {}
     for listener in listeners:
@@ -57,35 +59,51 @@ def require_free(listeners: Iterable[Listener], *, configured_in: str) -> None:
                 f"{configured_in}: {keys[listener.port]} and {listener.key} both say port {listener.port}; "
                 f"give each its own."
             )
-        keys[listener.port] = listener.key
-        if not _is_free(listener.host, listener.port):
-            raise ServerError(
-                f"Port {listener.port} is taken{_holder(listener.port)}: "
-                f"stop that process, change {listener.key} in {configured_in}, or serve with --free-ports."
-            )
+        if listener.port:
+            keys[listener.port] = listener.key
+        if (error := _bind_error(listener.host, listener.port)) is not None:
+            raise ServerError(_told(listener, error, configured_in))
 
 
 def first_worker_port(start: int = 9000) -> int:
     """Return a port, from ``start`` up, that begins a run of free ones for a server's workers."""
     port = start
     while port < 65_000:
-        taken = [number for number in range(port, port + _WORKER_PORTS) if not _is_free("127.0.0.1", number)]
+        taken = [number for number in range(port, port + _WORKER_PORTS) if _bind_error("127.0.0.1", number)]
         if not taken:
             return port
         port = taken[-1] + 1
     return start
 
 
-def _is_free(host: str, port: int) -> bool:
+def _bind_error(host: str, port: int) -> OSError | UnicodeError | None:
+    """Why nobody can listen there; a host that cannot be a name is a UnicodeError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         # A connection that has just been closed does not hold the port; a listener does.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+        except (OSError, UnicodeError) as error:
+            return error
+    return None
+
+
+def _told(listener: Listener, error: OSError | UnicodeError, configured_in: str) -> str:
+    key, host, port = listener.key, listener.host, listener.port
+    if isinstance(error, socket.gaierror | UnicodeError):
+        return f"{configured_in}: {key} names the host {host}, which is not found: write 127.0.0.1, or a name it has."
+    match error.errno:
+        case errno.EADDRINUSE:
+            return (
+                f"Port {port} is taken{_holder(port)}: "
+                f"stop that process, change {key} in {configured_in}, or serve with --free-ports."
+            )
+        case errno.EADDRNOTAVAIL:
+            return f"{configured_in}: {key} names {host}, no address of this machine: write 127.0.0.1, or one it has."
+        case errno.EACCES | errno.EPERM:
+            return f"{configured_in}: {key} says port {port}, which this user may not use: write one from 1024 on."
+    return f"{configured_in}: nobody can listen where {key} says, {host}:{port}: {error.strerror}. Change that line."
 
 
 def _holder(port: int) -> str:

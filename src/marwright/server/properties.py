@@ -15,7 +15,14 @@ from marwright.resources import shipped
 from marwright.server.ports import Listener, Ports
 
 _DEFAULTS = Ports()
-_HTTP_KEYS = ("inference_address", "management_address", "metrics_address")
+# Where TorchServe listens if an address has no port (Connector), and the largest one that it takes.
+_WITHOUT_PORT = {
+    "inference_address": {"http": 80, "https": 443},
+    "management_address": {"http": 8081, "https": 8444},
+    "metrics_address": {"http": 8082, "https": 8445},
+}
+_LARGEST_PORT, _LARGEST_GRPC_PORT = 65534, 65535
+_HTTP_KEYS = tuple(_WITHOUT_PORT)
 _GRPC_KEYS = ("grpc_inference_port", "grpc_management_port")
 # What a variable of the environment can change so that a client looks elsewhere.
 _LISTENING = (*_HTTP_KEYS, *_GRPC_KEYS, "disable_token_authorization", "load_models")
@@ -92,16 +99,35 @@ class Properties:
         """Whether requests need a token, which is TorchServe's default."""
         return self.settings.get("disable_token_authorization", "false").lower() != "true"
 
-    @property
-    def serves_all(self) -> bool:
-        """Whether every archive of the model store is to be loaded."""
-        return self.settings.get("load_models", "all").lower() == "all"
+    def loads(self) -> list[str] | None:
+        """The archives that ``load_models`` names, as they stand there; ``None`` for all of the model store.
+
+        Raises:
+            ServerError: it names none.
+        """
+        text = self.settings.get("load_models", "all")
+        if text.lower() == "all":
+            return None
+        files = [entry.split("=", 1)[-1] for entry in text.split(",")]
+        if not any(files) or text.lower() == "none":
+            raise ServerError(
+                f"{self.path}: load_models={text} loads no archive: write load_models=all, name archives, "
+                f"or serve with --model NAME."
+            )
+        return [file for file in files if file]
+
+    def model_store(self) -> Path | None:
+        """The folder that ``model_store`` names, as a path from here if it is there; ``None`` if it names none."""
+        value = self.settings.get("model_store", "").strip()
+        home = self.path.resolve().parent
+        places = [place / value for place in (Path(), home, home.parent)]
+        return next((place for place in places if place.is_dir()), Path(value)) if value else None
 
     def address(self, key: str, ports: Ports | None = None) -> Address:
         """Return one of the three HTTP addresses, with the port of ``ports`` if given.
 
         Raises:
-            ServerError: it is not written as ``http://HOST:PORT``.
+            ServerError: it is not written as ``http://HOST:PORT``, or the port is none.
         """
         value = self.settings.get(key, f"http://127.0.0.1:{_port(_DEFAULTS, key)}")
         match = _ADDRESS.fullmatch(value)
@@ -109,29 +135,45 @@ class Properties:
             raise ServerError(f"{self.path}: {key}={value} is not of the form http://HOST:PORT.")
         if key == "management_address" and match["scheme"].lower() != "http":
             raise ServerError(f"{self.path}: {key} must be http://, on loopback; TLS belongs into a proxy.")
-        port = _port(ports, key) if ports else int(match["port"] or _port(_DEFAULTS, key))
-        return Address(match["scheme"].lower(), match["host"], port)
+        scheme = match["scheme"].lower()
+        port = _port(ports, key) if ports else int(match["port"] or _WITHOUT_PORT[key][scheme])
+        if not 0 < port <= _LARGEST_PORT:
+            raise ServerError(f"{self.path}: {key}={value}: write a port from 1 to {_LARGEST_PORT}.")
+        return Address(scheme, match["host"], port)
 
-    def grpc_address(self, which: str, ports: Ports | None = None) -> str:
-        """Where a client on this machine reaches gRPC's ``inference`` or ``management``: ``HOST:PORT``."""
-        key = f"grpc_{which}_port"
-        host = self.settings.get(f"grpc_{which}_address", "127.0.0.1")
-        port = _port(ports, key) if ports else self.settings.get(key, _port(_DEFAULTS, key))
-        return f"{_here(host)}:{port}"
+    def grpc_address(self, which: str, ports: Ports | None = None) -> str | None:
+        """Where a client on this machine reaches gRPC's ``inference`` or ``management``: ``HOST:PORT``.
+
+        ``None`` for port 0, which is any free one, and TorchServe does not tell which.
+        """
+        listener = self._grpc_listener(f"grpc_{which}_port", ports)
+        return f"{_here(listener.host)}:{listener.port}" if listener.port else None
+
+    def metrics_address(self, ports: Ports | None = None) -> Address | None:
+        """Where the metrics are shown; ``None`` where ``enable_metrics_api`` is off."""
+        is_on = self.settings.get("enable_metrics_api", "true").lower() == "true"
+        address = self.address("metrics_address", ports)
+        return address if is_on else None
 
     def listeners(self, ports: Ports | None) -> list[Listener]:
-        """List every place the server will listen on, with ``ports`` instead of the file's if given."""
-        found = []
-        for key in _HTTP_KEYS:
-            address = self.address(key, ports)
-            found.append(Listener(key, address.host.strip("[]"), address.port))
-        for key in _GRPC_KEYS:
-            written = self.settings.get(key, str(_port(_DEFAULTS, key)))
-            if not written.isdecimal():
-                raise ServerError(f"{self.path}: {key}={written} is not a port number.")
-            host = self.settings.get(key.replace("_port", "_address"), "127.0.0.1")
-            found.append(Listener(key, host, _port(ports, key) if ports else int(written)))
-        return found
+        """List every place the server will listen on, with ``ports`` instead of the file's if given.
+
+        TorchServe may answer inference and management at one address, which is then one place.
+        """
+        http = {key: self.address(key, ports) for key in ("inference_address", "management_address")}
+        if (metrics := self.metrics_address(ports)) is not None:
+            http["metrics_address"] = metrics
+        if _place(http["management_address"]) == _place(http["inference_address"]):
+            del http["management_address"]
+        found = [Listener(key, *_place(address)) for key, address in http.items()]
+        return found + [self._grpc_listener(key, ports) for key in _GRPC_KEYS]
+
+    def _grpc_listener(self, key: str, ports: Ports | None) -> Listener:
+        written = self.settings.get(key, str(_port(_DEFAULTS, key)))
+        if not re.fullmatch(r"\+?[0-9]{1,9}", written) or int(written) > _LARGEST_GRPC_PORT:
+            raise ServerError(f"{self.path}: {key}={written} is not a port number, 1 to {_LARGEST_GRPC_PORT}.")
+        host = self.settings.get(key.replace("_port", "_address"), "127.0.0.1").strip("[]")
+        return Listener(key, host, _port(ports, key) if ports else int(written))
 
     def log_config(self) -> Path:
         """Return the log4j2 file named in ``vmargs``, or marwright's."""
@@ -173,6 +215,10 @@ class Properties:
             if place.is_file():
                 return place.resolve()
         raise ServerError(f"{self.path}: {key} names {value}, which is neither in {home} nor in {Path.cwd()}.")
+
+
+def _place(address: Address) -> tuple[str, int]:
+    return address.host.strip("[]"), address.port
 
 
 def _here(host: str) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from contextlib import suppress
 
 from marwright.errors import ServerError
-from marwright.server.client import TorchServe
+from marwright.server.client import Refused, TorchServe
 from marwright.server.failure import StartLog
 from marwright.server.state import RunningServer
 from marwright.server.versions import Versions
@@ -35,23 +34,28 @@ def wait_until_ready(
     """
     deadline = time.monotonic() + timeout_s
     client, waiting_for = server.client, "its management address"
+    why = "A large model may need a longer --timeout."
     while time.monotonic() < deadline:
         if not server.is_alive():
             raise ServerError(f"TorchServe ended while it started: {log.last_words()} (see {server.logs}).")
         if failure := log.failure():
             raise ServerError(failure)
         # It listens when it has registered the archives: what is missing then is on its way into the log.
-        with suppress(ServerError):
+        try:
             loaded = client.models(timeout_s=_ANSWERS_WITHIN_S)
             missing = sorted(set(archives) - set(loaded.values()))
             missing += [name for name in sorted(loaded) if not _can_answer(client, name)]
             if not missing:
                 return tuple(sorted(loaded))
             waiting_for = ", ".join(missing)
+        except Refused as error:
+            why = str(error)
+        except ServerError:
+            pass  # it does not listen yet
         time.sleep(_PAUSE_S)
     raise ServerError(
         f"TorchServe was not ready after {timeout_s:g} seconds; it was still waiting for {waiting_for} "
-        f"(see {server.logs}). A large model may need a longer --timeout."
+        f"(see {server.logs}). {why}"
     )
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from zipfile import is_zipfile
 
 from marwright.errors import ServerError
 from marwright.files import write_text
 from marwright.processes.interrupts import held, interruptible
 from marwright.processes.socket_folder import make_socket_folder
+from marwright.server.archives import archives_expected
 from marwright.server.failure import StartLog
+from marwright.server.first_answer import require_an_answer
 from marwright.server.identity import ProcessIdentity
 from marwright.server.java import Java, find_java
 from marwright.server.ports import Ports, first_worker_port, require_free
@@ -61,13 +63,15 @@ def start(
         java: the Java to use; by default the first that works.
 
     Raises:
-        ServerError: no Java, no archive, a port is taken, a server already runs from ``state``, a worker died,
-            the state folder cannot be used, or the time is over. Nothing is left running then.
+        ServerError: no Java, no archive, a port is taken, a server already runs from ``state``, a worker died or does
+            not answer, the state folder cannot be used, the time is none or over. Nothing is left running then.
         MarwrightError: there is no temporary folder that can be written.
     """
     state = state.absolute()
-    archives = archives_to_serve(model_store, models)
+    if not 0 < timeout_s < math.inf:
+        raise ServerError(f"--timeout must be a positive number of seconds, not {timeout_s:g}.")
     config = Properties.find(properties)
+    expected = archives_expected(config, model_store, models)
     java = java or find_java()
     with interruptible(), usable(state), alone_in(state, wait_s=timeout_s):
         if (other := _running(state)) is not None:
@@ -81,7 +85,7 @@ def start(
             started=time.time(),
             inference=config.address("inference_address", ports).url,
             management=config.address("management_address", ports).url,
-            metrics=config.address("metrics_address", ports).url,
+            metrics=metrics.url if (metrics := config.metrics_address(ports)) else None,
             grpc_inference=config.grpc_address("inference", ports),
             grpc_management=config.grpc_address("management", ports),
             models=(),
@@ -96,7 +100,7 @@ def start(
             with held():
                 server = dataclasses.replace(server, scratch=str(make_socket_folder(SCRATCH_PREFIX)))
                 stack.enter_context(_nothing_left_on_failure(state, server))
-            effective = _prepare(state, config, ports, archives if models else (), java)
+            effective = _prepare(state, config, ports, expected if models else (), java)
             # Written before there is a process, so that a server whose starter is killed can still be found.
             remember(state, server)
             log = StartLog(state / "logs")
@@ -109,9 +113,9 @@ def start(
                 raise ServerError(f"TorchServe did not start: {log.last_words()} (see {log.logs}).")
             server = dataclasses.replace(server, pid=pid, identity=identity)
             remember(state, server)
-            expected = archives if models or config.serves_all else ()
             names = wait_until_ready(server, archives=expected, log=log, timeout_s=timeout_s)
             server = dataclasses.replace(server, models=names)
+            require_an_answer(server, model_store)
             remember(state, server)
     return server
 
@@ -237,29 +241,6 @@ def _nothing_left_on_failure(state: Path, server: RunningServer) -> Iterator[Non
             end_started_with(server.scratch)
             forget(state, server)
         raise
-
-
-def archives_to_serve(model_store: Path, models: Sequence[str] = ()) -> list[str]:
-    """The names of the archives of a model store that a server is to load: those of ``models``, or all in sight.
-
-    Raises:
-        ServerError: there is none, or not the one that is wanted, or one that is no archive.
-    """
-    if not model_store.is_dir():
-        raise ServerError(f"The model store {model_store} does not exist: build an archive with `make mar`.")
-    # TorchServe does not see hidden files either: a rollout keeps other versions there.
-    there = sorted(path.name for path in model_store.glob("[!.]*.mar") if path.is_file())
-    if not there:
-        raise ServerError(f"The model store {model_store} has no archives: build one with `make mar`.")
-    wanted = [f"{name.removesuffix('.mar')}.mar" for name in models]
-    missing = [name for name in wanted if name not in there]
-    if missing:
-        raise ServerError(f"{model_store} has no {', '.join(missing)}; it has {', '.join(there)}.")
-    chosen = wanted or there
-    for name in chosen:
-        if not is_zipfile(model_store / name):
-            raise ServerError(f"{model_store / name} is not an archive: build it again with `make mar`.")
-    return chosen
 
 
 def _prepare(state: Path, config: Properties, ports: Ports | None, archives: Sequence[str], java: Java) -> Path:

@@ -31,14 +31,14 @@ class RunningServer:
     ``identity`` names the process for good (``None``: an older marwright has written this).
     ``scratch`` is the private temporary folder of the server (sockets, unpacked archives), removed with it.
     ``key_file`` holds the keys where requests need one. ``model_store`` is the folder with its archives.
-    ``grpc_inference`` and ``grpc_management`` are ``HOST:PORT``.
+    ``grpc_inference`` and ``grpc_management`` are ``HOST:PORT``. An address is ``None`` where nobody can ask.
     """
 
     pid: int
     started: float
     inference: str
     management: str
-    metrics: str
+    metrics: str | None
     models: tuple[str, ...]
     logs: str
     scratch: str

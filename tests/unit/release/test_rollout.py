@@ -17,7 +17,7 @@ from marwright.release.predictions import Answer
 from marwright.release.server_metrics import Counted, parse
 from marwright.release.store import Store
 from marwright.release.verdict import Comparison, Figures, agreement, objections
-from marwright.server.server import archives_to_serve
+from marwright.server.archives import archives_to_serve
 from marwright.tasks import SINGLE_LABEL, TASKS
 
 # --- the verdict -------------------------------------------------------------------------------------------------

@@ -196,6 +196,39 @@ def test_serve_refuses_what_lint_calls_an_error_and_goes_on_if_told(shop: Shop) 
 
 
 @pytest.mark.slow
+def test_a_server_whose_start_cannot_be_told_is_stopped(shop: Shop) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "marwright", *shop.arguments, "--json"]
+    served = subprocess.run(
+        command, cwd=shop.folder, env=shop.environment, stdout=writer, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writer)
+
+    assert served.returncode != 0
+    assert b"Traceback" not in served.stderr
+    assert shop.processes() == []
+    assert recall(shop.state) is None
+
+
+@pytest.mark.slow
+def test_serve_takes_the_model_store_of_the_properties(shop: Shop) -> None:
+    mine = shop.folder / "mine.properties"
+    mine.write_text(
+        "model_store=store\ndisable_token_authorization=true\nenable_metrics_api=false\nallowed_urls=(?!)\n"
+    )
+    state = ["--state", str(shop.state), "--free-ports"]
+    served = marwright_process(
+        "serve", "--properties", str(mine), *state, cwd=shop.folder / "tmp", env=shop.environment
+    )
+
+    assert served.returncode == 0, served.stderr
+    assert "TorchServe answers with tea" in served.stderr
+    assert "metrics" not in served.stderr, "its address would not answer"
+    assert shop.run("status", "--state", str(shop.state)).returncode == 0
+
+
+@pytest.mark.slow
 def test_serve_lints_the_archives_it_loads_and_says_warnings(shop: Shop) -> None:
     store = shop.folder / "store"
     fake_torchserve.write_archive(
