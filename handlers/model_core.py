@@ -40,7 +40,8 @@ class RawRequest(NamedTuple):
     """A request as it came in."""
 
     fields: Mapping[str, Any]
-    """`{"body": ...}` with bytes, a text or parsed JSON, and beside it what stands in the URL; or those of a form."""
+    """`{"body": ...}` with bytes, a text or parsed JSON; or those of a form. Beside them is what stands in the URL of
+    `/invocations`; of other paths TorchServe drops it, and so does each other host."""
     content_type: str = ""
     """Of the body, or of the field `data`; empty if the client gave none."""
 

@@ -48,8 +48,8 @@ def parse_request(
     """Read one request of a batch.
 
     Args:
-        item: what TorchServe gives: `{"body": ...}`, with what stands in the URL beside it, or the fields of a form or
-            of a request over gRPC.
+        item: what TorchServe gives: `{"body": ...}`, or the fields of a form or of a request over gRPC; and beside them
+            what stands in the URL of `/invocations`; that of other paths is dropped.
         content_type: of the body, or of the field data; empty if the client sent none.
         max_instances: texts that one request may hold.
         fields: of a text, which a form may have as fields of its own, whatever their names.

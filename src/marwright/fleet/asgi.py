@@ -150,7 +150,9 @@ class ServingApp:
         return Answer(503, json.dumps(about | no).encode(), JSON)
 
     async def _plain(self, version: Version, scope: Scope, receive: Receive) -> Answer:
-        request = request_of(*await self._sent(scope, receive))
+        # TorchServe drops what stands in the URL of these paths, and hands on that of /invocations.
+        body, content_type, _ = await self._sent(scope, receive)
+        request = request_of(body, content_type)
         return await _exchanged(version, Exchange(request, lambda answer: answer))
 
     def _all(self) -> list[Version]:

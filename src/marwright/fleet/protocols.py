@@ -49,7 +49,7 @@ def request_of(body: bytes, content_type: str = "", query: str = "") -> Request:
     Args:
         body: a form is taken apart; all else is the Model's to read.
         content_type: the whole header; empty if there is none.
-        query: what follows the question mark in the URL.
+        query: what follows the question mark in the URL, where TorchServe does not drop it.
 
     Raises:
         RequestError: the form is broken.

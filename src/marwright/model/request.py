@@ -16,7 +16,7 @@ class Request:
     content_type: str = ""
     """The whole header; of a form, what the field ``data`` says it is. Empty if the client gave none."""
     fields: Mapping[str, bytes | str] = field(default_factory=dict)
-    """Of a form; beside a body, what stands in the URL."""
+    """Of a form; and what stands in the URL of ``/invocations``."""
 
     def named(self) -> dict[str, Any]:
         """All of it by name, as TorchServe hands it to a handler."""

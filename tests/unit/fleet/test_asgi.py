@@ -82,14 +82,35 @@ def test_a_version_answers_and_is_named(app: ServingApp, path: str, answering: s
     assert body == {"body": str(TENSORS)}
 
 
-def test_forms_and_what_stands_in_the_url_reach_the_version(app: ServingApp) -> None:
+def test_forms_reach_the_version(app: ServingApp) -> None:
     form = "application/x-www-form-urlencoded"
 
-    assert asked(app, "/predictions/goods?top_k=1", b"data=tea", content_type=form)[2] == {
+    assert asked(app, "/predictions/goods", b"data=tea&top_k=1", content_type=form)[2] == {
         "data": "b'tea'",
         "top_k": "b'1'",
     }
     assert asked(app, "/predictions/goods", b"--", content_type="multipart/form-data")[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "is_read"),
+    [
+        ("/predictions/goods", False),
+        ("/predictions/goods/2.0", False),
+        ("/v1/models/goods:predict", False),
+        ("/v2/models/goods/infer", False),
+        ("/invocations", True),
+    ],
+)
+@pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded"])
+def test_what_stands_in_the_url_counts_where_it_does_in_torchserve(
+    app: ServingApp, path: str, is_read: bool, content_type: str
+) -> None:
+    plain = asked(app, path, b"data=tea", content_type=content_type)[2]
+
+    assert asked(app, f"{path}?top_k=1", b"data=tea", content_type=content_type)[2] == (
+        plain | {"top_k": "b'1'"} if is_read else plain
+    )
 
 
 @pytest.mark.parametrize(
