@@ -256,6 +256,11 @@ class _Release:
     def _go_on(self) -> Outcome:
         """The version is the default one already: finish what an earlier call began, if it did not."""
         own = [file for file in (self.store.archive(self.new), self.store.in_sight()) if file.is_file()]
+        if self.store.archive_of(self.new) is None:
+            raise ServerError(
+                f"{self.candidate} is the default already, and {self.store.folder} does not hold its archive: "
+                f"name the folder that the server loads from with --model-store."
+            )
         if not any(sha256_of(file) == self.snapshot.digest for file in own):
             raise ServerError(
                 f"{self.candidate} is the default already, made from another archive than {self.archive}. "

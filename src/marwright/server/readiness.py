@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from marwright.errors import ServerError
+from marwright.mar.names import can_be_asked_for
 from marwright.server.client import Refused, TorchServe
 from marwright.server.failure import StartLog
 from marwright.server.state import RunningServer
@@ -13,6 +14,10 @@ from marwright.server.versions import Versions
 
 _PAUSE_S = 0.1
 _ANSWERS_WITHIN_S = 5
+
+
+class NotReachable(ServerError):
+    """A model is loaded under a name that no path can have."""
 
 
 def wait_until_ready(
@@ -30,7 +35,8 @@ def wait_until_ready(
         The names of the models, sorted.
 
     Raises:
-        ServerError: the server ended, an archive was refused, a worker died, or the time is over.
+        ServerError: the server ended, an archive was refused or has a name that no path can have, a worker died, or
+            the time is over.
     """
     deadline = time.monotonic() + timeout_s
     client, waiting_for = server.client, "its management address"
@@ -43,11 +49,14 @@ def wait_until_ready(
         # It listens when it has registered the archives: what is missing then is on its way into the log.
         try:
             loaded = client.models(timeout_s=_ANSWERS_WITHIN_S)
+            _require_names(loaded)
             missing = sorted(set(archives) - set(loaded.values()))
             missing += [name for name in sorted(loaded) if not _can_answer(client, name)]
             if not missing:
                 return tuple(sorted(loaded))
             waiting_for = ", ".join(missing)
+        except NotReachable:
+            raise
         except Refused as error:
             why = str(error)
         except ServerError:
@@ -57,6 +66,15 @@ def wait_until_ready(
         f"TorchServe was not ready after {timeout_s:g} seconds; it was still waiting for {waiting_for} "
         f"(see {server.logs}). {why}"
     )
+
+
+def _require_names(loaded: Mapping[str, str]) -> None:
+    for name, file in loaded.items():
+        if not can_be_asked_for(name):
+            raise NotReachable(
+                f"{file}: nobody can ask for a model called {name!r}, which is a part of the path /predictions/NAME. "
+                f"Pack it under a name without /, : and ?, or serve it as load_models=NAME={file}."
+            )
 
 
 def _can_answer(client: TorchServe, model: str) -> bool:

@@ -165,6 +165,18 @@ def test_a_handler_that_cannot_serve_is_foretold(tmp_path: Path, handler: str, n
     assert check(report, "golden requests").state == "skipped"
 
 
+@pytest.mark.slow
+def test_the_function_that_a_manifest_names_is_the_one_that_is_missed(tmp_path: Path) -> None:
+    whole = archived(tmp_path / "a", "def handle(data, context): ...\n")
+    with zipfile.ZipFile(whole) as own:
+        manifest = json.loads(own.read(layout.MANIFEST))
+    manifest["model"]["handler"] = "handler.py:nope"
+    report = verify(changed(whole, tmp_path / "b.mar", {layout.MANIFEST: json.dumps(manifest).encode()}))
+
+    assert "0 classes (none) and no function nope" in failures(report)["handler contract"]
+    assert "a function nope(data, context)" in check(report, "handler contract").cure
+
+
 def test_a_handler_that_is_not_in_the_archive_is_named(tmp_path: Path) -> None:
     file = changed(archived(tmp_path / "a", GOOD_HANDLER), tmp_path / "b.mar", {"handler.py": None})
 
@@ -402,6 +414,10 @@ def test_a_small_archive_that_would_fill_the_disk_is_not_unpacked(tmp_path: Path
         ({"model": {"modelName": "a", "modelVersion": "1", "handler": "a\0b"}}, "does not say handler"),
         ({"model": {"modelName": "\ud800", "modelVersion": "1", "handler": "a"}}, "does not say modelName"),
         ([], "describes no model"),
+        *[
+            ({"model": {"modelName": name, "modelVersion": "1", "handler": "h.py"}}, f"ask for modelName {name!r}")
+            for name in ("a/b", "a:b", "a?b", "..")
+        ],
     ],
 )
 def test_a_manifest_that_torchserve_would_refuse_is_found(tmp_path: Path, manifest: object, detail: str) -> None:

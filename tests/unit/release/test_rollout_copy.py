@@ -127,6 +127,22 @@ def test_what_was_verified_is_served_and_kept_even_if_the_file_is_exchanged(
     assert signature_of(store.in_sight()).read_bytes() == b"of the good one"
 
 
+@pytest.mark.parametrize("other", [None, "3.0"])
+def test_a_store_without_the_served_archive_is_named(shop: Shop, tmp_path: Path, other: str | None) -> None:
+    assert shop.release().accepted
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    if other is not None:
+        archive(elsewhere / "goods.mar", other)
+
+    with pytest.raises(ServerError, match=r"elsewhere does not hold its archive: .*--model-store"):
+        release(shop.new, LiveServer.at("http://127.0.0.1:1", elsewhere), Plan(canary_s=0, watch_s=0))
+
+    archive(shop.new, "2.0", code="# another")
+    with pytest.raises(ServerError, match=r"made from another archive than .*archive\.version"):
+        shop.release()
+
+
 def test_what_is_exchanged_in_the_store_meanwhile_is_not_what_a_restart_serves(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

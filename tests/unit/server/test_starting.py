@@ -102,6 +102,19 @@ def test_a_refusal_while_it_starts_is_told(tmp_path: Path, monkeypatch: pytest.M
     assert "large model" not in str(told.value)
 
 
+@pytest.mark.parametrize("name", ["a/b", "a:b", "a?b"])
+def test_a_name_that_no_path_can_have_is_said_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(RunningServer, "is_alive", lambda _: True)
+    listed = {"models": [{"modelName": name, "modelUrl": "tea.mar"}]}
+    with (
+        answering(lambda *_: (200, listed)) as client,
+        pytest.raises(ServerError, match=r"^tea\.mar: nobody can ask for .*load_models=NAME=tea\.mar"),
+    ):
+        wait_until_ready(server_of(client, tmp_path), archives=["tea.mar"], log=StartLog(tmp_path), timeout_s=60)
+
+
 def of_marwright(file: Path) -> Path:
     write_archive(file)
     with zipfile.ZipFile(file, "a") as archive:

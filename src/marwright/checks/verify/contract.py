@@ -35,8 +35,12 @@ def handler_contract(subject: Subject) -> Outcome:
     if "function" in found:
         outcome = passed(f"a function {found['function']}(data, context)")
     elif len(classes := found["classes"]) != 1:
-        detail = f"it defines {len(classes)} classes ({', '.join(classes) or 'none'}) and no function handle"
-        cure = "Define one class, or a function handle(data, context); import other classes from a module of their own."
+        function = found["no_function"]
+        detail = f"it defines {len(classes)} classes ({', '.join(classes) or 'none'}) and no function {function}"
+        cure = (
+            f"Define one class, or a function {function}(data, context); import other classes from a module of their "
+            f"own. A function of another name is named in the manifest, as FILE.py:FUNCTION."
+        )
         return failed(f"{detail}; TorchServe wants exactly one class", cure)
     elif found["lacks"]:
         lacks = " and ".join(found["lacks"])

@@ -8,6 +8,7 @@ from marwright.checks.verify.subject import NotThere, Subject
 from marwright.errors import ArchiveError, LintError
 from marwright.files import sha256_of
 from marwright.mar import layout
+from marwright.mar.names import can_be_asked_for
 from marwright.mar.reading import description_in
 
 REBUILD = "Build it again, or fetch it again from where it came."
@@ -50,6 +51,9 @@ def manifest(subject: Subject) -> Outcome:
     missing = [key for key in ("modelName", "modelVersion", "handler") if not _is_text(model.get(key))]
     if missing:
         return failed(f"it does not say {', '.join(missing)}", cure)
+    if not can_be_asked_for(model["modelName"]):
+        detail = f"nobody can ask for modelName {model['modelName']!r}: it is a part of the path /predictions/NAME"
+        return failed(detail, "Pack it under a name without /, : and ?, of letters, digits, - and _.")
     if (runtime := written.get("runtime", "python")) not in RUNTIMES:
         return failed(f"TorchServe has no runtime {runtime!r}", 'Write "runtime": "python".')
     keys = ("serializedFile", "modelFile", "configFile", "requirementsFile")

@@ -41,6 +41,7 @@ def _probed(handler: str) -> dict[str, Any]:
         return {"function": function or "handle"}
     classes = list_classes_from_module(module)
     return {
+        "no_function": function or "handle",
         "classes": [own.__name__ for own in classes],
         "lacks": [method for own in classes for method in ("initialize", "handle") if not hasattr(own, method)],
     }
