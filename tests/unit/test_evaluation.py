@@ -14,6 +14,7 @@ from datasets import load_from_disk
 from typer.testing import CliRunner
 
 import tiny_run
+from fake_torchserve import write_archive
 from marwright import evaluation
 from marwright.cli.app import app
 from marwright.errors import MarwrightError
@@ -95,6 +96,8 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setattr(evaluation, "evaluate", planted)
     monkeypatch.setattr(pipeline, "build", lambda *_, **__: [])
+    write_archive(tmp_path / "goods.mar")
+    monkeypatch.chdir(tmp_path)
     file = tmp_path / "goods.yaml"
     file.write_text("name: goods\ndata: {source: {name: table, path: goods.csv}}\n", encoding="utf-8")
     return file
@@ -119,6 +122,17 @@ def test_the_table_has_each_label_as_it_is_and_the_warnings(config: Path) -> Non
     assert "support" in done.stdout
     assert "Worse than all others." in done.stderr
     assert json.loads(run_verb(config, "--json").stdout)["labels"][0]["support"] == 2
+
+
+def test_an_archive_that_is_not_there_is_said_before_any_work(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "build", None)
+    (tmp_path / "goods.mar").unlink()
+
+    error = run_verb(config).exception
+    assert isinstance(error, MarwrightError)
+    assert "goods.mar" in str(error)
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_any_work(

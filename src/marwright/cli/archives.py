@@ -38,6 +38,7 @@ def evaluate(
     from marwright.errors import MarwrightError
     from marwright.evaluation import evaluate as score
     from marwright.files import write_text
+    from marwright.mar.reading import describe
     from marwright.road.pipeline import build
     from marwright.road.stations import model_to_compress
     from marwright.workspace import Run
@@ -46,6 +47,7 @@ def evaluate(
     if as_json and alone:
         raise MarwrightError("--json and --predictions - both want standard output; name a file for the predictions.")
     file = None if predictions is None or alone else _place_for(predictions)
+    describe(archive)  # before the data is read, which may take minutes
     loaded = load_config(config, settings or ())
     build(loaded, until="data")
     run = Run(loaded.runs / loaded.name)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from marwright.bench import Result
 
 EXIT_MISSED = 1
+# No archive takes more texts in a request, and no machine has more ports to connect from.
+MOST_INSTANCES, MOST_CLIENTS = 1_000_000, 64_000
 
 
 def bench(
@@ -31,7 +33,9 @@ def bench(
     clients: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Without --rate: clients that wait for each answer [32]. With it: most connections [128]."
+            min=1,
+            max=MOST_CLIENTS,
+            help="Without --rate: clients that wait for each answer [32]. With it: most connections [128].",
         ),
     ] = None,
     duration: Annotated[float, option("SECONDS", "How long requests are counted.")] = 20,
@@ -39,7 +43,7 @@ def bench(
     timeout: Annotated[
         float, option("SECONDS", "A request has failed without an answer so long after it was due.")
     ] = 10,
-    instances: Annotated[int, option("N", "Texts in one request.", min=1)] = 1,
+    instances: Annotated[int, option("N", "Texts in one request.", min=1, max=MOST_INSTANCES)] = 1,
     texts: Annotated[Path | None, option("FILE", "Texts: one per line, or a .csv or .tsv with a column text.")] = None,
     config: Annotated[str | None, option("CONFIG", "Texts: the test split of this configuration's run.")] = None,
     settings: SetOption = None,

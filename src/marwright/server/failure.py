@@ -9,6 +9,9 @@ from pathlib import Path
 _WORKER_DIED = "Backend worker process died."
 _SERVER_SAYS = re.compile(r"Load model failed|Failed to load model|Auto recovery failed|Backend worker did not")
 _WORKER_THREAD = re.compile(r"W-\d+-(?P<model>\S+)_[^_\s]+-std(?:out|err)$")
+# What the launcher and Java print around the reason.
+_JAVA_PREAMBLE = re.compile(r"^(?:Error|Warning|WARNING|OpenJDK|Picked up)\b")
+_NO_JAVA_MACHINE = re.compile(r"Could not create the Java Virtual Machine|occurred during initialization of VM")
 _JAVA_SAYS = re.compile(r"Invalid configuration|Exception|Error:|Unrecognized|not found")
 _TRACEBACK = "Traceback (most recent call last):"
 
@@ -30,6 +33,9 @@ class StartLog:
     def last_words(self) -> str:
         """Return what Java printed before it ended: the line that looks like a reason, or the last ones."""
         lines = [line for line in self._new("console.log").splitlines() if line.strip()]
+        if any(_NO_JAVA_MACHINE.search(line) for line in lines):
+            said = next((line for line in lines if not _JAVA_PREAMBLE.search(line)), lines[-1])
+            return f"{said.strip()}: vmargs has an option that this Java does not take"
         telling = [line for line in lines if _JAVA_SAYS.search(line)]
         return telling[0].strip() if telling else "\n".join(lines[-3:])
 

@@ -77,7 +77,7 @@ def recall(state: Path) -> RunningServer | None:
     """Return the server written down in ``state``, alive or not; ``None`` if there is none.
 
     Raises:
-        ServerError: what is written there makes no sense to this marwright.
+        ServerError: it is no folder, or what is written there makes no sense to this marwright.
     """
     file = state / _FILE
     try:
@@ -89,8 +89,10 @@ def recall(state: Path) -> RunningServer | None:
             **{name: value for name, value in fields.items() if name in known}
             | {"models": tuple(fields["models"]), "identity": ProcessIdentity(**identity) if identity else None}
         )
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return None
+    except NotADirectoryError as error:
+        raise ServerError(f"{state} is a file, or lies below one; --state names a folder.") from error
     except OSError as error:
         raise ServerError(f"{file}: cannot be read: {error.strerror or error}.") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:

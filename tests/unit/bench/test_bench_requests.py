@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from answering_server import answering
+from command_line import marwright
 from marwright.bench import Load, measure, texts_of_archive, texts_of_file, texts_of_run
 from marwright.bench.target import Target, bodies
 from marwright.bench.texts import MOST
@@ -185,3 +186,11 @@ def test_an_archive_without_texts_says_what_to_give(tmp_path: Path, golden: str 
 def test_a_run_without_splits_says_how_to_make_them(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="--until data"):
         texts_of_run(Run(tmp_path / "runs" / "goods"))
+
+
+@pytest.mark.parametrize("option", ["--instances", "--clients"])
+def test_more_than_any_server_takes_is_refused_at_once(option: str) -> None:
+    done = marwright("bench", "http://127.0.0.1:1/predictions/a", option, "100000000")
+
+    assert done.returncode == 2
+    assert option in done.stderr

@@ -61,6 +61,7 @@ def server(tmp_path: Path, settings: dict[str, str | None], more: str = "") -> l
 
 
 MODEL_TRAPS = [
+    ("answered-without-a-queue", {"asyncCommunication": "true"}),
     ("zero-batch-delay", {"maxBatchDelay": "0"}),
     ("not-a-whole-number", {"batchSize": '"8"'}),
     ("not-a-whole-number", {"batchSize": "8.0"}),
@@ -420,6 +421,29 @@ def test_an_answer_that_the_server_would_not_take_is_found_beside_its_archive(
     found = list(lint_together(tmp_path / "config.properties", [archive]))
 
     assert [finding.severity for finding in found] == ["error"] * ends
+
+
+@pytest.mark.parametrize(
+    ("models", "loaded", "found"),
+    [
+        ('{"a": {"2.0": {"batchSize": 4}}}', "all", ["settings-for-another-version"]),
+        ('{"a": {"1.0": {}, "2.0": {}}}', "all", []),
+        ('{"a": {"2.0": {}}}', "b=a.mar", []),
+        ('{"b": {"2.0": {}}}', "b=a.mar", ["settings-for-another-version"]),
+        ('{"c": {"2.0": {}}}', "all", []),
+        ("{a: 1", "all", []),
+        ('{"a": null}', "all", []),
+    ],
+)
+def test_settings_for_a_version_that_no_archive_has_are_told(
+    tmp_path: Path, models: str, loaded: str, found: list[str]
+) -> None:
+    archive = archive_with(tmp_path, None, {}, modelName="a").rename(tmp_path / "a.mar")
+    (tmp_path / "config.properties").write_text(f"models={models}\nload_models={loaded}\n", encoding="utf-8")
+
+    findings = list(lint_together(tmp_path / "config.properties", [archive]))
+    assert [finding.rule for finding in findings] == found
+    assert all("its version is 1.0" in finding.reason and finding.line == 1 for finding in findings)
 
 
 def test_an_envelope_in_a_manifest_or_a_models_configuration_is_told_to_be_ignored(tmp_path: Path) -> None:

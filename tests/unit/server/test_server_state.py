@@ -327,6 +327,14 @@ def test_a_folder_that_makes_no_sense_is_never_taken_for_empty(shop: Shop, text:
     assert shop.processes() == []
 
 
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_file_is_never_taken_for_a_folder_without_a_server(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+    for call in (running, stop):
+        with pytest.raises(ServerError, match=f"^{tmp_path / place} is a file, or lies below one; --state names"):
+            call(tmp_path / place)
+
+
 def test_a_newer_folder_is_left_to_the_newer_marwright(tmp_path: Path) -> None:
     noted(tmp_path / "state")
     file = tmp_path / "state" / "server.json"
@@ -346,7 +354,10 @@ def test_a_state_that_is_no_folder_is_refused_in_a_sentence(shop: Shop, where: s
     assert done.returncode == 2, done.stderr
     assert "--state" in done.stderr
     assert "Traceback" not in done.stderr
-    assert shop.run("stop", "--state", str(state)).returncode == 0
+    # A folder that is not there has no server; a file is no such folder.
+    stopped, asked = (shop.run(verb, "--state", str(state)) for verb in ("stop", "status"))
+    assert (stopped.returncode, asked.returncode) == ((0, 1) if where == "nowhere" else (2, 2))
+    assert ("--state names a folder" in stopped.stderr) == (where != "nowhere")
     assert shop.processes() == []
 
 

@@ -115,6 +115,25 @@ def test_a_name_that_no_path_can_have_is_said_at_once(
         wait_until_ready(server_of(client, tmp_path), archives=["tea.mar"], log=StartLog(tmp_path), timeout_s=60)
 
 
+@pytest.mark.parametrize(
+    ("printed", "reason"),
+    [
+        (
+            "Invalid maximum heap size: -Xmx512x\nError: Could not create the Java Virtual Machine.",
+            "Invalid maximum heap",
+        ),
+        ("Unrecognized option: --no\nError: Could not create the Java Virtual Machine.", "Unrecognized option: --no"),
+        ("Error occurred during initialization of VM\nToo small maximum heap", "Too small maximum heap"),
+    ],
+)
+def test_an_option_that_java_does_not_take_is_told_with_its_key(tmp_path: Path, printed: str, reason: str) -> None:
+    log = StartLog(tmp_path)
+    (tmp_path / "console.log").write_text(f"Warning: non-default JVM parameters: -Xmx1g\n{printed}\n")
+
+    assert log.last_words().startswith(reason)
+    assert "vmargs has an option that this Java does not take" in log.last_words()
+
+
 def of_marwright(file: Path) -> Path:
     write_archive(file)
     with zipfile.ZipFile(file, "a") as archive:

@@ -174,6 +174,16 @@ def more_threads_than_cores(settings: ModelSettings) -> Problems:
         yield Problem("maxWorkers", reason, "workers × threads should not exceed the cores of the server (--cores)")
 
 
+def answered_without_a_queue(settings: ModelSettings) -> Problems:
+    """TorchServe then batches nothing itself, and takes the worker down with one answer that is not 200."""
+    if settings.values.get("asyncCommunication") is True:
+        reason = (
+            "asyncCommunication: true hands each request to the worker at once: batchSize and the queue's limit do not "
+            "count, and an answer with a status of its own fails all that the worker has in hand"
+        )
+        yield Problem("asyncCommunication", reason, "remove it, unless the handler answers through a loop of its own")
+
+
 MODEL_ERRORS = (
     zero_batch_delay,
     not_a_whole_number,
@@ -188,6 +198,7 @@ MODEL_ERRORS = (
     negative_device_id,
 )
 MODEL_WARNINGS = (
+    answered_without_a_queue,
     unknown_key,
     workers_left_to_the_server,
     response_timeout_reset,
