@@ -55,7 +55,9 @@ def serve(
     from marwright.server.ports import Ports
     from marwright.server.properties import Properties, located
 
-    model_store = model_store or Properties.read(located(properties)).model_store() or Path("model_store")
+    # Before it is linted: what cannot be read is not started without the linter either.
+    named = Properties.read(located(properties)).model_store()
+    model_store = model_store or named or Path("model_store")
     if lint:
         _lint(model_store, properties, models or ())
     with waiting("waiting for the workers to be ready"):

@@ -91,8 +91,9 @@ def _bind_error(host: str, port: int) -> OSError | UnicodeError | None:
 
 def _told(listener: Listener, error: OSError | UnicodeError, configured_in: str) -> str:
     key, host, port = listener.key, listener.host, listener.port
+    naming_host = key.replace("_port", "_address")
     if isinstance(error, socket.gaierror | UnicodeError):
-        return f"{configured_in}: {key} names the host {host}, which is not found: write 127.0.0.1, or a name it has."
+        return f"{configured_in}: {naming_host} names the host {host}, which is not found: write 127.0.0.1."
     match error.errno:
         case errno.EADDRINUSE:
             return (
@@ -100,7 +101,10 @@ def _told(listener: Listener, error: OSError | UnicodeError, configured_in: str)
                 f"stop that process, change {key} in {configured_in}, or serve with --free-ports."
             )
         case errno.EADDRNOTAVAIL:
-            return f"{configured_in}: {key} names {host}, no address of this machine: write 127.0.0.1, or one it has."
+            return (
+                f"{configured_in}: {naming_host} names {host}, no address of this machine: "
+                f"write 127.0.0.1, or one that it has."
+            )
         case errno.EACCES | errno.EPERM:
             return f"{configured_in}: {key} says port {port}, which this user may not use: write one from 1024 on."
     return f"{configured_in}: nobody can listen where {key} says, {host}:{port}: {error.strerror}. Change that line."

@@ -11,24 +11,18 @@ from pathlib import Path
 from marwright.console.progress import say
 from marwright.errors import ServerError
 from marwright.formats.java_properties import VARIABLE, read_properties, write_properties
+from marwright.formats.torchserve_address import LARGEST_GRPC_PORT, LARGEST_PORT, WITHOUT_PORT, port_of
 from marwright.resources import shipped
 from marwright.server.ports import Listener, Ports
 
 _DEFAULTS = Ports()
-# Where TorchServe listens if an address has no port (Connector), and the largest one that it takes.
-_WITHOUT_PORT = {
-    "inference_address": {"http": 80, "https": 443},
-    "management_address": {"http": 8081, "https": 8444},
-    "metrics_address": {"http": 8082, "https": 8445},
-}
-_LARGEST_PORT, _LARGEST_GRPC_PORT = 65534, 65535
-_HTTP_KEYS = tuple(_WITHOUT_PORT)
+_HTTP_KEYS = tuple(WITHOUT_PORT)
 _GRPC_KEYS = ("grpc_inference_port", "grpc_management_port")
 # What a variable of the environment can change so that a client looks elsewhere.
 _LISTENING = (*_HTTP_KEYS, *_GRPC_KEYS, "disable_token_authorization", "load_models")
 LISTENING_VARIABLES = {key: f"TS_{key.upper()}" for key in _LISTENING}
 _FILE_KEYS = ("metrics_config", "keystore", "certificate_file", "private_key_file")
-_ADDRESS = re.compile(r"(?P<scheme>https?)://(?P<host>\[[^]]+]|[^:/]+)(?::(?P<port>\d+))?/?", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?P<scheme>https?)://(?P<host>\[[^]]+]|[^:/]+)(?::(?P<port>[0-9]+))?/?", re.IGNORECASE)
 _LOG_CONFIG = re.compile(r"-Dlog4j2?\.configurationFile=(?:file:(?://)?)?(\S+)")
 
 
@@ -136,9 +130,9 @@ class Properties:
         if key == "management_address" and match["scheme"].lower() != "http":
             raise ServerError(f"{self.path}: {key} must be http://, on loopback; TLS belongs into a proxy.")
         scheme = match["scheme"].lower()
-        port = _port(ports, key) if ports else int(match["port"] or _WITHOUT_PORT[key][scheme])
-        if not 0 < port <= _LARGEST_PORT:
-            raise ServerError(f"{self.path}: {key}={value}: write a port from 1 to {_LARGEST_PORT}.")
+        port = _port(ports, key) if ports else port_of(match["port"] or str(WITHOUT_PORT[key][scheme]))
+        if not 0 < port <= LARGEST_PORT:
+            raise ServerError(f"{self.path}: {key}={value}: write a port from 1 to {LARGEST_PORT}.")
         return Address(scheme, match["host"], port)
 
     def grpc_address(self, which: str, ports: Ports | None = None) -> str | None:
@@ -170,8 +164,8 @@ class Properties:
 
     def _grpc_listener(self, key: str, ports: Ports | None) -> Listener:
         written = self.settings.get(key, str(_port(_DEFAULTS, key)))
-        if not re.fullmatch(r"\+?[0-9]{1,9}", written) or int(written) > _LARGEST_GRPC_PORT:
-            raise ServerError(f"{self.path}: {key}={written} is not a port number, 1 to {_LARGEST_GRPC_PORT}.")
+        if not re.fullmatch(r"\+?[0-9]{1,9}", written) or int(written) > LARGEST_GRPC_PORT:
+            raise ServerError(f"{self.path}: {key}={written} is not a port number, 1 to {LARGEST_GRPC_PORT}.")
         host = self.settings.get(key.replace("_port", "_address"), "127.0.0.1").strip("[]")
         return Listener(key, host, _port(ports, key) if ports else int(written))
 

@@ -16,10 +16,6 @@ _PAUSE_S = 0.1
 _ANSWERS_WITHIN_S = 5
 
 
-class NotReachable(ServerError):
-    """A model is loaded under a name that no path can have."""
-
-
 def wait_until_ready(
     server: RunningServer, *, archives: Collection[str], log: StartLog, timeout_s: float
 ) -> tuple[str, ...]:
@@ -49,18 +45,17 @@ def wait_until_ready(
         # It listens when it has registered the archives: what is missing then is on its way into the log.
         try:
             loaded = client.models(timeout_s=_ANSWERS_WITHIN_S)
+        except Refused as error:
+            why = _why(error, server.properties)
+        except ServerError:
+            pass  # it does not listen yet
+        else:
             _require_names(loaded)
             missing = sorted(set(archives) - set(loaded.values()))
             missing += [name for name in sorted(loaded) if not _can_answer(client, name)]
             if not missing:
                 return tuple(sorted(loaded))
             waiting_for = ", ".join(missing)
-        except NotReachable:
-            raise
-        except Refused as error:
-            why = str(error)
-        except ServerError:
-            pass  # it does not listen yet
         time.sleep(_PAUSE_S)
     raise ServerError(
         f"TorchServe was not ready after {timeout_s:g} seconds; it was still waiting for {waiting_for} "
@@ -68,10 +63,16 @@ def wait_until_ready(
     )
 
 
+def _why(refused: Refused, properties: str) -> str:
+    if "Token" in str(refused):
+        return f"It refuses the keys that it has just written: remove token_expiration_min from {properties}."
+    return str(refused)
+
+
 def _require_names(loaded: Mapping[str, str]) -> None:
     for name, file in loaded.items():
         if not can_be_asked_for(name):
-            raise NotReachable(
+            raise ServerError(
                 f"{file}: nobody can ask for a model called {name!r}, which is a part of the path /predictions/NAME. "
                 f"Pack it under a name without /, : and ?, or serve it as load_models=NAME={file}."
             )

@@ -191,6 +191,11 @@ def test_serve_refuses_what_lint_calls_an_error_and_goes_on_if_told(shop: Shop) 
     assert f"{mine}:1: error: job_queue_size='100 requests'" in refused.stderr
     assert "--no-lint" in refused.stderr
     assert not shop.state.exists()
+    unreadable = shop.folder / "unreadable.properties"
+    unreadable.write_text("\ufeffjob_queue_size=100\n", encoding="utf-8")
+    refused_too = shop.run(*shop.arguments, "--properties", str(unreadable))
+    assert "line 1: saved with a byte order mark" in refused_too.stderr
+    assert "--no-lint" not in refused_too.stderr, "it would not help"
     assert "log4j" not in refused.stderr, "serve brings a log configuration itself"
     assert shop.run(*shop.arguments, "--properties", str(mine), "--no-lint").returncode == 0
 

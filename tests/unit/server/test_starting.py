@@ -96,10 +96,16 @@ def test_a_refusal_while_it_starts_is_told(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(RunningServer, "is_alive", lambda _: True)
     with (
         answering(lambda *_: (400, SECRET_REFUSED)) as client,
-        pytest.raises(ServerError, match=r"waiting for its management address .*Token Authorization failed") as told,
+        pytest.raises(
+            ServerError, match=r"its management address .*remove token_expiration_min from my\.properties"
+        ) as told,
     ):
         wait_until_ready(server_of(client, tmp_path), archives=["tea.mar"], log=StartLog(tmp_path), timeout_s=0.3)
     assert "large model" not in str(told.value)
+
+    refused = {"code": 503, "message": "Out of threads"}
+    with answering(lambda *_: (503, refused)) as client, pytest.raises(ServerError, match="503, Out of threads"):
+        wait_until_ready(server_of(client, tmp_path), archives=["tea.mar"], log=StartLog(tmp_path), timeout_s=0.3)
 
 
 @pytest.mark.parametrize("name", ["a/b", "a:b", "a?b"])
