@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_client import answering
 
 from fake_torchserve import write_archive
 from marwright.errors import MarwrightError, ServerError
@@ -22,6 +21,7 @@ from marwright.server.failure import StartLog
 from marwright.server.first_answer import require_an_answer
 from marwright.server.properties import Properties
 from marwright.server.readiness import wait_until_ready
+from told_server import answering
 
 SECRET_REFUSED = {"code": 400, "type": "InvalidKeyException", "message": "Token Authorization failed."}
 
