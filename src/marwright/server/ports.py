@@ -14,6 +14,7 @@ from marwright.errors import ServerError
 
 # Without Unix sockets TorchServe talks to its workers through this many TCP ports at most, from 9000 on.
 _WORKER_PORTS = 16
+_EVERYWHERE = {"0.0.0.0", "::"}
 
 
 @dataclass(frozen=True)
@@ -52,15 +53,17 @@ def require_free(listeners: Iterable[Listener], *, configured_in: str) -> None:
         ServerError: a port is taken, named with the process that holds it, given to two listeners, or not for this
             user; or this machine has no such host.
     """
-    keys: dict[int, str] = {}
+    seen: list[Listener] = []
     for listener in listeners:
-        if listener.port in keys:
-            raise ServerError(
-                f"{configured_in}: {keys[listener.port]} and {listener.key} both say port {listener.port}; "
-                f"give each its own."
-            )
+        for other in seen:
+            if other.port == listener.port and (
+                other.host == listener.host or _EVERYWHERE & {other.host, listener.host}
+            ):
+                raise ServerError(
+                    f"{configured_in}: {other.key} and {listener.key} both say port {listener.port}; give each its own."
+                )
         if listener.port:
-            keys[listener.port] = listener.key
+            seen.append(listener)
         if (error := _bind_error(listener.host, listener.port)) is not None:
             raise ServerError(_told(listener, error, configured_in))
 

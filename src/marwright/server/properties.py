@@ -19,7 +19,7 @@ _DEFAULTS = Ports()
 _HTTP_KEYS = tuple(WITHOUT_PORT)
 _GRPC_KEYS = ("grpc_inference_port", "grpc_management_port")
 # What a variable of the environment can change so that a client looks elsewhere.
-_LISTENING = (*_HTTP_KEYS, *_GRPC_KEYS, "disable_token_authorization", "load_models")
+_LISTENING = (*_HTTP_KEYS, *_GRPC_KEYS, "disable_token_authorization", "enable_metrics_api", "load_models")
 LISTENING_VARIABLES = {key: f"TS_{key.upper()}" for key in _LISTENING}
 _FILE_KEYS = ("metrics_config", "keystore", "certificate_file", "private_key_file")
 _ADDRESS = re.compile(r"(?P<scheme>https?)://(?P<host>\[[^]]+]|[^:/]+)(?::(?P<port>[0-9]+))?/?", re.IGNORECASE)

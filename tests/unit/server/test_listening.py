@@ -61,6 +61,13 @@ def test_a_port_that_torchserve_tells_nobody_is_not_shown(tmp_path: Path) -> Non
     require_free(config.listeners(None)[-2:], configured_in="x")
 
 
+def test_one_port_on_two_addresses_of_this_machine_is_no_clash() -> None:
+    port = Ports.free().inference
+    require_free([Listener("a", "127.0.0.1", port), Listener("b", "127.0.0.2", port)], configured_in="x")
+    with pytest.raises(ServerError, match=f"a and b both say port {port}"):
+        require_free([Listener("a", "127.0.0.1", port), Listener("b", "0.0.0.0", port)], configured_in="x")
+
+
 @pytest.mark.parametrize("key", ["inference_address", "management_address", "metrics_address", "grpc_inference_port"])
 @pytest.mark.parametrize("port", ["70000", "9" * 5000])
 def test_a_port_that_is_none_is_refused_by_its_line(tmp_path: Path, key: str, port: str) -> None:
