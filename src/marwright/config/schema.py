@@ -251,6 +251,7 @@ class Config(Section):
             max_drop=self.compression.max_drop is not None,
             schemes=tuple(SCHEMES[name] for name in self.compression.schemes),
             several_threads=self.archive.threads > 1,
+            traced=self.export.method == "trace",
         )
         refusal = RUNTIMES[self.export.runtime].refusal(wishes)
         if refusal is not None:

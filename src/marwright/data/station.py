@@ -20,6 +20,7 @@ from marwright.data.torn_groups import torn_groups
 from marwright.errors import DataError
 from marwright.files import stable_json, write_text
 from marwright.pretrained.identity import identities
+from marwright.pretrained.other_readings import other_reading
 from marwright.pretrained.tokenization import token_counts
 from marwright.pretrained.tokenizer import load_tokenizer
 from marwright.sources import Row, Source
@@ -91,8 +92,9 @@ def prepare_data(
     )
     card["text"] = fields
     card["legibility"] = legibility(tokenizer, texts)
-    for remark in remarks(card["legibility"], checkpoint):
-        say(f"  {remark}")
+    for remark in (*remarks(card["legibility"], checkpoint), other_reading(checkpoint, tokenizer)):
+        if remark is not None:
+            say(f"  {remark}")
     card["baseline"] = {"model": "linear SVM on TF-IDF of words and word pairs"}
     try:
         card["baseline"]["accuracy"] = baseline_accuracy(rows, task, wrong)

@@ -124,7 +124,7 @@ def _read(config: Any, state: State) -> tuple[EncoderShape, dict[str, Tensor]]:
         * config.num_hidden_layers,
         positions=config.max_position_embeddings,
         labels=state[f"{family.classifier}.weight"].size(0),
-        norm_epsilon=getattr(config, "layer_norm_eps", 1e-12),
+        norm_epsilon=getattr(config, family.norm_epsilon) if family.norm_epsilon else 1e-12,
         first_position=config.pad_token_id + 1 if family.behind_padding else 0,
         head_activation=family.head_activation,
     )

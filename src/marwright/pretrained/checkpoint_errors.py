@@ -11,9 +11,13 @@ from pathlib import Path
 
 from marwright.errors import CheckpointError, first_line
 from marwright.installed import is_installed
+from marwright.pretrained.config_file import wrong_in_config
+from marwright.pretrained.pointers import is_pointer
 
-SENTENCEPIECE_READERS = {"sentencepiece": "sentencepiece", "tiktoken": "tiktoken", "protobuf": "google.protobuf"}
+SENTENCEPIECE_READERS = ("sentencepiece", "google.protobuf")
 SENTENCEPIECE = "pip install 'marwright[sentencepiece]'"
+# What transformers calls whatever it cannot read as a SentencePiece model.
+TIKTOKEN = "tiktoken"
 
 
 @contextmanager
@@ -49,7 +53,7 @@ def _cause(error: Exception, checkpoint: str, folder: Path) -> str:
             "it comes with Python code of its own, which marwright never runs. Take an encoder whose family is part of "
             "transformers"
         )
-    elif (missing := _missing_package(error, message)) is not None:
+    elif (missing := _missing_package(error, message, folder)) is not None:
         found = missing
     elif "does not recognize this architecture" in message:
         found = f"{first_line(error)}. It is newer than the transformers installed here, or misspelt in config.json"
@@ -67,13 +71,18 @@ def _without_names(message: str, checkpoint: str, folder: Path) -> str:
     return re.sub(r"\S*[/\\]\S*|\S+\.(?:model|json|txt|bin|safetensors|tiktoken)\b", "…", message)
 
 
-def _missing_package(error: Exception, message: str) -> str | None:
+def _missing_package(error: Exception, message: str, folder: Path) -> str | None:
     said = message.lower()
-    absent = any(name in said and not is_installed(package) for name, package in SENTENCEPIECE_READERS.items())
-    if not absent and not isinstance(error, ImportError):
+    if any(name in said for name in ("sentencepiece", "protobuf", TIKTOKEN)):
+        if not all(map(is_installed, SENTENCEPIECE_READERS)):
+            return f"its tokenizer is a SentencePiece model, and a package to read it is missing: {SENTENCEPIECE}"
+        models = ", ".join(sorted(file.name for file in folder.glob("*.model")))
+        if TIKTOKEN in said and models:
+            return f"{models} is no SentencePiece model, or a damaged one. Fetch it again"
+        if "is required" in said and not is_installed(TIKTOKEN):
+            return f"a package that it needs is missing: pip install {TIKTOKEN}"
+    if not isinstance(error, ImportError):
         return None
-    if absent:
-        return f"its tokenizer is a SentencePiece model, and a package to read it is missing: {SENTENCEPIECE}"
     name = getattr(error, "name", None)
     return f"a package that it needs is missing: {f'pip install {name}' if name else first_line(error)}"
 
@@ -81,24 +90,37 @@ def _missing_package(error: Exception, message: str) -> str | None:
 def _in_files(error: Exception, folder: Path) -> str:
     """The cause of an error with a folder that is there."""
     config = folder / "config.json"
+    if (folder / "adapter_config.json").is_file() and not _has_weights(folder):
+        return (
+            "the folder has an adapter (adapter_config.json) and not the model that it adapts: merge them with "
+            "merge_and_unload() of peft, and save the merged model there"
+        )
     if not config.is_file():
-        return "the folder has no config.json, so that nobody can tell which model it holds"
+        inner = [file.parent.name for file in sorted(folder.glob("*/config.json")) if _has_weights(file.parent)]
+        of = f"; name the folder {folder / inner[0]} inside it, which has one" if inner else ""
+        return f"the folder has no config.json, so that nobody can tell which model it holds{of}"
+    if (wrong := wrong_in_config(config)) is not None:
+        return wrong
     if "valid JSON" in str(error) or "Unrecognized model" in str(error):
         return f"{config} is not the configuration of a model of transformers (no JSON object with a model_type)"
     if "no file named" in str(error):
-        unread = [file.name for end in ("h5", "msgpack", "onnx", "ckpt", "gguf") for file in folder.glob(f"*.{end}*")]
+        ends = ("h5", "msgpack", "onnx", "ckpt", "gguf")
+        unread = [str(file.relative_to(folder)) for end in ends for file in folder.rglob(f"*.{end}*")]
         of = f"; {', '.join(sorted(unread))} cannot be read here" if unread else ""
         return f"the folder has no weights (model.safetensors){of}"
-    return _in_weights(error, folder) or f"cannot load this checkpoint ({first_line(error)})"
+    why = f"no {error} in its files" if isinstance(error, KeyError) else first_line(error)
+    return _in_weights(error, folder) or f"cannot load this checkpoint ({why})"
+
+
+def _has_weights(folder: Path) -> bool:
+    return any(folder.glob("model*.safetensors")) or any(folder.glob("pytorch_model*.bin"))
 
 
 def _in_weights(error: Exception, folder: Path) -> str | None:
     weights = [file for pattern in ("*.safetensors", "*.bin") for file in sorted(folder.glob(pattern))]
     names = ", ".join(file.name for file in weights)
-    for file in weights:
-        with file.open("rb") as opened:
-            if opened.read(7) == b"version":
-                return f"{file} is a pointer of Git LFS and not the weights: run git lfs pull there"
+    for file in filter(is_pointer, weights):
+        return f"{file} is a pointer of Git LFS and not the weights: run git lfs pull there"
     if type(error).__name__ == "SafetensorError":
         return f"{names}: damaged or cut short ({first_line(error)}). Fetch it again"
     if type(error).__name__ == "UnpicklingError" or isinstance(error, EOFError):

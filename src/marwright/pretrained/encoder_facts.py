@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from marwright.errors import CheckpointError, TrainingError
 from marwright.pretrained.checkpoint_errors import loading
 from marwright.pretrained.checkpoints import quiet_transformers, resolve
+from marwright.pretrained.config_settings import check_settings
 from marwright.pretrained.families import FAMILIES
 
 if TYPE_CHECKING:
@@ -42,11 +43,18 @@ class EncoderFacts:
     """The most tokens it reads; none if there is no limit."""
     vocabulary: int | None
     """Rows of its word embeddings."""
+    padding: int | None
+    """The id that fills short rows."""
 
     @property
     def scripted(self) -> bool:
         """Whether marwright's own encoder can take its weights over, and leave heads and neurons out."""
         return self.family in FAMILIES and self.plain
+
+    @property
+    def behind_padding(self) -> bool:
+        """Whether positions begin after the padding id."""
+        return self.family in _BEHIND_PADDING
 
     @property
     def in_words(self) -> str:
@@ -61,7 +69,7 @@ class EncoderFacts:
 def facts_of(config: Any) -> EncoderFacts:
     """The facts of a configuration object of transformers."""
     family = str(config.model_type)
-    activation = _of(config, "hidden_act") or _of(config, "activation")
+    activation = _of(config, FAMILIES[family].activation if family in FAMILIES else "hidden_act")
     position = _of(config, "position_embedding_type") or "absolute"
     return EncoderFacts(
         family=family,
@@ -71,6 +79,7 @@ def facts_of(config: Any) -> EncoderFacts:
         layers=_of(config, "num_hidden_layers"),
         positions=_positions(config, family),
         vocabulary=_of(config, "vocab_size"),
+        padding=_of(config, "pad_token_id"),
     )
 
 
@@ -78,14 +87,18 @@ def read_facts(checkpoint: str) -> EncoderFacts:
     """The facts of a checkpoint that a configuration file names.
 
     Raises:
-        CheckpointError: it cannot be found, or is no model of transformers.
+        CheckpointError: it cannot be found, is no model of transformers, or no model that can be trained.
     """
     from transformers import AutoConfig
 
     where = resolve(checkpoint)
     quiet_transformers()
     with loading(checkpoint, where):
-        return facts_of(AutoConfig.from_pretrained(where, trust_remote_code=False))
+        config = AutoConfig.from_pretrained(where, trust_remote_code=False)
+        check_settings(config, checkpoint)
+    if _of(config, "is_decoder"):
+        config.is_decoder = False  # a leftover, which is forgotten when it is loaded
+    return facts_of(config)
 
 
 def check_kind(facts: EncoderFacts, checkpoint: str) -> None:
@@ -171,7 +184,7 @@ def _kind(config: Any) -> Kind:
     if _of(config, "is_encoder_decoder"):
         return "encoder-decoder"
     writes = config.model_type in WRITES and config.model_type not in FILLS_GAPS
-    return "decoder" if writes or _of(config, "is_decoder") else "encoder"
+    return "decoder" if writes else "encoder"
 
 
 def _classifiers() -> set[str]:

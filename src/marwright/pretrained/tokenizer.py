@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from marwright.errors import CheckpointError
+from marwright.errors import CheckpointError, first_line
 from marwright.installed import is_installed
 from marwright.pretrained.checkpoint_errors import SENTENCEPIECE, loading
 from marwright.pretrained.checkpoints import quiet_transformers, resolve
-from marwright.pretrained.special_tokens import as_ordinary_text
+from marwright.pretrained.pointers import check_pointers
+from marwright.pretrained.special_tokens import SPELLED_OUT, as_ordinary_text
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 SENTENCEPIECE_FILES = ("spm.model", "spiece.model", "sentencepiece.bpe.model", "sentencepiece.model", "tokenizer.model")
 # What a tokenizer can be made from, besides tokenizer.json.
 VOCABULARY_FILES = (*SENTENCEPIECE_FILES, "vocab.txt", "vocab.json", "tokenizer.tiktoken")
+READ_WITHOUT_JSON = (*VOCABULARY_FILES, "merges.txt", "config.json")
+# A sign that few vocabularies have, and one that Unicode leaves to private use.
+UNHEARD_OF = "a \N{SNOWMAN} b \ue000"
 CURE = "Copy the tokenizer's files of the model it was made from beside config.json, or name a checkpoint that has them"
 
 
@@ -31,7 +35,10 @@ def load_tokenizer(checkpoint: str, max_length: int) -> Tokenizer:
     """
     where = resolve(checkpoint)
     folder = Path(where)
-    if (folder / "tokenizer.json").is_file():
+    whole = (folder / "tokenizer.json").is_file()
+    with loading(checkpoint, where):
+        check_pointers(checkpoint, (folder / name for name in (["tokenizer.json"] if whole else READ_WITHOUT_JSON)))
+    if whole:
         tokenizer = _from_json(checkpoint, folder / "tokenizer.json")
         declared = _declared(folder)
     else:
@@ -41,6 +48,7 @@ def load_tokenizer(checkpoint: str, max_length: int) -> Tokenizer:
     tokenizer = as_ordinary_text(tokenizer, declared)
     if not _knows_words(tokenizer, declared):
         raise CheckpointError(f"{checkpoint}: its tokenizer knows no words, only special tokens. {CURE}.")
+    _check_reading(checkpoint, tokenizer)
     tokenizer.enable_truncation(max_length)
     tokenizer.no_padding()
     return tokenizer
@@ -135,6 +143,18 @@ def _converted(checkpoint: str, where: str) -> tuple[Tokenizer, set[str]]:
     if backend is None:
         raise _only_in_python(checkpoint, type(found).__name__)
     return backend, set(found.all_special_tokens)
+
+
+def _check_reading(checkpoint: str, tokenizer: Tokenizer) -> None:
+    """Refuse a tokenizer that gives up on a text: so would the worker."""
+    try:
+        tokenizer.encode_batch([SPELLED_OUT, UNHEARD_OF, ""])
+    # The library raises plain exceptions.
+    except Exception as error:
+        raise CheckpointError(
+            f"{checkpoint}: its tokenizer cannot read every text ({first_line(error)}): it has no token for what it "
+            "does not know. Name one that is in its vocabulary, as unk_token or unk_id of the model in tokenizer.json."
+        ) from error
 
 
 def _knows_words(tokenizer: Tokenizer, declared: set[str]) -> bool:

@@ -258,14 +258,14 @@ STATIONS = (
     ),
     Station(
         "compressed",
-        revision=5,
+        revision=6,
         needs=lambda c: ("data", trained_models(c)[-1]),
         settings=lambda c: {"compression": _compression(c), "method": c.export.method},
         work=_compressed,
     ),
     Station(
         "exported",
-        revision=15,
+        revision=16,
         needs=lambda c: ("data", trained_models(c)[-1], "compressed"),
         settings=lambda c: {"export": c.export, "max_length": c.teacher.max_length},
         work=_exported,

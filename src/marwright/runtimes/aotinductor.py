@@ -35,11 +35,13 @@ class AotInductor(Runtime):
     def refusal(self, wishes: Wishes) -> str | None:
         asked = {
             "student.bilstm": wishes.bilstm,
+            "export.method: trace": wishes.traced,
             wishes.schemes[0].setting: not any(scheme.capturable for scheme in wishes.schemes),
             "compression.max_drop": wishes.max_drop,
             "archive.threads above 1": wishes.several_threads,
         }
-        why = "is not for export.runtime: aotinductor, whose int8 has fixed scales and which computes on one thread"
+        why = "is not for export.runtime: aotinductor: it compiles marwright's own encoder, int8 with fixed scales"
+        why += ", for one thread"
         return first_refused(asked, why)
 
     def export(self, source: Source, file: Path) -> Exported:

@@ -36,6 +36,7 @@ class Wishes:
     quantization_aware: bool = False
     max_drop: bool = False
     several_threads: bool = False
+    traced: bool = False
     schemes: tuple[Scheme, ...] = ()
     """That the CPU's module may be computed in."""
 

@@ -11,10 +11,11 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, BertCon
 
 from marwright.config import BiLstmShape, StudentConfig
 from marwright.encoder.bilstm import BiLstmConfig, BiLstmForSequenceClassification, register
-from marwright.errors import CheckpointError, TrainingError
+from marwright.errors import TrainingError
 from marwright.pretrained.checkpoint_errors import loading
 from marwright.pretrained.checkpoints import quiet_transformers, resolve
 from marwright.pretrained.encoder_facts import check_layers, facts_of, keep_layers
+from marwright.pretrained.weights import check_weights
 from marwright.training.projection import at_width
 
 # Turc et al. 2019: layers and hidden size; heads are hidden / 64 and the feed-forward layer is 4 × hidden.
@@ -61,29 +62,8 @@ def load_classifier(checkpoint: str | Path, labels: Sequence[str]) -> Any:
             # The fused attention's backward pass is slower than plain products on a CPU, by a tenth of a training step.
             attn_implementation=None if torch.cuda.is_available() else "eager",
         )
-    _check_weights(str(checkpoint), model, found)
+        check_weights(str(checkpoint), where, model, found)
     return model
-
-
-def _check_weights(checkpoint: str, model: Any, found: Any) -> None:
-    """Refuse weights that transformers would replace by random ones without a word; those of the head may be new."""
-    inside = f"{model.base_model_prefix}."
-    missing = [name for name in found["missing_keys"] if name.startswith(inside) and "pooler" not in name]
-    if missing:
-        raise CheckpointError(
-            f"{checkpoint}: its weights lack {len(missing)} tensors of a {model.config.model_type} of "
-            f"{model.config.num_hidden_layers} layers, {min(missing)} first: they belong to another config.json"
-        )
-    for name, there, wanted in sorted(found["mismatched_keys"], key=lambda each: str(each[0])):
-        if name.startswith(inside) and "pooler" not in name:
-            raise CheckpointError(
-                f"{checkpoint}: {name} is {_by(there)} in the weights, and {_by(wanted)} by config.json: "
-                "they do not belong together"
-            )
-
-
-def _by(shape: Sequence[int]) -> str:
-    return " × ".join(map(str, shape))
 
 
 def start_student(config: StudentConfig, teacher: Any, labels: Sequence[str]) -> Any:
@@ -147,7 +127,8 @@ def _with_layers(teacher: Any, chosen: Sequence[int]) -> Any:
 
     student = copy.deepcopy(teacher)
     parent, _, last = name.rpartition(".")
-    kept = torch.nn.ModuleList(student.get_submodule(name)[layer] for layer in chosen)
+    # Each a layer of its own, where one is chosen twice.
+    kept = torch.nn.ModuleList(copy.deepcopy(student.get_submodule(name)[layer]) for layer in chosen)
     setattr(student.get_submodule(parent), last, kept)
     keep_layers(student.config, chosen)
     return student
@@ -175,7 +156,8 @@ def where_layers_are(model: Any, setting: str) -> str:
         f"{setting}: {model.config.model_type} keeps its layers where marwright cannot see them. "
         "Start the student from a shape or from a checkpoint of its own, or write `student: none`."
         if setting == "student.layers"
-        else f"{setting}: {model.config.model_type} keeps its layers where marwright cannot see them"
+        else f"{setting}: {model.config.model_type} keeps its layers where marwright cannot see them. "
+        "Leave the section out."
     )
 
 

@@ -9,6 +9,7 @@ from marwright.config import CompressionConfig, ExportConfig
 from marwright.console.progress import say
 from marwright.encoder.families import load_module
 from marwright.encoder.kept_parts import KeptParts
+from marwright.errors import CompressionError
 from marwright.files import read_json
 from marwright.pretrained.tokenization import pad_id
 from marwright.pretrained.tokenizer import load_tokenizer
@@ -73,6 +74,13 @@ def _roundings(
 ) -> tuple[str, Roundings]:
     """The scheme that compression prefers for this model, and the rounding that goes with it."""
     module = load_module(model.checkpoint, export.method)
-    scheme = next(each for name in config.schemes if not (each := SCHEMES[name]).hindrance(module))
+    hindrances = {name: SCHEMES[name].hindrance(module) for name in config.schemes}
+    possible = [SCHEMES[name] for name, hindrance in hindrances.items() if hindrance is None]
+    if not possible:
+        raise CompressionError(
+            f"compression.quantization_aware is not possible: {next(iter(hindrances.values()))}. "
+            "Write `activations: auto`, or leave the section out."
+        )
+    scheme = possible[0]
     int8_embeddings = config.embeddings == "int8"
     return scheme.name, scheme.roundings(tuned, module, train, int8_embeddings=int8_embeddings)

@@ -20,7 +20,7 @@ from marwright.pretrained import checkpoint_errors
 from marwright.pretrained import tokenizer as pretrained_tokenizer
 from marwright.pretrained.checkpoint_errors import loading
 from marwright.pretrained.checkpoints import resolve
-from marwright.pretrained.encoder_facts import read_facts
+from marwright.pretrained.encoder_facts import check_kind, read_facts
 from marwright.pretrained.tokenizer import load_tokenizer
 from marwright.training.checkpoint import load_classifier
 from tiny_models import letters_tokenizer, save_tiny_checkpoint
@@ -33,7 +33,7 @@ def checkpoint(tmp_path: Path) -> Path:
 
 def load(checkpoint: Path | str) -> Any:
     """All that a build loads of a checkpoint, in its order."""
-    read_facts(str(checkpoint))
+    check_kind(read_facts(str(checkpoint)), str(checkpoint))
     load_tokenizer(str(checkpoint), 32)
     return load_classifier(str(checkpoint), ["a", "b", "c"])
 
@@ -54,6 +54,39 @@ def pickled(folder: Path, what: Any = None) -> None:
     weights = what or load_file(folder / "model.safetensors")
     torch.save(weights, folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
+
+
+def pointer(file: Path) -> None:
+    file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", encoding="utf-8")
+
+
+def instead_of_json(folder: Path, name: str) -> None:
+    (folder / "tokenizer.json").unlink()
+    pointer(folder / name)
+
+
+def indexed(folder: Path, index: dict[str, Any]) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+
+
+def adapter(folder: Path, *beside: str) -> None:
+    for file in folder.iterdir():
+        if file.name not in (*beside, "tokenizer.json"):
+            file.unlink()
+    (folder / "adapter_config.json").write_text("{}", encoding="utf-8")
+    (folder / "adapter_model.safetensors").write_bytes(b"")
+
+
+def emptied(folder: Path) -> Path:
+    shutil.rmtree(folder)
+    folder.mkdir()
+    return folder
+
+
+def moved(file: Path, name: str) -> None:
+    (file.parent / name).parent.mkdir()
+    file.rename(file.parent / name)
 
 
 DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
@@ -87,6 +120,33 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda at: shutil.copy(save_tiny_checkpoint(at / "other", "distilbert") / "model.safetensors", at),
         "belong to another config.json",
     ),
+    "a pointer for a configuration": (lambda at: pointer(at / "config.json"), "config.json is a pointer of Git LFS"),
+    "a pointer for a tokenizer": (lambda at: pointer(at / "tokenizer.json"), "tokenizer.json is a pointer of Git LFS"),
+    "a pointer for words": (lambda at: instead_of_json(at, "vocab.txt"), "vocab.txt is a pointer of Git LFS"),
+    "a pointer for pieces": (lambda at: instead_of_json(at, "spm.model"), "spm.model is a pointer of Git LFS"),
+    "a mark of bytes": (
+        lambda at: (at / "config.json").write_text((at / "config.json").read_text(), encoding="utf-8-sig"),
+        "byte order mark.*save it as UTF-8",
+    ),
+    "16 bits a letter": (
+        lambda at: (at / "config.json").write_text((at / "config.json").read_text(), encoding="utf-16"),
+        "byte order mark.*save it as UTF-8",
+    ),
+    "labels without numbers": (lambda at: rewrite(at / "config.json", id2label={"a": "x"}), "Remove id2label"),
+    "labels in a list": (lambda at: rewrite(at / "config.json", id2label=["x"]), "Remove id2label"),
+    "quantized": (
+        lambda at: rewrite(at / "config.json", quantization_config={"quant_method": "gptq", "bits": 4}),
+        "its weights are quantized",
+    ),
+    "an unknown activation": (lambda at: rewrite(at / "config.json", hidden_act="geluu"), "hidden_act is geluu"),
+    "an index of nothing": (lambda at: indexed(at, {}), "no 'weight_map' in its files"),
+    "an adapter": (lambda at: adapter(at, "config.json"), "merge_and_unload"),
+    "an adapter alone": (adapter, "merge_and_unload"),
+    "a folder inside": (
+        lambda at: shutil.move(save_tiny_checkpoint(at.parent / "0_Transformer"), emptied(at)),
+        "name the folder .*checkpoint/0_Transformer",
+    ),
+    "weights of another program": (lambda at: moved(at / "model.safetensors", "onnx/model.onnx"), "onnx/model.onnx"),
     "no tokenizer": (lambda at: (at / "tokenizer.json").unlink(), "the folder has no tokenizer"),
     "a broken tokenizer": (lambda at: (at / "tokenizer.json").write_text("{"), "tokenizer.json cannot be read"),
     "a newer tokenizer": (
@@ -113,6 +173,25 @@ def test_the_cause_is_named(damage: str, checkpoint: Path) -> None:
 
     assert str(raised.value).count("\n") == 0
     assert len(str(raised.value)) < 500 + len(str(checkpoint)) * 2
+
+
+SIZES = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "type_vocab_size",
+)
+
+
+@pytest.mark.parametrize("size", [*SIZES, "type_vocab_size"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_a_size_of_nothing_is_named(size: str, value: int, checkpoint: Path) -> None:
+    rewrite(checkpoint / "config.json", **{size: value})
+
+    with pytest.raises(CheckpointError, match=f"{size} is {value} in config.json"):
+        load(checkpoint)
 
 
 def test_what_is_whole_is_loaded(checkpoint: Path) -> None:
@@ -146,6 +225,7 @@ def test_what_a_checkpoint_was_for_before_does_not_matter(problem: str, checkpoi
         {"use_cache": False},
         {"chunk_size_feed_forward": 1},
         {"gradient_checkpointing": True},
+        {"is_decoder": True},
         {"is_decoder": True, "add_cross_attention": True},
         {"_num_labels": 7},
         {"architectures": ["BertForMaskedLM"]},
@@ -200,7 +280,7 @@ def test_a_hub_that_cannot_be_reached_is_the_cause() -> None:
         (PermissionError(errno.EACCES, "denied", "/root/model"), "/root/model: may not be read"),
         (MemoryError(), "not the memory"),
         (ModuleNotFoundError("No module named 'fugashi'", name="fugashi"), "pip install fugashi"),
-        (ValueError("`tiktoken` is required to read a `tiktoken` file"), r"marwright\[sentencepiece\]"),
+        (ValueError("`tiktoken` is required to read a `tiktoken` file"), "pip install tiktoken"),
         (RuntimeError("something new\nin two lines"), r"cannot load this checkpoint \(something new\)"),
         (Exception(), r"cannot load this checkpoint \(Exception\)"),
     ],
@@ -263,7 +343,7 @@ def test_a_damaged_sentencepiece_model_is_a_sentence(checkpoint: Path) -> None:
     (checkpoint / "sentencepiece.bpe.model").write_bytes(b"no model")
     rewrite(checkpoint / "config.json", model_type="xlm-roberta")
 
-    with pytest.raises(CheckpointError):
+    with pytest.raises(CheckpointError, match=r"sentencepiece.bpe.model is no SentencePiece model, or a damaged one"):
         load_tokenizer(str(checkpoint), 32)
 
 

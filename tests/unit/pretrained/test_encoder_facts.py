@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from marwright.config import Config
@@ -185,6 +186,30 @@ def test_children_of_roberta_are_computed_and_pruned_as_roberta_is(family: str, 
     assert head_of(model).out_features == 16
 
 
+@pytest.mark.parametrize("chosen", [[0, 1, 1], [0, 0], [2, 0, 2]], ids=str)
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert", "electra"])
+def test_a_layer_that_is_chosen_twice_becomes_two(family: str, chosen: list[int], tmp_path: Path) -> None:
+    more = POSITIONS[family][0]
+    teacher = AutoModelForSequenceClassification.from_config(AutoConfig.for_model(family, **SHAPE | more))
+    plan = Config.model_validate({**PLAN, "student": {"layers": chosen}})
+
+    student = start_student(plan.student, teacher, ["a", "b"])  # type: ignore[arg-type]
+
+    parameters = [parameter for _, parameter in student.named_parameters(remove_duplicate=False)]
+    assert len({parameter.data_ptr() for parameter in parameters}) == len(parameters)
+    student.save_pretrained(tmp_path)
+    assert load_classifier(tmp_path, ["a", "b"]).config.num_hidden_layers == len(chosen)
+
+
+@pytest.mark.parametrize("leftover", [{"hidden_act": "relu"}, {"hidden_act": "gelu"}, {}], ids=str)
+def test_a_familys_activation_has_its_own_name(leftover: dict[str, Any]) -> None:
+    shape = POSITIONS["distilbert"][0]
+
+    assert not facts_of(AutoConfig.for_model("distilbert", **shape, activation="relu", **leftover)).scripted
+    assert facts_of(AutoConfig.for_model("distilbert", **shape, activation="gelu", **leftover)).scripted
+    assert not facts_of(AutoConfig.for_model("bert", hidden_act="relu", activation="gelu")).scripted
+
+
 # --- plans -------------------------------------------------------------------------------------------------------
 
 PLAN: dict[str, Any] = {"name": "x", "data": {"source": {"name": "table", "path": "none.csv"}}}
@@ -235,6 +260,42 @@ def test_what_cannot_be_built_is_said_before_anything_is_read(
         pytest.skip("a GPU trains in fp16")
     with pytest.raises(error, match=sentence):
         check_plan(plan(electra(tmp_path / "checkpoint"), **sections))
+
+
+TRACED = {"export": {"method": "trace"}}
+STATIC = {"compression": {"activations": "static"}}
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        TRACED | STATIC,
+        TRACED | {"compression": {"activations": "static", "quantization_aware": {}}},
+        TRACED | STATIC | {"student": {"shape": "tiny"}},
+        STATIC | {"student": {"bilstm": {}}},
+    ],
+    ids=str,
+)
+def test_what_is_for_our_own_encoder_is_refused_where_another_module_is_exported(
+    tmp_path: Path, sections: dict[str, Any]
+) -> None:
+    checkpoint = save_tiny_checkpoint(tmp_path)
+    with pytest.raises(CompressionError, match=r"activations: static is for.*write `activations: auto`"):
+        check_plan(plan(checkpoint, **sections))
+
+    check_plan(plan(checkpoint, **sections | {"compression": sections["compression"] | {"activations": "auto"}}))
+    if "export" in sections:
+        check_plan(plan(checkpoint, **sections | {"export": {"method": "script"}}))
+
+
+@pytest.mark.parametrize("student", [{"layers": [0]}, {"shape": "tiny"}], ids=str)
+@pytest.mark.parametrize("compression", [{}, {"cpu": "fp32"}, {"activations": "static"}], ids=str)
+def test_a_runtime_for_our_own_encoder_traces_none(student: dict[str, Any], compression: dict[str, Any]) -> None:
+    sections = {"student": student, "compression": compression}
+    with pytest.raises(ValidationError, match=r"export.method: trace is not for export.runtime: aotinductor"):
+        plan(Path("none"), export={"runtime": "aotinductor", "method": "trace"}, **sections)
+
+    plan(Path("none"), export={"runtime": "aotinductor"}, **sections)
 
 
 def test_a_decoder_as_a_student_is_found_before_its_teacher_is_trained(tmp_path: Path) -> None:

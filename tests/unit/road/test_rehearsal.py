@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from command_line import marwright
 from marwright.config import Config
 from marwright.errors import MarwrightError
 from marwright.files import stable_json, write_text
+from marwright.pretrained.families import FAMILIES
 from marwright.road.rehearsal.in_small import rehearse
 from marwright.road.rehearsal.plan import check_plan
 from marwright.workspace import SPLITS, Run
@@ -80,6 +82,50 @@ def try_out(folder: Path, run: Run, **sections: Any) -> None:
     check_plan(config)
     rehearse(config, run.data, folder / "work")
     assert not list((folder / "work").glob("*"))
+
+
+OURS: dict[str, dict[str, Any]] = {
+    "bert": {},
+    "roberta": {"max_position_embeddings": 42, "pad_token_id": 1, "type_vocab_size": 1},
+    "distilbert": {"dim": 16, "n_layers": 3, "n_heads": 4, "hidden_dim": 32},
+}
+# What another family's configuration calls its own settings, and this one does not read.
+LEFTOVERS = {
+    "bert": {"activation": "relu"},
+    "roberta": {"activation": "relu"},
+    "distilbert": {"hidden_act": "relu", "layer_norm_eps": 0.5, "type_vocab_size": 0},
+}
+
+
+@pytest.mark.parametrize("leftovers", [False, True], ids=["plain", "leftovers"])
+@pytest.mark.parametrize("student", ["none", {"layers": [2, 0, 0]}], ids=["whole", "layers"])
+@pytest.mark.parametrize("family", OURS)
+def test_our_own_encoder_answers_as_its_family_does(
+    family: str, student: Any, leftovers: bool, tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = OURS[family] | (LEFTOVERS[family] if leftovers else {})
+
+    try_out(checkpoint(tmp_path / family, family, **more), run, student=student)
+
+    assert "rehearsal" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("as_teacher", [True, False], ids=["teacher", "student"])
+def test_a_model_that_our_own_encoder_takes_for_another_is_found(
+    as_teacher: bool, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, odd = checkpoint(tmp_path / "bert", "bert"), checkpoint(tmp_path / "odd", "roberta", **OURS["roberta"])
+    monkeypatch.setitem(FAMILIES, "roberta", replace(FAMILIES["roberta"], behind_padding=False))
+
+    with pytest.raises(MarwrightError, match="own encoder answers otherwise than transformers"):
+        try_out(odd if as_teacher else plain, run, student="none" if as_teacher else {"checkpoint": str(odd)})
+
+
+def test_answers_must_be_numbers(tmp_path: Path, run: Run) -> None:
+    folder = checkpoint(tmp_path / "bert", "bert", layer_norm_eps=-1e9)
+
+    with pytest.raises(MarwrightError, match=r"answers are no numbers.*compare its config.json"):
+        try_out(folder, run)
 
 
 @pytest.mark.slow

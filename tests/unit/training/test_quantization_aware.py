@@ -17,6 +17,7 @@ from marwright.config import CompressionConfig, ExportConfig, QuantizationAwareC
 from marwright.encoder.encoder import Encoder
 from marwright.encoder.families import load_module
 from marwright.encoder.kept_parts import KeptParts
+from marwright.errors import CompressionError
 from marwright.files import read_json, stable_json, write_text
 from marwright.pretrained.tokenization import padded
 from marwright.schemes import SCHEMES, STATIC, Texts
@@ -26,7 +27,7 @@ from marwright.schemes.static_layers import ChannelRange
 from marwright.schemes.static_linear import StaticInt8Linear
 from marwright.training.fake_quantization import rounding
 from marwright.training.structure import put_back, remove_all_but
-from marwright.training.tuned import tune
+from marwright.training.tuned import _roundings, tune
 from marwright.workspace import ModelFolder
 from pruned_models import KEPT, classifier, logits
 from tiny_models import POSITIONS, save_tiny_classifier
@@ -167,6 +168,15 @@ def test_a_models_state_is_named_as_before_while_it_rounds(moderate: Path) -> No
 
 
 # --- the station -------------------------------------------------------------------------------------------------
+
+
+def test_a_module_without_the_form_that_is_asked_for(tmp_path: Path) -> None:
+    model = ModelFolder(tmp_path)
+    save_tiny_classifier(model.checkpoint, "bert")
+    config = CompressionConfig.model_validate({"activations": "static", "quantization_aware": {}})
+
+    with pytest.raises(CompressionError, match=r"quantization_aware is not possible.*Write `activations: auto`"):
+        _roundings(config, ExportConfig(method="trace"), None, model, Texts((), 0))
 
 
 @pytest.mark.slow

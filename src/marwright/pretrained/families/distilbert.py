@@ -23,4 +23,6 @@ DISTILBERT = Family(
     head_activation="relu",
     has_token_types=False,
     intermediate="hidden_dim",
+    activation="activation",
+    norm_epsilon=None,
 )

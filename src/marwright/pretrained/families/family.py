@@ -43,3 +43,7 @@ class Family:
     """Whether positions begin after the padding id: the first ones belong to no token."""
     intermediate: str = "intermediate_size"
     """Where a configuration says how many neurons a layer has."""
+    activation: str = "hidden_act"
+    """Where it names the activation between them."""
+    norm_epsilon: str | None = "layer_norm_eps"
+    """Where it says what is added to a variance before its root; 1e-12 in a family that has no such setting."""

@@ -1,13 +1,14 @@
-"""A family that marwright does not know goes the whole road in small, before it is trained.
+"""A model goes the whole road in small, before it is trained.
 
-With the weights it has: a step of training, a copy written and read again, int8 and 16 bits, a trace, texts alone and
-in a batch. Families that marwright's own encoder computes are known, and need none of it.
+With the weights it has: a step of training, a copy written and read again, texts alone and in a batch. Where
+marwright's own encoder computes it, it must answer as transformers do; other families are tried in int8 and 16 bits,
+and traced.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,11 @@ from marwright.config import Config, StudentConfig
 from marwright.console.progress import say
 from marwright.errors import MarwrightError, TrainingError, first_line
 from marwright.files import read_json
-from marwright.pretrained.encoder_facts import read_facts
+from marwright.pretrained.encoder_facts import facts_of, read_facts
+from marwright.pretrained.other_readings import other_reading
 from marwright.pretrained.tokenizer import load_tokenizer
 from marwright.runtimes import RUNTIMES
+from marwright.schemes import SCHEMES, Texts
 from marwright.tasks import TASKS, Task
 from marwright.workspace import DataFolder
 
@@ -34,7 +37,7 @@ ALIKE = 1e-3
 
 
 def rehearse(config: Config, data: DataFolder, work: Path) -> None:
-    """Take a model of a family that marwright does not know the whole road in small, before it is trained.
+    """Take a model the whole road in small, before it is trained.
 
     A copy of its weights is written into ``work`` for a moment.
 
@@ -52,23 +55,21 @@ def rehearse(config: Config, data: DataFolder, work: Path) -> None:
         mask_id(load_tokenizer(config.teacher.checkpoint, config.teacher.max_length))
     if student is not None and student.checkpoint is not None:
         _check_reading(config, student.checkpoint, data)
-    unknown = not read_facts(config.teacher.checkpoint).scripted
-    if not unknown and (checkpoint is None or checkpoint == config.teacher.checkpoint):
-        return
     labels = read_json(data.labels)
-    say("  rehearsal: the whole road in small, with the weights as they are")
+    if not all(read_facts(each).scripted for each in {config.teacher.checkpoint, checkpoint} if each is not None):
+        say("  rehearsal: the whole road in small, with the weights as they are")
     teacher = load_classifier(config.teacher.checkpoint, labels)
-    rows = _rows(load_tokenizer(config.teacher.checkpoint, config.teacher.max_length), data, config.teacher.max_length)
+    texts = _texts(config.teacher.checkpoint, data, config.teacher.max_length)
     with _trying(config.teacher.checkpoint, teacher, "trained"):
-        _train_a_step(teacher, rows, TASKS[config.task], freeze=config.teacher.freeze_word_embeddings)
+        _train_a_step(teacher, texts, TASKS[config.task], freeze=config.teacher.freeze_word_embeddings)
     served = teacher if student is None else start_student(student, teacher, labels)
     if checkpoint is not None and not own:
-        rows = _rows(load_tokenizer(checkpoint, config.teacher.max_length), data, config.teacher.max_length)
+        texts = _texts(checkpoint, data, config.teacher.max_length)
         with _trying(checkpoint, served, "trained"):
             _train_a_step(
-                served, rows, TASKS[config.task], freeze=student is not None and student.freeze_word_embeddings
+                served, texts, TASKS[config.task], freeze=student is not None and student.freeze_word_embeddings
             )
-    _check_techniques(config, student, teacher, served, rows, checkpoint or config.teacher.checkpoint)
+    _check_techniques(config, student, teacher, served, texts, checkpoint or config.teacher.checkpoint)
     if checkpoint is None:
         return  # a fresh BERT or Bi-LSTM: marwright's own encoder computes it
     what = (
@@ -77,7 +78,7 @@ def rehearse(config: Config, data: DataFolder, work: Path) -> None:
         else "exported with student.layers (and perhaps without)"
     )
     with _trying(checkpoint, served, what):
-        _export(config, served, rows, checkpoint, work)
+        _export(config, served, texts, checkpoint, work)
 
 
 def _check_reading(config: Config, checkpoint: str, data: DataFolder) -> None:
@@ -90,8 +91,9 @@ def _check_reading(config: Config, checkpoint: str, data: DataFolder) -> None:
     texts = list(train.select(range(0, len(train), -(-len(train) // MOST_TEXTS)))["text"])
     tokenizer = load_tokenizer(checkpoint, config.archive.max_characters)
     found = legibility(tokenizer, texts)
-    for remark in remarks(found, checkpoint):
-        say(f"  {remark}")
+    for remark in (*remarks(found, checkpoint), other_reading(checkpoint, tokenizer)):
+        if remark is not None:
+            say(f"  {remark}")
     if config.data.unknown_tokens == "refuse":
         check_legibility(found, checkpoint)
 
@@ -104,18 +106,22 @@ def _trying(checkpoint: str, model: Any, what: str) -> Iterator[None]:
         raise
     # What transformers and torch raise has no common parent.
     except Exception as error:
+        family = model.config.model_type
+        cure = "Take another encoder, such as BERT, RoBERTa, DeBERTa or ModernBERT"
+        if facts_of(model.config).scripted:
+            cure = f"Other models of the family {family} can: compare its config.json with theirs, or take one of them"
         raise TrainingError(
-            f"{checkpoint}: a model of the family {model.config.model_type} cannot be {what} here "
-            f"({first_line(error)[:200]}). Take another encoder, such as BERT, RoBERTa, DeBERTa or ModernBERT."
+            f"{checkpoint}: a model of the family {family} cannot be {what} here ({first_line(error)[:200]}). {cure}."
         ) from error
 
 
-def _rows(tokenizer: Any, data: DataFolder, max_length: int) -> list[list[int]]:
-    """Token ids of texts that are as long as can be, half as long and very short, each with its beginning and end."""
+def _texts(checkpoint: str, data: DataFolder, max_length: int) -> Texts:
+    """Texts that are as long as can be, half as long and very short, each with its beginning and end."""
     from datasets import load_from_disk
 
-    from marwright.pretrained.tokenization import token_ids
+    from marwright.pretrained.tokenization import pad_id, token_ids
 
+    tokenizer = load_tokenizer(checkpoint, max_length)
     texts = list(load_from_disk(str(data.splits))["train"].select(range(1))["text"])
     texts[0] = texts[0][:LONGEST_TEXT]
     around = len(tokenizer.encode("").ids)
@@ -123,10 +129,10 @@ def _rows(tokenizer: Any, data: DataFolder, max_length: int) -> list[list[int]]:
     first, last = (ids[:1], ids[-1:]) if around else ([], [])
     inner = ids[len(first) : len(ids) - len(last)]
     lengths = sorted({len(inner), max(1, len(inner) // 2), 1}, reverse=True)
-    return [[*first, *inner[:length], *last] for length in lengths]
+    return Texts([[*first, *inner[:length], *last] for length in lengths], pad_id(tokenizer))
 
 
-def _train_a_step(model: Any, rows: Sequence[Sequence[int]], task: Task, *, freeze: bool) -> None:
+def _train_a_step(model: Any, texts: Texts, task: Task, *, freeze: bool) -> None:
     import torch
 
     from marwright.pretrained.tokenization import padded
@@ -134,9 +140,11 @@ def _train_a_step(model: Any, rows: Sequence[Sequence[int]], task: Task, *, free
 
     if freeze:
         freeze_word_embeddings(model)
-    ids, mask = padded(rows, model.config.pad_token_id or 0)
+    ids, mask = padded(texts.rows, texts.filler)
     model.train()
     logits = model(input_ids=ids, attention_mask=mask).logits
+    if not torch.isfinite(logits).all():
+        raise ValueError("its answers are no numbers, but NaN or infinite")
     names = [str(index) for index in range(logits.size(1))]
     loss = task.loss(logits, torch.from_numpy(task.targets(names[:1] * len(ids), names)))
     torch.autograd.backward(loss)
@@ -149,7 +157,7 @@ def _check_techniques(
     student: StudentConfig | None,
     teacher: Any,
     served: Any,
-    rows: Sequence[Sequence[int]],
+    texts: Texts,
     checkpoint: str,
 ) -> None:
     from marwright.pretrained.tokenization import padded
@@ -160,16 +168,17 @@ def _check_techniques(
         where_layers_are(served, "pruning" if config.pruning is not None else "compression.quantization_aware")
     if student is not None and student.hidden_weight:
         with _trying(checkpoint, served, "compared with its teacher (student.hidden_weight)"):
-            ids, mask = padded(rows, served.config.pad_token_id or 0)
+            ids, mask = padded(texts.rows, texts.filler)
             distance = HiddenStateDistance(teacher, served.config.hidden_size)
             states = served(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states[-1]
             distance(states, ids, mask)
 
 
-def _export(config: Config, model: Any, rows: Sequence[Sequence[int]], checkpoint: str, work: Path) -> None:
-    """Write, read again, make smaller and trace."""
+def _export(config: Config, model: Any, texts: Texts, checkpoint: str, work: Path) -> None:
+    """Write and read again; compare with marwright's own encoder, or make smaller and trace."""
     import torch
 
+    from marwright.encoder.encoder import Encoder
     from marwright.encoder.families import HuggingFaceClassifier, load_module
     from marwright.pretrained.tokenization import padded
 
@@ -177,29 +186,34 @@ def _export(config: Config, model: Any, rows: Sequence[Sequence[int]], checkpoin
     with tempfile.TemporaryDirectory(dir=work, prefix="rehearsal-") as folder:
         model.save_pretrained(folder)
         module = HuggingFaceClassifier(Path(folder))
-        traced = isinstance(load_module(Path(folder), config.export.method), HuggingFaceClassifier)
-    batch = padded(rows, 0)
+        own = load_module(Path(folder), "script")
+    batch = padded(texts.rows, texts.filler)
     with torch.inference_mode():
         together = module(*batch)
-        alone = torch.cat([module(*padded([row], 0)) for row in rows])
+        alone = torch.cat([module(*padded([row], texts.filler)) for row in texts.rows])
         before = model.eval()(input_ids=batch[0], attention_mask=batch[1]).logits.float()
     span = float(alone.max() - alone.min()) or 1.0
-    if float((before - together).abs().max()) > ALIKE * span:
+    if not float((before - together).abs().max()) <= ALIKE * span:
         raise TrainingError(
             f"{checkpoint}: with student.layers a {model.config.model_type} is another one when loaded again; its "
             "layers are not all alike. Let the list begin with layer 0 and go on in order, or write `student: none`."
         )
-    if float((together - alone).abs().max()) > MOST_LEAK * span:
+    if not float((together - alone).abs().max()) <= MOST_LEAK * span:
         raise TrainingError(
             f"{checkpoint}: what a {model.config.model_type} answers to a text depends on the texts beside it in a "
             f"batch, by {float((together - alone).abs().max()) / span:.0%}: it reads the padding. Take another, "
             "such as BERT, RoBERTa, DeBERTa or ModernBERT."
         )
-    if traced and RUNTIMES[config.export.runtime].traces:
-        _trace(config, module, rows)
+    if isinstance(own, Encoder):
+        with torch.inference_mode():
+            off = float((own(*batch) - together).abs().max())
+        if not off <= max(config.export.tolerance, ALIKE * span):
+            raise ValueError(f"marwright's own encoder answers otherwise than transformers, by {off:.1g}")
+    elif RUNTIMES[config.export.runtime].traces:
+        _trace(config, module, texts)
 
 
-def _trace(config: Config, module: nn.Module, rows: Sequence[Sequence[int]]) -> None:
+def _trace(config: Config, module: nn.Module, texts: Texts) -> None:
     """Trace what goes to CPUs, and what goes to GPUs, and try both with other shapes than they were traced with."""
     import copy
 
@@ -207,16 +221,16 @@ def _trace(config: Config, module: nn.Module, rows: Sequence[Sequence[int]]) -> 
 
     from marwright.pretrained.tokenization import padded
     from marwright.runtimes.jit import to_torchscript
-    from marwright.schemes import SCHEMES, Texts
 
+    rows, filler = texts.rows, texts.filler
     schemes = [each for name in config.compression.schemes if not (each := SCHEMES[name]).hindrance(module)][:1]
     schemes += [SCHEMES[config.compression.gpu]] if config.compression.gpu != "none" else []
     forms = []
     for scheme in schemes:
-        fitted = scheme.fit(module, Texts(rows, 0), int8_embeddings=config.compression.embeddings == "int8")
+        fitted = scheme.fit(module, texts, int8_embeddings=config.compression.embeddings == "int8")
         forms.append(scheme.build(copy.deepcopy(module), fitted.weights))
-    example = padded(rows[1:] or rows, 0)
-    others: list[tuple[Tensor, Tensor]] = [padded(rows[:1], 0), padded([*rows, *rows], 0)]
+    example = padded(rows[1:] or rows, filler)
+    others: list[tuple[Tensor, Tensor]] = [padded(rows[:1], filler), padded([*rows, *rows], filler)]
     for form in forms:
         compiled = to_torchscript(form.eval(), example, script=False)
         with torch.inference_mode():

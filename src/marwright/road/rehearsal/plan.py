@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from marwright.config import Config, StructuredPruning, StudentConfig
 from marwright.errors import CompressionError, ExportError, TrainingError
+from marwright.pretrained.around_texts import check_around
 from marwright.pretrained.encoder_facts import (
     EncoderFacts,
     check_kind,
@@ -50,33 +51,49 @@ def _checked(checkpoint: str, max_length: int) -> EncoderFacts:
     facts = read_facts(checkpoint)
     check_kind(facts, checkpoint)
     check_positions(facts, max_length, checkpoint)
-    check_vocabulary(facts, load_tokenizer(checkpoint, max_length), checkpoint)
+    tokenizer = load_tokenizer(checkpoint, max_length)
+    check_vocabulary(facts, tokenizer, checkpoint)
+    check_around(facts, tokenizer, checkpoint)
     return facts
 
 
 def _check_served(config: Config, served: EncoderFacts | None) -> None:
-    """Refuse settings that are for marwright's own encoder, where another family is served."""
-    if served is None:
-        return
+    """Refuse settings that are for marwright's own encoder, where another module is served.
+
+    Args:
+        config: the plan.
+        served: none if the student is a fresh BERT or Bi-LSTM.
+    """
     families = ", ".join(FAMILIES)
-    if isinstance(config.pruning, StructuredPruning) and not served.scripted:
+    if isinstance(config.pruning, StructuredPruning) and served is not None and not served.scripted:
         raise TrainingError(
             f"pruning.kind: structured knows the heads and neurons of {families}, not of {served.in_words}. "
             "Write `kind: magnitude`, or leave the section out."
         )
-    if served.scripted:
+    other = _instead_of_our_encoder(config, served)
+    if other is None:
         return
     runtime = RUNTIMES[config.export.runtime]
     if runtime.encoders_only:
         raise ExportError(
-            f"export.runtime: {runtime.name} compiles {families} only, not {served.in_words}: "
-            "write `runtime: torchscript`"
+            f"export.runtime: {runtime.name} compiles {families} only, not {other}: write `runtime: torchscript`"
         )
     schemes = [SCHEMES[name] for name in config.compression.schemes]
     if all(scheme.encoders_only for scheme in schemes):
         raise CompressionError(
-            f"{schemes[0].setting} is for {families} only, not for {served.in_words}: write `activations: auto`"
+            f"{schemes[0].setting} is for {families} only, not for {other}: write `activations: auto`"
         )
+
+
+def _instead_of_our_encoder(config: Config, served: EncoderFacts | None) -> str | None:
+    """What is exported, in words, if it is not marwright's own encoder."""
+    if served is not None and not served.scripted:
+        return served.in_words
+    if config.export.method == "trace":
+        return "what export.method: trace makes of them"
+    if served is None and isinstance(config.student, StudentConfig) and config.student.bilstm is not None:
+        return "student.bilstm"
+    return None
 
 
 def _check_tools(config: Config) -> None:
