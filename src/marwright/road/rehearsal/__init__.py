@@ -1,1 +1,1 @@
-"""What can be known before training: plans that cannot be kept, and unknown families tried in small."""
+"""What can be known before training: plans that cannot be kept, and models tried in small."""
