@@ -204,11 +204,12 @@ class Properties:
     def _locate(self, key: str, value: str) -> Path:
         """Find a file that the configuration names relative to itself, to its project, or to this folder."""
         home = self.path.resolve().parent
-        places = [place / value for place in (home, home.parent, Path.cwd())]
+        places = dict.fromkeys((home, home.parent, Path.cwd()))
         for place in places:
-            if place.is_file():
-                return place.resolve()
-        raise ServerError(f"{self.path}: {key} names {value}, which is neither in {home} nor in {Path.cwd()}.")
+            if (place / value).is_file():
+                return (place / value).resolve()
+        looked = ", ".join(map(str, places))
+        raise ServerError(f"{self.path}: {key} names {value}, a file in none of these folders: {looked}.")
 
 
 def _place(address: Address) -> tuple[str, int]:
