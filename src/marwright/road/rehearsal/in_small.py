@@ -20,6 +20,7 @@ from marwright.files import read_json
 from marwright.pretrained.encoder_facts import facts_of, read_facts
 from marwright.pretrained.other_readings import other_reading
 from marwright.pretrained.tokenizer import load_tokenizer
+from marwright.processes.launched import is_main
 from marwright.runtimes import RUNTIMES
 from marwright.schemes import SCHEMES, Texts
 from marwright.tasks import TASKS, Task
@@ -39,13 +40,16 @@ ALIKE = 1e-3
 def rehearse(config: Config, data: DataFolder, work: Path) -> None:
     """Take a model the whole road in small, before it is trained.
 
-    A copy of its weights is written into ``work`` for a moment.
+    A copy of its weights is written into ``work`` for a moment. Of several processes the main one does it; if it fails,
+    its launcher ends the others.
 
     Raises:
         MarwrightError: a step of the road cannot be done; the sentence names family and step.
     """
     from marwright.training.checkpoint import load_classifier, start_student
 
+    if not is_main():
+        return
     student = config.student if isinstance(config.student, StudentConfig) else None
     own = student is None or student.layers is not None
     checkpoint = config.teacher.checkpoint if own or student is None else student.checkpoint
