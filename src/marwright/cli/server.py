@@ -71,7 +71,10 @@ def serve(
             foreground=foreground,
         )
     try:
-        print_json(asdict(running)) if as_json else _print_started(running)
+        if as_json:
+            print_json(asdict(running))
+        else:
+            _print_started(running)
     except BaseException:
         server.stop(state)
         raise

@@ -6,7 +6,9 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from marwright.console.progress import say
 from marwright.errors import DataError
+from marwright.pretrained.other_readings import other_reading
 from marwright.pretrained.tokenization import unknown_id
 
 if TYPE_CHECKING:
@@ -137,6 +139,13 @@ def remarks(found: Mapping[str, float], checkpoint: str) -> list[str]:
             f"{MULTILINGUAL} for one"
         )
     return said
+
+
+def tell_legibility(found: Mapping[str, float], checkpoint: str, tokenizer: Tokenizer) -> None:
+    """Tell the user what the encoder cannot read of the texts, and where transformers reads texts otherwise."""
+    for remark in (*remarks(found, checkpoint), other_reading(checkpoint, tokenizer)):
+        if remark is not None:
+            say(f"  {remark}")
 
 
 def check_legibility(found: Mapping[str, float], checkpoint: str) -> None:

@@ -14,13 +14,12 @@ from marwright.data.baseline import baseline_accuracy
 from marwright.data.card import describe, sentences
 from marwright.data.emptied import check_left
 from marwright.data.labels import check_labels, labels_of, treat_unseen_labels
-from marwright.data.legibility import legibility, remarks
+from marwright.data.legibility import legibility, tell_legibility
 from marwright.data.splitting import Division, divide
 from marwright.data.torn_groups import torn_groups
 from marwright.errors import DataError
 from marwright.files import stable_json, write_text
 from marwright.pretrained.identity import identities
-from marwright.pretrained.other_readings import other_reading
 from marwright.pretrained.tokenization import token_counts
 from marwright.pretrained.tokenizer import load_tokenizer
 from marwright.sources import Row, Source
@@ -92,9 +91,7 @@ def prepare_data(
     )
     card["text"] = fields
     card["legibility"] = legibility(tokenizer, texts)
-    for remark in (*remarks(card["legibility"], checkpoint), other_reading(checkpoint, tokenizer)):
-        if remark is not None:
-            say(f"  {remark}")
+    tell_legibility(card["legibility"], checkpoint, tokenizer)
     card["baseline"] = {"model": "linear SVM on TF-IDF of words and word pairs"}
     try:
         card["baseline"]["accuracy"] = baseline_accuracy(rows, task, wrong)

@@ -6,14 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from marwright.errors import CheckpointError
-
-_BEGINNING = b"version https://git-lfs"
+from marwright.formats.signatures import GIT_LFS_POINTER
 
 
 def is_pointer(file: Path) -> bool:
     """Whether a file is only a pointer to what it should be."""
     with file.open("rb") as opened:
-        return opened.read(len(_BEGINNING)) == _BEGINNING
+        return opened.read(len(GIT_LFS_POINTER)) == GIT_LFS_POINTER
 
 
 def check_pointers(checkpoint: str, files: Iterable[Path]) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import psutil
 
 from marwright.errors import ServerError
+from marwright.formats.torchserve_address import DEFAULT_PORT
 
 # Without Unix sockets TorchServe talks to its workers through this many TCP ports at most, from 9000 on.
 _WORKER_PORTS = 16
@@ -21,11 +22,11 @@ _EVERYWHERE = {"0.0.0.0", "::"}
 class Ports:
     """Where one server listens: HTTP for the first three, gRPC for the other two."""
 
-    inference: int = 8080
-    management: int = 8081
-    metrics: int = 8082
-    grpc_inference: int = 7070
-    grpc_management: int = 7071
+    inference: int = DEFAULT_PORT["inference_address"]
+    management: int = DEFAULT_PORT["management_address"]
+    metrics: int = DEFAULT_PORT["metrics_address"]
+    grpc_inference: int = DEFAULT_PORT["grpc_inference_port"]
+    grpc_management: int = DEFAULT_PORT["grpc_management_port"]
 
     @classmethod
     def free(cls) -> Ports:

@@ -11,11 +11,10 @@ from pathlib import Path
 from marwright.console.progress import say
 from marwright.errors import ServerError
 from marwright.formats.java_properties import VARIABLE, read_properties, write_properties
-from marwright.formats.torchserve_address import LARGEST_GRPC_PORT, LARGEST_PORT, WITHOUT_PORT, port_of
+from marwright.formats.torchserve_address import DEFAULT_PORT, LARGEST_GRPC_PORT, LARGEST_PORT, WITHOUT_PORT, port_of
 from marwright.resources import shipped
 from marwright.server.ports import Listener, Ports
 
-_DEFAULTS = Ports()
 _HTTP_KEYS = tuple(WITHOUT_PORT)
 _GRPC_KEYS = ("grpc_inference_port", "grpc_management_port")
 # What a variable of the environment can change so that a client looks elsewhere.
@@ -123,7 +122,7 @@ class Properties:
         Raises:
             ServerError: it is not written as ``http://HOST:PORT``, or the port is none.
         """
-        value = self.settings.get(key, f"http://127.0.0.1:{_port(_DEFAULTS, key)}")
+        value = self.settings.get(key, f"http://127.0.0.1:{DEFAULT_PORT[key]}")
         match = _ADDRESS.fullmatch(value)
         if match is None:
             raise ServerError(f"{self.path}: {key}={value} is not of the form http://HOST:PORT.")
@@ -163,7 +162,7 @@ class Properties:
         return found + [self._grpc_listener(key, ports) for key in _GRPC_KEYS]
 
     def _grpc_listener(self, key: str, ports: Ports | None) -> Listener:
-        written = self.settings.get(key, str(_port(_DEFAULTS, key)))
+        written = self.settings.get(key, str(DEFAULT_PORT[key]))
         if not re.fullmatch(r"\+?[0-9]{1,9}", written) or int(written) > LARGEST_GRPC_PORT:
             raise ServerError(f"{self.path}: {key}={written} is not a port number, 1 to {LARGEST_GRPC_PORT}.")
         host = self.settings.get(key.replace("_port", "_address"), "127.0.0.1").strip("[]")

@@ -44,13 +44,9 @@ def _too_long(file: str, settings: ServerSettings, archive: Path, setup: Any) ->
 
 def _of_another_version(file: str, settings: ServerSettings, archive: Path, model: Any) -> Iterator[Finding]:
     """TorchServe looks settings up by name and version, and says nothing where it finds none."""
-    try:
-        models = settings.models()
-    except ValueError:
-        return  # models_not_json says it
     renamed = {named: name for name, named in settings.loaded() if name}
     name, version = renamed.get(archive.name, model["modelName"]), str(model.get("modelVersion") or "1.0")
-    versions = models.get(name, {})
+    versions = settings.readable_models().get(name, {})
     if versions and version not in versions:
         said = ", ".join(versions)
         reason = f"models has settings for {name} {said}, which {archive.name} ignores: its version is {version}"

@@ -26,7 +26,7 @@ def not_an_address(settings: ServerSettings) -> Problems:
         elif match["port"] and not 0 < port_of(match["port"]) <= LARGEST_PORT:
             reason = f"{key}={value[:80]} has a port that TorchServe does not take, or tells nobody"
             yield Problem(key, reason, f"write a port from 1 to {LARGEST_PORT}")
-        elif match["socket"] and settings.values.get("use_native_io", "true").lower() != "true":
+        elif match["socket"] and not settings.true("use_native_io", default="true"):
             reason = f"{key}={value[:80]} is a Unix socket, and with use_native_io=false TorchServe ends as it starts"
             yield Problem(key, reason, "use_native_io=true, or write http://HOST:PORT")
 
@@ -46,7 +46,7 @@ def tls_without_its_files(settings: ServerSettings) -> Problems:
     own = settings.values
     has_pair = "private_key_file" in own and "certificate_file" in own
     for key in HTTP_ADDRESSES:
-        is_on = key != "metrics_address" or _shows_metrics(settings)
+        is_on = key != "metrics_address" or settings.true("enable_metrics_api", default="true")
         is_tls = own.get(key, "").lower().startswith("https://")
         if is_tls and is_on and not has_pair and "keystore" not in own and "--add-" not in own.get("vmargs", ""):
             reason = f"{key} is https, and without a certificate TorchServe ends as it starts"
@@ -70,7 +70,7 @@ def one_address_for_two(settings: ServerSettings) -> Problems:
 
 
 def _http_place(settings: ServerSettings, key: str) -> tuple[str, int] | None:
-    if key == "metrics_address" and not _shows_metrics(settings):
+    if key == "metrics_address" and not settings.true("enable_metrics_api", default="true"):
         return None
     match = ADDRESS.fullmatch(settings.values.get(key, f"http://127.0.0.1:{DEFAULT_PORT[key]}"))
     if match is None or match["host"] is None:
@@ -81,10 +81,6 @@ def _http_place(settings: ServerSettings, key: str) -> tuple[str, int] | None:
 def _grpc_place(settings: ServerSettings, key: str) -> tuple[str, int] | None:
     port = java_integer(key, settings.values.get(key, str(DEFAULT_PORT[key])))
     return None if port is None else (settings.values.get(key.replace("_port", "_address"), "127.0.0.1").lower(), port)
-
-
-def _shows_metrics(settings: ServerSettings) -> bool:
-    return settings.values.get("enable_metrics_api", "true").lower() == "true"
 
 
 def _is_ip(value: str) -> bool:

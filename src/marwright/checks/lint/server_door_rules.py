@@ -128,11 +128,8 @@ def a_program_of_its_own(settings: ServerSettings) -> Problems:
 def archives_from_urls(settings: ServerSettings) -> Problems:
     """What is fetched at the start is run, and nobody has verified it."""
     named = [("load_models", file) for _, file in settings.loaded()]
-    try:
-        models = settings.models()
-    except ValueError:
-        models = {}  # models_not_json says it
-    named += [("models", str(one.get("marName", ""))) for versions in models.values() for one in versions.values()]
+    models = settings.readable_models().values()
+    named += [("models", str(one.get("marName", ""))) for versions in models for one in versions.values()]
     for key, file in named:
         if _URL.match(file):
             reason = f"{key} has the server fetch {file[:80]} when it starts, and run the code in it"

@@ -44,19 +44,12 @@ def settings_under_another_name(settings: ServerSettings) -> Problems:
     names = {name for name, _ in loaded if name}
     renamed = {PurePosixPath(file).name.removesuffix(".mar") for name, file in loaded if name}
     all_named = loaded and len(names) == len(loaded)
-    for name in sorted(_models_or_none(settings).keys() - names):
+    for name in sorted(settings.readable_models().keys() - names):
         if not all_named and name not in renamed:
             continue
         reason = f"load_models loads {', '.join(sorted(names))}: the settings that models has for {name} are ignored"
         cure = "write them into the archive's model-config.yaml, or give both the same name; GET /models/NAME shows it"
         yield Problem("models", reason, cure)
-
-
-def _models_or_none(settings: ServerSettings) -> dict[str, dict[str, dict[str, object]]]:
-    try:
-        return settings.models()
-    except ValueError:
-        return {}  # models_not_json says it
 
 
 LOADING_ERRORS = (no_archive, settings_under_another_name)

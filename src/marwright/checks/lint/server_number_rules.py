@@ -46,7 +46,7 @@ BOUNDS = {
     "max_request_size": Bounds(1, _LARGEST_INTEGER, "ends TorchServe, or has it refuse every request"),
     "max_response_size": Bounds(1, _LARGEST_INTEGER, "ends a worker with its first answer"),
     "metric_time_interval": Bounds(1, _LARGEST_INTEGER, _ENDS, lambda own: not own.true("disable_system_metrics")),
-    "io_ratio": Bounds(1, 100, _ENDS, lambda own: own.values.get("use_native_io", "true").lower() != "true"),
+    "io_ratio": Bounds(1, 100, _ENDS, lambda own: not own.true("use_native_io", default="true")),
     "grpc_inference_port": Bounds(0, 65535, _ENDS),
     "grpc_management_port": Bounds(0, 65535, _ENDS),
     "grpc_inference_max_connection_age_ms": Bounds(1, _LARGEST_LONG, _ENDS),

@@ -38,9 +38,9 @@ class ServerSettings:
     launcher: Mapping[str, str] = field(default_factory=dict)
     not_ascii: tuple[str, ...] = ()
 
-    def true(self, key: str) -> bool:
+    def true(self, key: str, default: str = "false") -> bool:
         """Whether a boolean is true to Java; whatever it does not know is false."""
-        return self.values.get(key, "false").lower() == "true"
+        return self.values.get(key, default).lower() == "true"
 
     def either(self, key: str) -> Iterator[str]:
         """What the launcher finds under a key, and what a reader of Java's properties does, if that differs."""
@@ -74,6 +74,13 @@ class ServerSettings:
             ):
                 raise ValueError('expected {"NAME": {"VERSION": {"batchSize": …}}}')
         return {name: versions or {} for name, versions in found.items()}
+
+    def readable_models(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """The same, and nothing where it cannot be read: a rule of its own says that."""
+        try:
+            return self.models()
+        except ValueError:
+            return {}
 
     def loaded(self) -> list[tuple[str, str]]:
         """Name and file of every model in ``load_models``; the name is empty where the archive's own counts."""

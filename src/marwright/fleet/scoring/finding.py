@@ -17,6 +17,9 @@ ARROW = ".arrow"
 """A file in a folder that ``datasets`` saved."""
 # What tells a file from one that was written since, by what different file systems call it.
 _CHANGES = ("mtime", "etag", "ETag", "LastModified", "last_modified", "updated", "created")
+_WILD = re.compile(r"[*?[]")
+# What whoever writes tables leaves beside them: _SUCCESS, .part-0.csv.crc, _delta_log.
+_HIDDEN = re.compile(r"/[._]")
 
 
 @dataclass(frozen=True)
@@ -28,11 +31,6 @@ class Found:
     size: int
     changed: str
     """When, or a digest; whatever the file system says."""
-
-
-_WILD = re.compile(r"[*?[]")
-_HIDDEN = re.compile(r"/[._]")
-"""What whoever writes tables leaves beside them: ``_SUCCESS``, ``.part-0.csv.crc``, ``_delta_log``."""
 
 
 def find(places: Sequence[str], output: Folder | None = None) -> list[Found]:
@@ -51,8 +49,7 @@ def find(places: Sequence[str], output: Folder | None = None) -> list[Found]:
         with reading(place):
             hits = _hits(system, path)
         if output is not None:
-            own = [hit for hit in hits if PART.fullmatch(_name(hit)) or _name(hit) == output.name]
-            hits = [hit for hit in hits if hit not in own or not output.holds(_url(system, hit, place))]
+            hits = [hit for hit in hits if not _is_of_output(system, hit, place, output)]
         if not hits:
             raise DataError(f"{place}: no such file. Quote a glob, so that marwright sees it and not your shell.")
         for hit in hits:
@@ -61,6 +58,12 @@ def find(places: Sequence[str], output: Folder | None = None) -> list[Found]:
     if not found:
         raise DataError(f"{places[0]}: no row in it.")
     return [found[place] for place in sorted(found)]
+
+
+def _is_of_output(system: Any, path: str, given: str, output: Folder) -> bool:
+    """Whether a path is the output or a part in it; its name is looked at first, which costs less than the folder."""
+    is_called_so = PART.fullmatch(_name(path)) is not None or _name(path) == output.name
+    return is_called_so and output.holds(_url(system, path, given))
 
 
 def see_that_nothing_changed(found: Sequence[Found]) -> None:

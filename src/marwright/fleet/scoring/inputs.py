@@ -13,7 +13,7 @@ from marwright.fleet.scoring.columns import is_text, listed, listed_with_types
 from marwright.fleet.scoring.finding import ARROW, Found
 from marwright.fleet.scoring.json_tables import JSON, JsonColumns, columns_of
 from marwright.fleet.scoring.lines import spans
-from marwright.fleet.scoring.signatures import refuse_other_formats
+from marwright.fleet.scoring.other_formats import LONGEST_SIGNATURE, refuse_other_formats
 from marwright.fleet.scoring.storage import opened, reading
 from marwright.fleet.scoring.text_tables import header_of
 
@@ -100,7 +100,7 @@ def _looked_through(source: Source) -> _Table:
     system, path = opened(source.place)
     with system.open(path, "rb") as stream:
         if source.kind == ".jsonl":
-            refuse_other_formats(stream.read(len(b"SQLite format 3")), source.place)
+            refuse_other_formats(stream.read(LONGEST_SIGNATURE), source.place)
             stream.seek(0)
             found = JsonColumns()
             return _Table(source, list(spans(stream, source.place, ROWS, look=found.look)), {}, found)

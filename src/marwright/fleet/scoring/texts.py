@@ -22,15 +22,9 @@ def texts_of(column: Any) -> tuple[list[str | None], dict[int, str]]:
     problems: dict[int, str] = {}
     texts: list[str | None] = []
     for at, value in enumerate(raw):
-        texts.append(None if value is None else value.decode("utf-8", "replace"))
-        if value is not None and _is_damaged(value):
+        try:
+            texts.append(None if value is None else value.decode())
+        except UnicodeDecodeError as error:
+            texts.append(error.object.decode("utf-8", "replace"))
             problems[at] = NOT_UTF8
     return texts, problems
-
-
-def _is_damaged(value: bytes) -> bool:
-    try:
-        value.decode()
-    except UnicodeDecodeError:
-        return True
-    return False

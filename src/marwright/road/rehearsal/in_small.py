@@ -18,7 +18,6 @@ from marwright.console.progress import say
 from marwright.errors import MarwrightError, TrainingError, first_line
 from marwright.files import read_json
 from marwright.pretrained.encoder_facts import facts_of, read_facts
-from marwright.pretrained.other_readings import other_reading
 from marwright.pretrained.tokenizer import load_tokenizer
 from marwright.processes.launched import is_main
 from marwright.runtimes import RUNTIMES
@@ -89,15 +88,13 @@ def _check_reading(config: Config, checkpoint: str, data: DataFolder) -> None:
     """Judge what a student with a tokenizer of its own can read; of the teacher's the data station has told."""
     from datasets import load_from_disk
 
-    from marwright.data.legibility import MOST_TEXTS, check_legibility, legibility, remarks
+    from marwright.data.legibility import MOST_TEXTS, check_legibility, legibility, tell_legibility
 
     train = load_from_disk(str(data.splits))["train"]
     texts = list(train.select(range(0, len(train), -(-len(train) // MOST_TEXTS)))["text"])
     tokenizer = load_tokenizer(checkpoint, config.archive.max_characters)
     found = legibility(tokenizer, texts)
-    for remark in (*remarks(found, checkpoint), other_reading(checkpoint, tokenizer)):
-        if remark is not None:
-            say(f"  {remark}")
+    tell_legibility(found, checkpoint, tokenizer)
     if config.data.unknown_tokens == "refuse":
         check_legibility(found, checkpoint)
 

@@ -7,32 +7,34 @@ import zlib
 from pathlib import Path
 
 from marwright.errors import DataError
+from marwright.formats import signatures
 from marwright.formats.delimiters import BY_SUFFIX
 from marwright.sources.tables.settings import TableSource
-from marwright.sources.tables.text_files import GZIP
 
 _TEXT = (*BY_SUFFIX, ".jsonl")
 SUFFIXES = (*_TEXT, ".parquet", ".xlsx")
 # The kinds of table that each of these settings is about.
 _ABOUT = {"delimiter": tuple(BY_SUFFIX), "quoting": tuple(BY_SUFFIX), "encoding": _TEXT, "sheet": (".xlsx",)}
 _CONTENTS = {
-    b"PK\x03\x04": "a zip archive or an xlsx workbook: unpack it, or name it .xlsx",
-    b"\xd0\xcf\x11\xe0": "an old or password-protected Office file: save it as xlsx or csv (UTF-8), without a password",
-    b"PAR1": "a parquet file: name it .parquet",
-    b"SQLite format 3\0": "an SQLite database: export its table as csv",
-    b"%PDF": "a PDF",
-    b"BZh": "compressed by bzip2: unpack it, or use gzip",
-    b"\xfd7zXZ\0": "compressed by xz: unpack it, or use gzip",
-    b"\x28\xb5\x2f\xfd": "compressed by zstd: unpack it, or use gzip",
-    GZIP: "compressed twice: unpack it once",
-    b"version https://git-lfs.github.com/": "a pointer of Git LFS: fetch the file itself with git lfs pull",
+    signatures.ZIP: "a zip archive or an xlsx workbook: unpack it, or name it .xlsx",
+    signatures.OLD_OFFICE: (
+        "an old or password-protected Office file: save it as xlsx or csv (UTF-8), without a password"
+    ),
+    signatures.PARQUET: "a parquet file: name it .parquet",
+    signatures.SQLITE: "an SQLite database: export its table as csv",
+    signatures.PDF: "a PDF",
+    signatures.BZIP2: "compressed by bzip2: unpack it, or use gzip",
+    signatures.XZ: "compressed by xz: unpack it, or use gzip",
+    signatures.ZSTANDARD: "compressed by zstd: unpack it, or use gzip",
+    signatures.GZIP: "compressed twice: unpack it once",
+    signatures.GIT_LFS_POINTER: "a pointer of Git LFS: fetch the file itself with git lfs pull",
     b"<!doctype html": "a web page: download the file itself",
     b"<html": "a web page: download the file itself",
 }
 _LONGEST = 128
 _BEFORE = b"\xef\xbb\xbf \t\r\n"
 # What the readers of these kinds expect.
-_OWN = {".parquet": b"PAR1", ".xlsx": b"PK\x03\x04"}
+_OWN = {".parquet": signatures.PARQUET, ".xlsx": signatures.ZIP}
 
 
 def suffix_of(path: Path) -> str:
@@ -66,7 +68,7 @@ def _head(path: Path) -> tuple[bool, bytes]:
     """Whether gzip packed a file, and how it begins behind that; nothing of one that is damaged."""
     with path.open("rb") as file:
         head = file.read(_LONGEST)
-    if not head.startswith(GZIP):
+    if not head.startswith(signatures.GZIP):
         return False, head
     try:
         with gzip.open(path) as unpacked:

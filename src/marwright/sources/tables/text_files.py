@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from marwright.errors import DataError
+from marwright.formats.signatures import GZIP
 from marwright.sources.tables.encoding_evidence import doubts, evidence, word_at
 from marwright.sources.tables.faults import UNDECODED, Faults
 from marwright.sources.tables.records import Problem
 
-GZIP = b"\x1f\x8b"
 _HEAD = 1 << 16
 _UNDECODED = re.compile(UNDECODED)
 # The longer mark first: that of UTF-16 begins that of UTF-32.

@@ -5,24 +5,26 @@ from __future__ import annotations
 import re
 
 from marwright.errors import DataError
+from marwright.formats import signatures
 
 _PACKED = "is packed; unpack it and give what was in it."
-_SIGNATURES = {
-    b"PAR1": "is a parquet file; let its name end in .parquet.",
+_REFUSED = {
+    signatures.PARQUET: "is a parquet file; let its name end in .parquet.",
     b"ARROW1": "is an arrow file; save it as parquet.",
     b"ORC": "is an ORC file; save it as parquet.",
     b"Obj\x01": "is an avro file; save it as parquet.",
-    b"SQLite format 3": "is a database of SQLite; save its table as csv.",
-    b"PK\x03\x04": "is a zip file, or a table of Excel; unpack it, or save it as csv.",
-    b"\xd0\xcf\x11\xe0": "is a table of Excel; save it as csv.",
-    b"%PDF": "is a PDF; save its table as csv.",
-    b"\x1f\x8b": _PACKED,
-    b"BZh": _PACKED,
-    b"\xfd7zXZ": _PACKED,
-    b"\x28\xb5\x2f\xfd": _PACKED,
+    signatures.SQLITE: "is a database of SQLite; save its table as csv.",
+    signatures.ZIP: "is a zip file, or a table of Excel; unpack it, or save it as csv.",
+    signatures.OLD_OFFICE: "is a table of Excel; save it as csv.",
+    signatures.PDF: "is a PDF; save its table as csv.",
+    signatures.GZIP: _PACKED,
+    signatures.BZIP2: _PACKED,
+    signatures.XZ: _PACKED,
+    signatures.ZSTANDARD: _PACKED,
     b"\xff\xfe": "is UTF-16; save it as UTF-8.",
     b"\xfe\xff": "is UTF-16; save it as UTF-8.",
 }
+LONGEST_SIGNATURE = max(map(len, _REFUSED))
 _JSON = re.compile(rb'(\xef\xbb\xbf)?\s*(\[\s*)?\{\s*"')
 
 
@@ -32,7 +34,7 @@ def refuse_other_formats(head: bytes, place: str) -> None:
     Raises:
         DataError: its first bytes are those of something else.
     """
-    for signature, what in _SIGNATURES.items():
+    for signature, what in _REFUSED.items():
         if head.startswith(signature):
             raise DataError(f"{place}: {what}")
 
