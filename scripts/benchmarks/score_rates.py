@@ -29,7 +29,7 @@ from pathlib import Path
 
 import psutil
 
-from marwright.fleet.scoring.blocks import ROWS, Block
+from marwright.fleet.scoring.blocks import Block
 from marwright.fleet.scoring.finding import find
 from marwright.fleet.scoring.inputs import plan
 from marwright.fleet.scoring.local import score_here
@@ -139,12 +139,12 @@ class Sleeping:
     """Work that takes its time and computes nothing."""
 
     archive: str
-    seconds: float
+    seconds_per_row: float
     device: str = "cpu"
 
     def __call__(self, block: Block) -> Done:
         """Sleep."""
-        time.sleep(self.seconds * block.span.rows / ROWS)
+        time.sleep(self.seconds_per_row * block.span.rows)
         return Done(block.name, block.span.rows, 0)
 
 
@@ -162,8 +162,7 @@ def driver(texts: Sequence[str], rows: int, engine: str, folder: Path) -> None:
         before = time.process_time()
         todo = plan(find([str(file)]), ["text"])
         planning = time.process_time() - before
-        seconds = ROWS / RATE * STAND_INS / WORKERS
-        work = Sleeping(str(folder / "stand-in.mar"), seconds)
+        work = Sleeping(str(folder / "stand-in.mar"), STAND_INS / WORKERS / RATE)
         parts = (
             score_on_ray(work, todo.blocks, STAND_INS, None)  # type: ignore[arg-type]
             if engine == "ray"

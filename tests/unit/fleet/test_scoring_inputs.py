@@ -86,6 +86,26 @@ def test_whatever_a_csv_holds_planner_and_reader_see_as_many_rows(text: str) -> 
         assert separated_rows(data[span.start : span.stop], source, ()).table.num_rows == span.rows
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
+def test_blocks_of_a_large_job_are_larger_and_hold_the_same_rows(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pyarrow.table({"text": [f"tea {at}" for at in range(29)]})
+    if name.endswith("parquet"):
+        parquet.write_table(table, tmp_path / name)
+    elif name.endswith("csv"):
+        (tmp_path / name).write_text("\n".join(["text", *table.column("text").to_pylist()]))
+    else:
+        (tmp_path / name).write_text("\n".join(map(json.dumps, table.to_pylist())))
+    small = planned(tmp_path / name)
+    monkeypatch.setattr(inputs, "LARGE_JOB", 29)
+    large = planned(tmp_path / name)
+
+    assert [block.span.rows for block in small.blocks] == [3] * 9 + [2]
+    assert [block.span.rows for block in large.blocks] == [12, 12, 5]
+    assert rows_of(large) == rows_of(small) == table.to_pylist()
+
+
 def test_a_mark_that_nobody_closes_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text('text,n\ntea,1\n"open,2\n' + "more,3\n" * 9)
     with pytest.raises(DataError, match=r"a\.csv: a row behind row 1 does not end"):

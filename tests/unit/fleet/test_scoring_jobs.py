@@ -17,7 +17,7 @@ from pyarrow import parquet
 
 from marwright.errors import DataError, MarwrightError
 from marwright.fleet.scoring import arguments, inputs, job, on_ray, score
-from marwright.fleet.scoring.blocks import ROWS, Block, Source, Span
+from marwright.fleet.scoring.blocks import MOST_ROWS, Block, Source, Span
 from marwright.fleet.scoring.storage import Folder
 from marwright.fleet.scoring.work import Work
 from waiting import eventually
@@ -130,7 +130,7 @@ NO_COUNTS = [0, -1, True, 2.0, "3", float("nan"), [], b"1"]
 ASKED = {
     "workers": NO_COUNTS,
     "top_k": NO_COUNTS,
-    "batch_size": [*NO_COUNTS, None, ROWS + 1, 10**8],
+    "batch_size": [*NO_COUNTS, None, MOST_ROWS + 1, 10**8],
     "min_confidence": [float("nan"), float("inf"), -1, -0.1, 1.1, 2, "0.5", True, [], b""],
     "prefix": [None, 5, b"x"],
     "device": [None, 5],
@@ -157,7 +157,7 @@ def test_what_may_be_asked_is_not_refused() -> None:
     usual = dict.fromkeys(("address", "workers", "top_k", "min_confidence"))
     least = {"engine": "local", "batch_size": 1, "prefix": "", "format": "csv", "device": "cpu"}
     arguments.check(**usual, **least)
-    arguments.check(**(usual | least | {"min_confidence": 0, "top_k": 1, "batch_size": ROWS, "workers": 1}))
+    arguments.check(**(usual | least | {"min_confidence": 0, "top_k": 1, "batch_size": MOST_ROWS, "workers": 1}))
     arguments.check(**(usual | least | {"min_confidence": 1.0, "engine": "ray", "address": "auto"}))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from marwright.errors import DataError, MarwrightError
-from marwright.fleet.scoring.blocks import ROWS
+from marwright.fleet.scoring.blocks import MOST_ROWS
 from marwright.fleet.scoring.parts import FORMATS
 
 ENGINES = ("local", "ray")
@@ -86,8 +86,9 @@ def check(
     for name, value in (("workers", workers), ("top_k", top_k)):
         if value is not None and not _is_count(value):
             raise MarwrightError(f"{name} {value!r}: give a whole number from 1 on.")
-    if not _is_count(batch_size, ROWS):
-        raise MarwrightError(f"batch_size {batch_size!r}: give a whole number from 1 to {ROWS:,}, the rows of a part.")
+    if not _is_count(batch_size, MOST_ROWS):
+        most = f"{MOST_ROWS:,}, the rows of a part"
+        raise MarwrightError(f"batch_size {batch_size!r}: give a whole number from 1 to {most}.")
     if min_confidence is not None and not _is_share(min_confidence):
         raise MarwrightError(f"min_confidence {min_confidence!r}: give a number from 0 to 1.")
     if address is not None and not (isinstance(address, str) and engine == "ray"):

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-ROWS = 4096
-"""Rows of a block; the last one of an input may have fewer."""
+ROWS = 1024
+"""Rows of a block; the last one of an input may have fewer. So all workers of a small job end together."""
+LARGE_JOB = 1_000_000
+"""From so many rows on, several blocks become one: each costs whoever hands it out some time."""
+MERGED_BLOCKS = 4
+MOST_ROWS = ROWS * MERGED_BLOCKS
 PART = re.compile(r"part-\d{5,}-\d{12,}-\d{12,}\.[a-z]+")
 """How the parts of an output are called."""
 

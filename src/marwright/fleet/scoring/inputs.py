@@ -8,7 +8,7 @@ from typing import Any
 
 from marwright.errors import DataError
 from marwright.fleet.scoring.arrow_tables import forwards
-from marwright.fleet.scoring.blocks import ROWS, Block, Source, Span
+from marwright.fleet.scoring.blocks import LARGE_JOB, MERGED_BLOCKS, ROWS, Block, Source, Span
 from marwright.fleet.scoring.columns import is_text, listed, listed_with_types
 from marwright.fleet.scoring.finding import ARROW, Found
 from marwright.fleet.scoring.json_tables import JSON, JsonColumns, columns_of
@@ -62,6 +62,7 @@ def plan(found: Sequence[Found], texts: Sequence[str]) -> Plan:
     for number, one in enumerate(found):
         with reading(one.place):
             tables.append(_looked_through(Source(number, one.place, one.kind)))
+    is_large = sum(span.rows for table in tables for span in table.spans) >= LARGE_JOB
     in_json = columns_of((table.json for table in tables if table.json is not None), texts)
     blocks: list[Block] = []
     first: tuple[str, dict[str, Any]] | None = None
@@ -81,10 +82,15 @@ def plan(found: Sequence[Found], texts: Sequence[str]) -> Plan:
                 f"{source.place}: its columns ({listed_with_types(types)}) are not those of {first[0]} "
                 f"({listed_with_types(first[1])}). Score it into an output of its own."
             )
-        blocks += [Block(source, span) for span in table.spans]
+        blocks += [Block(source, span) for span in (_merged(table.spans) if is_large else table.spans)]
     if first is None or not blocks:
         raise DataError(f"{found[0].place}: no row in it" + (", nor in the others." if len(found) > 1 else "."))
     return Plan(tuple(blocks), first[1])
+
+
+def _merged(spans: Sequence[Span]) -> list[Span]:
+    groups = [spans[at : at + MERGED_BLOCKS] for at in range(0, len(spans), MERGED_BLOCKS)]
+    return [Span(each[0].first, sum(one.rows for one in each), each[0].start, each[-1].stop) for each in groups]
 
 
 def _looked_through(source: Source) -> _Table:

@@ -15,7 +15,7 @@ from marwright.console.progress import progress_bar, say
 from marwright.errors import ArchiveError, DataError, MarwrightError
 from marwright.files import sha256_of, stable_json
 from marwright.fleet.scoring import arguments
-from marwright.fleet.scoring.blocks import PART, ROWS, Block
+from marwright.fleet.scoring.blocks import LARGE_JOB, MERGED_BLOCKS, PART, ROWS, Block
 from marwright.fleet.scoring.columns import fits_csv, listed
 from marwright.fleet.scoring.finding import find, see_that_nothing_changed
 from marwright.fleet.scoring.inputs import Plan, plan
@@ -102,7 +102,7 @@ def score(
         "archive": sha256_of(file),
         "inputs": [asdict(one) for one in found],
         "text": texts,
-        "rows_of_a_part": ROWS,
+        "rows_of_a_part": [ROWS, LARGE_JOB, MERGED_BLOCKS],
     }
     with _only_one(folder):
         there = _parts_in(folder, stable_json(settings))

@@ -28,7 +28,7 @@ def spans(
     place: str,
     rows: int,
     delimiter: str = "",
-    look: Callable[[bytes], None] = lambda lines: None,
+    look: Callable[[bytes], None] | None = None,
 ) -> Iterator[Span]:
     """Divide what is left of a stream into spans of so many rows; blank lines are no rows.
 
@@ -48,7 +48,7 @@ def spans(
     while more:
         data = stream.read(CHUNK)
         more = bool(data)
-        buffer += data
+        buffer = buffer + data if buffer else data
         ends = _ends(buffer, last=not more)
         if delimiter and len(ends):
             ends = _row_ends(buffer, ends, delimiter)
@@ -58,7 +58,8 @@ def spans(
             if not more and buffer:
                 raise _endless(place, seen)
             continue
-        look(buffer[: ends[-1]])
+        if look is not None:
+            look(buffer[: ends[-1]])
         counted = seen + np.cumsum(_filled(buffer, ends))
         for full in range(done + rows, int(counted[-1]) + 1, rows):
             stop = base + int(ends[np.searchsorted(counted, full)])
@@ -100,23 +101,27 @@ def _filled(buffer: bytes, ends: Places) -> npt.NDArray[np.bool_]:
 def _row_ends(buffer: bytes, ends: Places, delimiter: str) -> Places:
     """Leave out the ends of lines that are inside of a quoted field; and of a row that goes on behind the buffer."""
     content = np.frombuffer(buffer, np.uint8)
-    marks = np.flatnonzero(content == _QUOTE)
-    if _well_formed(content, marks, ord(delimiter)):
+    is_mark = content == _QUOTE
+    marks = np.flatnonzero(is_mark)
+    if not len(marks):
+        return ends
+    if _well_formed(buffer, content, marks, ord(delimiter)):
         found: Places = ends[np.searchsorted(marks, ends) % 2 == 0]
         return found
     return _row_ends_as_read(buffer, ends, marks, delimiter)
 
 
-def _well_formed(content: npt.NDArray[np.uint8], marks: Places, delimiter: int) -> bool:
+def _well_formed(buffer: bytes, content: npt.NDArray[np.uint8], marks: Places, delimiter: int) -> bool:
     """Whether each quotation mark opens a field, closes one, or is doubled inside: then every second one opens.
 
     A carriage return alone outside of a field ends a row for Python's reader, and is an error.
     """
-    returns = np.flatnonzero(content == _RETURN)
-    lone = returns[:-1] if len(returns) and returns[-1] == len(content) - 1 else returns
-    lone = lone[content[lone + 1] != _NEWLINE]
-    if (np.searchsorted(marks, lone) % 2 == 0).any():
-        return False
+    if b"\r" in buffer:
+        returns = np.flatnonzero(content == _RETURN)
+        lone = returns[:-1] if returns[-1] == len(content) - 1 else returns
+        lone = lone[content[lone + 1] != _NEWLINE]
+        if (np.searchsorted(marks, lone) % 2 == 0).any():
+            return False
     opening, closing = marks[::2], marks[1::2]
     before = content[opening[opening > 0] - 1]
     behind = content[closing[closing < len(content) - 1] + 1]
