@@ -2,11 +2,12 @@
 
     python scripts/benchmarks/score_rates.py rates  model_store/pt_classifier.mar --texts titles.csv --rows 200000
     python scripts/benchmarks/score_rates.py memory model_store/pt_classifier.mar --texts titles.csv
-    python scripts/benchmarks/score_rates.py driver --texts titles.csv [--engine ray]
+    python scripts/benchmarks/score_rates.py driver --texts titles.csv [--engine ray] [--rate 1200] [--stand-ins 64]
 
 ``rates`` takes turns: two processes that do nothing but tokenize and compute, sorted by length, at their best batch
 size; then the command with one worker and with two. All start from nothing. ``memory`` adds up the resident sets of
-the command's processes. ``driver`` lets workers sleep as long as a block takes, at the rate of 64 workers.
+the command's processes. ``driver`` lets workers sleep as long as a block takes, at the rate of 64 workers; 64 of them
+hand in as many parts as 64 workers do, fewer ones need less of this machine.
 """
 
 from __future__ import annotations
@@ -39,9 +40,7 @@ from score_under_fire import write_table
 
 SIZES = (16, 32, 64, 128)
 CORES = 2
-WORKERS, STAND_INS = 64, 8
-RATE = 2000
-"""Rows per second of a worker that is imitated."""
+WORKERS = 64
 
 
 def bare(archive: str, texts: Sequence[str], size: int) -> float:
@@ -148,7 +147,7 @@ class Sleeping:
         return Done(block.name, block.span.rows, 0)
 
 
-def driver(texts: Sequence[str], rows: int, engine: str, folder: Path) -> None:
+def driver(texts: Sequence[str], rows: int, engine: str, rate: int, stand_ins: int, folder: Path) -> None:
     """The driver's share of a core while 64 workers' parts come in."""
     for kind in ("parquet", "csv"):
         file = folder / f"titles.{kind}"
@@ -162,19 +161,19 @@ def driver(texts: Sequence[str], rows: int, engine: str, folder: Path) -> None:
         before = time.process_time()
         todo = plan(find([str(file)]), ["text"])
         planning = time.process_time() - before
-        work = Sleeping(str(folder / "stand-in.mar"), STAND_INS / WORKERS / RATE)
+        work = Sleeping(str(folder / "stand-in.mar"), stand_ins / WORKERS / rate)
         parts = (
-            score_on_ray(work, todo.blocks, STAND_INS, None)  # type: ignore[arg-type]
+            score_on_ray(work, todo.blocks, stand_ins, None)  # type: ignore[arg-type]
             if engine == "ray"
-            else score_here(work, todo.blocks, STAND_INS)
+            else score_here(work, todo.blocks, stand_ins)
         )
         next(parts)
         before = time.process_time()
         done = sum(part.rows for part in parts)
         feeding = time.process_time() - before
-        wall = rows / (RATE * WORKERS)
+        wall = rows / (rate * WORKERS)
         print(
-            f"{kind}, {engine}: {rows:,} rows at {RATE * WORKERS:,} rows/s take {wall:.1f} s; the driver computes "
+            f"{kind}, {engine}: {rows:,} rows at {rate * WORKERS:,} rows/s take {wall:.1f} s; the driver computes "
             f"{planning:.2f} s before and {feeding:.2f} s meanwhile ({done:,} rows): {(planning + feeding) / wall:.1%}",
             flush=True,
         )
@@ -190,6 +189,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="batch sizes of the bare module")
     parser.add_argument("--engine", default="local")
+    parser.add_argument("--rate", type=int, default=1200, help="rows per second of a worker that is imitated")
+    parser.add_argument("--stand-ins", type=int, default=8, help="workers that sleep")
     given = parser.parse_args()
     with given.texts.open(encoding="utf-8", newline="") as file:
         texts = [row["text"] for row in csv.DictReader(file)]
@@ -202,9 +203,9 @@ def main() -> None:
             if given.engine == "ray":
                 import ray
 
-                ray.init("local", num_cpus=STAND_INS, object_store_memory=200e6, include_dashboard=False)
+                ray.init("local", num_cpus=given.stand_ins, object_store_memory=200e6, include_dashboard=False)
             logging.disable(logging.WARNING)
-            driver(texts, given.rows, given.engine, Path(folder))
+            driver(texts, given.rows, given.engine, given.rate, given.stand_ins, Path(folder))
 
 
 if __name__ == "__main__":

@@ -106,6 +106,12 @@ def deploy(**arguments: object) -> None:
     serve.run(app(Arguments.model_validate({"max_replicas": 1} | arguments)))
 
 
+def split_between(first: Path, second: Path) -> dict[str, object]:
+    """A deployment of two versions of goods, and of wool."""
+    archives = {"goods": {first: 90, second: 10}, "wool": first}
+    return {"archives": archives, "cpus": 0.5, "min_replicas": 2, "max_replicas": 2}
+
+
 def replicas(name: str) -> list[int]:
     """Process ids of the replicas of a deployment."""
     title = f"ray::ServeReplica:default:{name}"
@@ -115,7 +121,7 @@ def replicas(name: str) -> list[int]:
 def test_every_form_of_request_gets_the_answer_of_torchserve(
     url: str, model: Model, tiny_archive: Path, tmp_path: Path
 ) -> None:
-    deploy(archive=tiny_archive)
+    deploy(archive=tiny_archive, min_replicas=2, max_replicas=2)
     found = [post(f"{url}/predictions/goods", *asked) for asked in ASKED]
 
     alone = [model.answer([request_of(body, kind or "application/octet-stream")])[0] for body, kind in ASKED]
@@ -133,10 +139,36 @@ def test_every_form_of_request_gets_the_answer_of_torchserve(
         assert json.load(answer) == {"status": "Healthy"}
 
 
+def test_a_replica_that_speaks_http_and_is_killed_takes_only_what_it_had_in_hand(url: str, tiny_archive: Path) -> None:
+    deploy(archive=tiny_archive, min_replicas=2, max_replicas=2)  # as before: its replicas stay
+    with http_load.load(f"{url}/predictions/goods", BODIES) as load:
+        eventually(lambda: len(load.answers) >= 100 and len(replicas("goods")) == 2)
+        os.kill(replicas("goods")[0], signal.SIGKILL)
+        asked = len(load.answers)
+        eventually(lambda: len(load.answers) >= asked + 300 and len(replicas("goods")) == 2)
+
+    assert load.failures <= 4, "one of each client"
+
+
+def test_a_new_version_is_deployed_under_load_and_nothing_is_lost(url: str, tiny_archive: Path, second: Path) -> None:
+    deploy(archive=tiny_archive, min_replicas=2, max_replicas=2)
+    with http_load.load(f"{url}/predictions/goods", BODIES) as load:
+        eventually(lambda: len(load.answers) >= 100)
+        deploy(archive=second, min_replicas=2, max_replicas=2)
+        eventually(lambda: all(headers.get("x-marwright-version") == "2.0" for _, _, headers in load.answers[-20:]))
+        asked = len(load.answers)
+        eventually(lambda: len(load.answers) >= asked + 100)
+    versions = [headers.get("x-marwright-version") for _, _, headers in load.answers]
+
+    assert load.failures == 0
+    assert set(versions) == {"1.0", "2.0"}
+    assert set(versions[-50:]) == {"2.0"}
+
+
 def test_requests_are_split_by_weight_and_a_version_can_be_asked_for(
     url: str, model: Model, tiny_archive: Path, second: Path
 ) -> None:
-    deploy(archives={"goods": {tiny_archive: 90, second: 10}, "wool": tiny_archive}, cpus=0.5)
+    deploy(**split_between(tiny_archive, second))
     with http_load.load(f"{url}/predictions/goods", BODIES) as load:
         eventually(lambda: len(load.answers) >= 600)
     versions = Counter(headers["x-marwright-version"] for _, _, headers in load.answers)
@@ -154,38 +186,12 @@ def test_requests_are_split_by_weight_and_a_version_can_be_asked_for(
 def test_a_replica_behind_the_router_that_is_killed_takes_only_what_it_had_in_hand(
     url: str, tiny_archive: Path, second: Path
 ) -> None:
-    deploy(archives={"goods": {tiny_archive: 1, second: 1}}, cpus=0.5, min_replicas=2, max_replicas=2)
+    deploy(**split_between(tiny_archive, second))
     with http_load.load(f"{url}/predictions/goods", BODIES) as load:
-        eventually(lambda: len(load.answers) >= 100 and len(replicas("goods-2.0")) == 2)
-        os.kill(replicas("goods-2.0")[0], signal.SIGKILL)
+        eventually(lambda: len(load.answers) >= 100 and len(replicas("goods-1.0")) == 2)
+        os.kill(replicas("goods-1.0")[0], signal.SIGKILL)
         asked = len(load.answers)
-        eventually(lambda: len(load.answers) >= asked + 300 and len(replicas("goods-2.0")) == 2)
+        eventually(lambda: len(load.answers) >= asked + 300 and len(replicas("goods-1.0")) == 2)
 
     assert load.failures <= 4, "one of each client"
     assert {json.loads(body)["code"] for status, body, _ in load.answers if status != 200} <= {503}
-
-
-def test_a_replica_that_speaks_http_and_is_killed_takes_only_what_it_had_in_hand(url: str, tiny_archive: Path) -> None:
-    deploy(archive=tiny_archive, min_replicas=2, max_replicas=2)
-    with http_load.load(f"{url}/predictions/goods", BODIES) as load:
-        eventually(lambda: len(load.answers) >= 100 and len(replicas("goods")) == 2)
-        os.kill(replicas("goods")[0], signal.SIGKILL)
-        asked = len(load.answers)
-        eventually(lambda: len(load.answers) >= asked + 300 and len(replicas("goods")) == 2)
-
-    assert load.failures <= 4, "one of each client"
-
-
-def test_a_new_version_is_deployed_under_load_and_nothing_is_lost(url: str, tiny_archive: Path, second: Path) -> None:
-    deploy(archive=tiny_archive)
-    with http_load.load(f"{url}/predictions/goods", BODIES) as load:
-        eventually(lambda: len(load.answers) >= 100)
-        deploy(archive=second)
-        eventually(lambda: load.answers[-1][2].get("x-marwright-version") == "2.0")
-        asked = len(load.answers)
-        eventually(lambda: len(load.answers) >= asked + 100)
-    versions = [headers.get("x-marwright-version") for _, _, headers in load.answers]
-
-    assert load.failures == 0
-    assert set(versions) == {"1.0", "2.0"}
-    assert set(versions[-50:]) == {"2.0"}

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import shutil
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from command_line import PROJECT, marwright_process
+from command_line import PROJECT, marwright, marwright_process
 from goods_build import Built
 from marwright.cli.app import app
 from marwright.config import load_config
@@ -82,14 +80,11 @@ def as_in_the_readme(built: Built, server: RunningServer, tmp_path: Path) -> Pat
 
 @pytest.mark.slow
 def test_the_verbs_of_the_readme_that_read_an_archive_run(as_in_the_readme: Path, built: Built) -> None:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     ran = 0
     for command in _commands():
         if command.startswith(("marwright predict", "marwright inspect", "marwright evaluate", "marwright verify")):
             own = shlex.split(re.sub(r"(configs/)?\w+\.yaml", str(built.config), command))
-            done = subprocess.run(
-                own, cwd=as_in_the_readme, env=environment, text=True, capture_output=True, check=False
-            )
+            done = marwright(*own[1:], cwd=as_in_the_readme)
             assert done.returncode == 0, (command, done.stderr)
             ran += 1
     assert ran >= 4
