@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer
 
-from marwright.pretrained.tokenization import pad_id, padded, token_ids
+from marwright.pretrained.tokenization import padded, token_ids
 from marwright.tasks.task import Targets
 from marwright.workspace import SPLITS, DataFolder
 
@@ -81,8 +81,3 @@ def tokenized_splits(data: DataFolder, tokenizer: Tokenizer) -> dict[str, Tokeni
         )
         for name in SPLITS
     }
-
-
-def collator_for(tokenizer: Tokenizer) -> Collator:
-    """The collator that pads with the tokenizer's own padding token."""
-    return Collator(pad_id(tokenizer))
