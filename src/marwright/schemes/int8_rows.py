@@ -82,7 +82,7 @@ def quantize_linears(module: nn.Module, keep: frozenset[str]) -> list[str]:
     """Replace, in place, linear layers by :class:`Int8Linear`, but not those in ``keep``; return their names."""
     found = {name: child for name, child in module.named_modules() if type(child) is nn.Linear and name not in keep}
     for name, linear in found.items():
-        _replace(module, name, Int8Linear.from_float(linear))
+        replace(module, name, Int8Linear.from_float(linear))
     return list(found)
 
 
@@ -98,7 +98,7 @@ def quantize_embeddings(
         if isinstance(child, nn.Embedding) and child.num_embeddings >= smallest and name not in keep
     }
     for name, embedding in found.items():
-        _replace(module, name, Int8Embedding.from_float(embedding, dtype))
+        replace(module, name, Int8Embedding.from_float(embedding, dtype))
     return list(found)
 
 
@@ -108,12 +108,9 @@ def tensors_of(module: nn.Module) -> dict[str, Tensor]:
 
 
 def give_back(module: nn.Module, weights: Weights, dtype: torch.dtype) -> nn.Module:
-    """Undo :func:`tensors_of`: give a float module the precision and the weights that were stored.
+    """Undo :func:`tensors_of`: give a float module, in place, the weights that were stored.
 
-    Args:
-        module: the float module of the same checkpoint; changed in place.
-        weights: of a module whose layers were quantized here.
-        dtype: of everything that is not int8.
+    ``dtype`` is the type of everything that is not int8.
 
     Raises:
         RuntimeError: the weights are not those of such a module.
@@ -121,13 +118,14 @@ def give_back(module: nn.Module, weights: Weights, dtype: torch.dtype) -> nn.Mod
     module.to(dtype)
     tensors = weights.tensors
     for name in weights.linears:
-        _replace(module, name, Int8Linear(*(tensors[f"{name}.{part}"] for part in ("rows", "scales", "bias"))))
+        replace(module, name, Int8Linear(*(tensors[f"{name}.{part}"] for part in ("rows", "scales", "bias"))))
     for name in weights.embeddings:
-        _replace(module, name, Int8Embedding(tensors[f"{name}.rows"], tensors[f"{name}.scales"], dtype))
+        replace(module, name, Int8Embedding(tensors[f"{name}.rows"], tensors[f"{name}.scales"], dtype))
     module.load_state_dict(dict(tensors))
     return module
 
 
-def _replace(module: nn.Module, name: str, child: nn.Module) -> None:
+def replace(module: nn.Module, name: str, child: nn.Module) -> None:
+    """Put a child in the place of another one, which a dotted name tells."""
     parent, _, last = name.rpartition(".")
     setattr(module.get_submodule(parent), last, child)
