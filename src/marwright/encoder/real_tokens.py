@@ -13,6 +13,9 @@ from torch.nn import functional
 
 from marwright.encoder.packing import Packed, arrange, idle_tokens, pack, text_of_token, within_budget
 
+# Tokens of a piece; a longer text is a piece of its own.
+TOKEN_BUDGET = 512
+
 
 class RealTokens(NamedTuple):
     """One piece of a batch."""
@@ -42,22 +45,16 @@ class RealTokens(NamedTuple):
 class RealTokensLayout(nn.Module):
     """Lays out the real tokens of a batch."""
 
-    def __init__(
-        self, heads: Sequence[int], half: bool = False, rounded_from: int = 0, token_budget: int = 512
-    ) -> None:
-        """Say how it computes.
+    def __init__(self, heads: Sequence[int], half: bool = False, rounded_from: int = 0) -> None:
+        """Take the heads of the layers; ``half`` is to attend in bfloat16, on processors that have it.
 
-        Args:
-            heads: of the layers.
-            half: attend in bfloat16, on processors that have it.
-            rounded_from: from so many tokens on, idle ones are added, so that few different numbers occur; 0: none are.
-            token_budget: tokens of a piece; a longer text is a piece of its own.
+        From ``rounded_from`` tokens on, idle ones are added, so that few different numbers occur; 0: none are.
         """
         super().__init__()
         self.heads: List[int] = sorted(set(heads))  # noqa: UP006
         self.half_attention = half
         self.rounded_from = rounded_from
-        self.token_budget = token_budget
+        self.token_budget = TOKEN_BUDGET
 
     def enter(self, ids: Tensor, attention_mask: Tensor) -> Packed:
         """Take a padded batch, (texts, length) int64 each."""

@@ -19,6 +19,9 @@ SMALLEST_SCALE = 1e-8
 # The last layer is a thousandth of the work and decides the answer: it keeps its precision.
 KEPT_IN_FLOAT = frozenset({"head.classifier", "classifier", "model.classifier", "model.classifier.out_proj"})
 
+# Of an embedding that is worth it.
+FEWEST_ROWS = 4096
+
 
 class Int8Linear(nn.Module):
     """A linear layer that multiplies int8 by int8 and sums in int32."""
@@ -86,16 +89,12 @@ def quantize_linears(module: nn.Module, keep: frozenset[str]) -> list[str]:
     return list(found)
 
 
-def quantize_embeddings(
-    module: nn.Module, dtype: torch.dtype, smallest: int = 4096, keep: frozenset[str] = frozenset()
-) -> list[str]:
-    """Replace, in place, embeddings of at least ``smallest`` rows by :class:`Int8Embedding`, but not those in ``keep``;
-    return their names.
-    """
+def quantize_embeddings(module: nn.Module, dtype: torch.dtype, keep: frozenset[str] = frozenset()) -> list[str]:
+    """Replace, in place, large embeddings by :class:`Int8Embedding`, but not those in ``keep``; return their names."""
     found = {
         name: child
         for name, child in module.named_modules()
-        if isinstance(child, nn.Embedding) and child.num_embeddings >= smallest and name not in keep
+        if isinstance(child, nn.Embedding) and child.num_embeddings >= FEWEST_ROWS and name not in keep
     }
     for name, embedding in found.items():
         replace(module, name, Int8Embedding.from_float(embedding, dtype))
