@@ -40,11 +40,8 @@ class AotInductorRuntime:
 def load(file: Path, settings: dict[str, Any], device: torch.device) -> AotInductorRuntime:
     """Load a module.
 
-    Args:
-        file: the module.
-        settings: `needs_avx512` and `needs_vnni` name instructions of the processor, `needs_torch` the version that the
-            module calls into.
-        device: the worker's.
+    Of its settings `needs_avx512` and `needs_vnni` name instructions of the processor, `needs_torch` the version that
+    the module calls into.
 
     Raises:
         RuntimeError: this machine cannot run it.

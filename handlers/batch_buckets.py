@@ -34,12 +34,7 @@ class Staging:
         self._device = {bucket: _view(there, bucket) for bucket in buckets}
 
     def send(self, bucket: Bucket, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Fill a bucket with a batch and copy it to the device.
-
-        Args:
-            bucket: one that the batch fits into.
-            ids: int64, (texts, longest), on the host.
-            mask: the same.
+        """Fill a bucket with a batch that fits into it, int64 of (texts, longest) each, and copy it to the device.
 
         Returns:
             (2, texts, length) int64 of the whole bucket on the device: ids and mask, always in the same place. It holds

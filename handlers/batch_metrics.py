@@ -69,9 +69,8 @@ class BatchMetrics:
     def end_batch(self, sink: Any) -> None:
         """The batch is done: report if it is time, or see to it that somebody does.
 
-        Args:
-            sink: has `add_counter(name, value, label)` and `set_gauge(name, value, unit)`; none where nobody wants
-                figures.
+        A sink has `add_counter(name, value, label)` and `set_gauge(name, value, unit)`; it is none where nobody wants
+        figures.
         """
         with self._lock:
             if sink is not None:

@@ -40,7 +40,6 @@ class CudaGraphRuntime:
         staging: Staging,
         replays: dict[Bucket, Replay],
         graph_bytes: int = 0,
-        replays_per_check: int = REPLAYS_PER_CHECK,
     ) -> None:
         self.module = module
         self.device = cuda.device
@@ -50,7 +49,7 @@ class CudaGraphRuntime:
         self.buckets = Buckets(list(replays))
         self._cuda = cuda
         self._precision = precision
-        self._replays_per_check = replays_per_check
+        self._replays_per_check = REPLAYS_PER_CHECK
         self._replayed = 0
 
     def logits(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -107,13 +106,10 @@ class CudaGraphRuntime:
 
     @torch.inference_mode()
     def prove(self, rows: list[list[int]]) -> None:
-        """Give up every bucket that does not answer as the module does, with texts of the archive and by chance.
+        """Give up every bucket that does not answer as the module does, with the texts of some rows and by chance.
 
         All are recorded by then, since a later recording may have spoilt an earlier one. As long as one is given up,
         the others are asked once more: memory that it gave back might have been theirs.
-
-        Args:
-            rows: token ids of texts, at least one.
 
         Raises:
             SystemExit: the GPU answers this process nothing any more.
@@ -141,13 +137,10 @@ class CudaGraphRuntime:
 
 
 def load(file: Path, settings: dict[str, Any], device: torch.device) -> CudaGraphRuntime:
-    """Load a module onto a GPU, record its graphs and prove them.
+    """Load a module of static shapes onto a GPU, record its graphs and prove them.
 
-    Args:
-        file: the module, with static shapes.
-        settings: ``buckets`` are pairs of texts and tokens; ``graph_megabytes`` bounds the memory of their graphs;
-            ``precision`` is fp16 or bf16; ``golden_ids`` are token ids of some texts.
-        device: the worker's GPU.
+    Of its settings ``buckets`` are pairs of texts and tokens; ``graph_megabytes`` bounds the memory of their graphs;
+    ``precision`` is fp16 or bf16; ``golden_ids`` are token ids of some texts.
 
     Raises:
         RuntimeError: this GPU cannot compute in that precision, or has no room for the module.

@@ -17,12 +17,9 @@ STEP = {"fp16": torch.finfo(torch.float16).eps, "bf16": torch.finfo(torch.bfloat
 
 
 def disagreement(replayed: torch.Tensor, plain: torch.Tensor, precision: str) -> str | None:
-    """What is wrong with a graph's logits, in a few words; nothing if they are the module's.
+    """What is wrong with a graph's logits, (texts, labels), in a few words; nothing if they are the module's.
 
-    Args:
-        replayed: (texts, labels) as the graph computed them.
-        plain: the same of the module.
-        precision: fp16 or bf16, in which both compute.
+    The precision in which both compute is fp16 or bf16.
     """
     replayed, plain = replayed.float(), plain.float()
     allowed = STEPS * STEP[precision] * max(1.0, plain.abs().max().item())
@@ -40,15 +37,14 @@ def disagreement(replayed: torch.Tensor, plain: torch.Tensor, precision: str) ->
 def golden_batch(rows: Sequence[Sequence[int]], bucket: Bucket) -> tuple[torch.Tensor, torch.Tensor]:
     """Texts of the archive as ids and mask, as many and as long as fit into a bucket.
 
-    Args:
-        rows: token ids of each text.
-        bucket: texts and tokens.
-
-    Returns:
-        int64, (texts of the bucket, longest) each, on the CPU.
+    Both are int64, (texts of the bucket, longest), on the CPU.
     """
     texts, length = bucket
-    return _padded([rows[at % len(rows)][:length] for at in range(texts)])
+    cut = [rows[at % len(rows)][:length] for at in range(texts)]
+    longest = max(map(len, cut))
+    ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in cut], dtype=torch.int64)
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in cut], dtype=torch.int64)
+    return ids, mask
 
 
 def chance_batch(rows: Sequence[Sequence[int]], bucket: Bucket, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -61,10 +57,3 @@ def chance_batch(rows: Sequence[Sequence[int]], bucket: Bucket, seed: int) -> tu
     lengths[0] = length
     mask = (torch.arange(length) < lengths).to(torch.int64)
     return ids * mask, mask
-
-
-def _padded(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    longest = max(len(row) for row in rows)
-    ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], dtype=torch.int64)
-    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], dtype=torch.int64)
-    return ids, mask

@@ -40,10 +40,16 @@ class Recorder:
         Raises:
             RuntimeError: the device has no memory left, or the module does what cannot be recorded.
         """
+
+        def run() -> torch.Tensor:
+            return self.module(batch[0], batch[1])
+
         replay = None
         with self._graphs.stream():
-            if self._needed(batch) <= self.most_bytes:
-                replay = self._graphs.recorded(lambda: self.module(batch[0], batch[1]))
+            for _ in range(WARM_UP_RUNS):
+                run()
+            if self._cuda.height_bytes(run) <= self.most_bytes:
+                replay = self._graphs.recorded(run)
         # Beside larger ones it may take more than it needs by itself; given up here, its memory serves the next one.
         if replay is None or self.used_bytes() > self.most_bytes:
             return None
@@ -51,12 +57,6 @@ class Recorder:
         replay()
         self._cuda.wait()
         return replay
-
-    def _needed(self, batch: torch.Tensor) -> int:
-        """Warm up, and see how much memory a run takes at its height, in bytes."""
-        for _ in range(WARM_UP_RUNS):
-            self.module(batch[0], batch[1])
-        return self._cuda.height_bytes(lambda: self.module(batch[0], batch[1]))
 
 
 def record_all(

@@ -81,13 +81,10 @@ class Model:
     """Loads the module, answers batches, and lets a bad request fail alone."""
 
     def __init__(self, handler: Any, folder: Path, manifest: Any = None) -> None:
-        """Read the settings.
+        """Read the settings of an unpacked archive.
 
-        Args:
-            handler: `setup`, `prepare` and `predict` of the task. It gets `folder`, `settings`, `manifest` and
-                `mapping`, and `device` and `runtime` when the module is loaded.
-            folder: the unpacked archive.
-            manifest: the archive's, parsed.
+        The handler has `setup`, `prepare` and `predict` of the task. It gets `folder`, `settings`, `manifest` and
+        `mapping`, and `device` and `runtime` when the module is loaded.
         """
         self.handler = handler
         handler.folder = folder
@@ -157,11 +154,8 @@ class Model:
         except (RuntimeError, MemoryError) as error:
             if len(examples) == 1 or not is_out_of_memory(error):
                 raise
-            logger.warning(
-                "%s has no memory for %d texts at once: it will split such batches",
-                self.handler.device,
-                len(examples),
-            )
+            told = "%s has no memory for %d texts at once: it will split such batches"
+            logger.warning(told, self.handler.device, len(examples))
         else:
             return True
         self._free_cached_memory()
@@ -175,11 +169,7 @@ class Model:
         return Answer(_json({name: settings[name] for name in LIMITS if name in settings}))
 
     def answer(self, requests: Sequence[RawRequest | Answer]) -> list[Answer]:
-        """Answer a batch: one answer per request, in order, whatever its neighbours are.
-
-        Args:
-            requests: where the host has an answer already, it stays.
-        """
+        """Answer a batch: one answer per request, in order, whatever its neighbours are; one that is there stays."""
         with self._metrics.phase("ParseTime"):
             read = [self._read(request) if isinstance(request, RawRequest) else request for request in requests]
         examples = [example for request in read if isinstance(request, Request) for example in request.instances]

@@ -29,11 +29,7 @@ class Call:
     """Names of the outputs that are wanted; all if there are none."""
 
     def answer(self, answers: Sequence[Any], about: Mapping[str, str]) -> dict[str, Any]:
-        """Put the answers to the texts together.
-
-        Args:
-            answers: one JSON value for each text.
-            about: `model_name` and `model_version`, where they are known.
+        """Put the answers to the texts together, one JSON value each; with the model's name and version, where known.
 
         Raises:
             BadCall: labels are asked for, and the answers have none.
@@ -47,11 +43,7 @@ class Call:
 
 
 def read_call(body: Mapping[str, Any], fields: Sequence[str]) -> tuple[list[dict[str, Any]], Call]:
-    """Return the instances of a call, one for each text, and what else it asks for.
-
-    Args:
-        body: with a list called `inputs`.
-        fields: of a text, if the archive takes some.
+    """Return the instances of a call, which has a list called `inputs`, one for each text, and what else it asks for.
 
     Raises:
         BadCall: an input is no tensor, or they have different lengths, or there is no such output.
@@ -71,7 +63,7 @@ def read_call(body: Mapping[str, Any], fields: Sequence[str]) -> tuple[list[dict
     if not (call_id is None or isinstance(call_id, str)):
         raise BadCall("id must be a string")
     names: list[Any] = [None]
-    if _is_list(outputs):
+    if isinstance(outputs, list):
         names = [one.get("name") if isinstance(one, dict) else None for one in outputs]
     if any(name not in (LABEL, PROBABILITY, ANSWER) for name in names):
         raise BadCall(f"outputs must be a list of objects whose name is {LABEL}, {PROBABILITY} or {ANSWER}")
@@ -88,13 +80,14 @@ def _column(tensor: Any) -> tuple[str, list[Any]]:
             '"data": ["..."]}'
         )
     data, shape = tensor.get("data"), tensor.get("shape")
-    if not _is_list(data):
+    if not isinstance(data, list):
         raise BadCall("Each input must have its data as a list in JSON; binary tensors are not read")
     # It may be flat, or nested as the shape says.
-    while data and all(_is_list(row) for row in data):
+    while data and all(isinstance(row, list) for row in data):
         data = [element for row in data for element in row]
-    is_shape = _is_list(shape) and len(shape) <= MOST_DIMENSIONS and all(_is_size(size) for size in shape)
-    if not is_shape or prod(shape) != len(data):
+    is_shape = isinstance(shape, list) and len(shape) <= MOST_DIMENSIONS
+    # Nor is True a size.
+    if not is_shape or any(type(size) is not int or size < 0 for size in shape) or prod(shape) != len(data):
         raise BadCall("The shape of each input must be a list of sizes that fit its data")
     return "text" if name == TEXT else name, data
 
@@ -127,11 +120,3 @@ def _labels(answer: Any) -> list[tuple[str, Any]]:
 
 def _tensor(name: str, datatype: str, shape: list[int], data: list[Any]) -> dict[str, Any]:
     return {"name": name, "datatype": datatype, "shape": shape, "data": data}
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list)
-
-
-def _is_size(value: Any) -> bool:
-    return type(value) is int and value >= 0

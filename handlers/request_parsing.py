@@ -95,11 +95,8 @@ def parse_request(
 
 def _body(body: Any, content_type: str) -> dict[str, Any]:
     if isinstance(body, (bytes, bytearray)):
-        # TorchServe parses JSON itself unless it is broken or not in UTF-8.
-        if "json" in content_type:
-            return _json_object(bytes(body))
-        # A JSON object sent without a content type, as many clients do.
-        if not content_type.startswith("text") and _has_brace_first(bytes(body)):
+        # TorchServe parses JSON itself unless it is broken or not in UTF-8, or has no content type, as is common.
+        if "json" in content_type or (not content_type.startswith("text") and _has_brace_first(bytes(body))):
             return _json_object(bytes(body))
         return {"text": _text(body, content_type)}
     if isinstance(body, str) and "json" not in content_type:

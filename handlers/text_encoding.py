@@ -17,11 +17,7 @@ from text_fields import join_fields
 def text_of(instance: dict[str, Any], max_characters: int, fields: Sequence[str] = (), join: str = " ") -> str:
     """The text of an instance, cut at `max_characters`: its `text`, or its fields joined as the build joined them.
 
-    Args:
-        instance: one of a request.
-        max_characters: of the text that are kept.
-        fields: which a request may send in place of `text`; those that are missing, empty or null are left out.
-        join: what stands between two of them.
+    A request may send `fields` in place of `text`; those that are missing, empty or null are left out.
 
     Raises:
         BadRequest: there is none, or it is not a string that UTF-8 can hold.
@@ -94,10 +90,6 @@ class TextEncoder:
 
 def _unknown_id(model: dict[str, Any], tokenizer: Tokenizer) -> int | None:
     """The id of what has no token; there is none where a tokenizer spells everything out in bytes."""
-    unknown: int | None
-    if model["type"] == "Unigram":
-        unknown = model["unk_id"]
-    else:
-        name = model.get("unk_token")
-        unknown = None if name is None else tokenizer.token_to_id(name)
+    name = model.get("unk_token")
+    unknown: int | None = model.get("unk_id") if name is None else tokenizer.token_to_id(name)
     return unknown

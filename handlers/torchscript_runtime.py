@@ -22,12 +22,7 @@ class TorchScriptRuntime:
 
 
 def load(file: Path, settings: dict[str, Any], device: torch.device) -> TorchScriptRuntime:
-    """Load a module.
-
-    Args:
-        file: the module.
-        settings: `needs_vnni` says that its int8 kernels overflow on processors without those instructions.
-        device: the worker's.
+    """Load a module; `needs_vnni` says that its int8 kernels overflow on processors without those instructions.
 
     Raises:
         RuntimeError: this processor cannot run it.

@@ -29,12 +29,7 @@ class TorchServeHost:
     """Loads a Model for a worker, and answers the batches that the worker reads."""
 
     def __init__(self, handler: Any, context: Any) -> None:
-        """Load everything and warm up.
-
-        Args:
-            handler: the task.
-            context: what TorchServe says of the worker.
-        """
+        """Load everything and warm up, as the context says that TorchServe has this worker."""
         about = context.system_properties
         self.model = Model(handler, Path(about["model_dir"]), context.manifest)
         # The tokenizer's own threads would fight the module's for the same cores.

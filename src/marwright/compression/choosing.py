@@ -37,14 +37,7 @@ class Measured:
 def measure(
     candidates: Mapping[str, nn.Module], reference: nn.Module, validation: Texts, task: Task
 ) -> dict[str, Measured]:
-    """Compare candidates with the float module, and with each other in speed, taking turns.
-
-    Args:
-        candidates: modules to choose from, by name.
-        reference: the module in float32.
-        validation: texts of the validation split.
-        task: says what is answered.
-    """
+    """Compare candidates, by name, with the float module, and with each other in speed, taking turns."""
     rows, filler = validation.rows, validation.filler
     compared = rows[:COMPARED_ROWS]
     answers = task.answers(logits_of(reference, compared, filler))
@@ -67,12 +60,7 @@ def measure(
 def choose(found: Mapping[str, Measured], max_drop: float = 1.0) -> str | None:
     """The fastest candidate of those that answer about as well as the best one.
 
-    Args:
-        found: what was measured of each.
-        max_drop: share of rows that may get another label than in float.
-
-    Returns:
-        its name; nothing if all of them change more labels.
+    There is none if all of them give more than the share ``max_drop`` of the rows another label than float does.
     """
     found = {name: each for name, each in found.items() if 1 - each.same_label <= max_drop}
     if not found:

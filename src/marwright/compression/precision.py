@@ -6,15 +6,13 @@ float weights back, one after another, until the whole module changes no more an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from torch import nn
 
 from marwright.compression.choosing import COMPARED_ROWS
-from marwright.console.progress import track
+from marwright.console.progress import say, track
 from marwright.encoder.logits import logits_of
-from marwright.schemes import Texts, Weights
+from marwright.schemes import Fitted, Texts
 from marwright.schemes.calibration import evenly
 from marwright.schemes.dynamic_int8 import DynamicInt8
 from marwright.tasks import Task
@@ -24,30 +22,16 @@ from marwright.tasks.task import same
 COST_ROWS = 256
 
 
-@dataclass(frozen=True)
-class MixedPrecision:
-    """The weights of a module that is int8 but for some layers."""
-
-    weights: Weights
-    kept: tuple[str, ...]
-    """Layers in float32, the costliest first."""
-    costs: dict[str, float]
-    """What each layer alone does to the logits when it is int8: mean squared change over their mean square."""
-    same_label: float
-    """Share of validation rows with the float module's label."""
-
-
 def mixed_precision(
     module: nn.Module, validation: Texts, task: Task, *, max_drop: float, int8_embeddings: bool
-) -> MixedPrecision:
-    """Quantize what can be quantized without changing more than ``max_drop`` of the labels.
+) -> Fitted:
+    """Quantize what can be quantized without changing more than the share ``max_drop`` of the labels.
 
-    Args:
-        module: in float32; it is not changed.
-        validation: texts of the validation split.
-        task: says what is answered.
-        max_drop: share of rows that may get another label.
-        int8_embeddings: quantize word embeddings too, unless they are what costs.
+    The module, in float32, is not changed. Word embeddings that are to be int8 stay as they are if they are what costs.
+
+    Returns:
+        the weights; layers in float32, the costliest first; the share of validation rows with the float module's label;
+        and what each layer alone does to the logits when it is int8: mean squared change over their mean square.
     """
     scheme = DynamicInt8()
     _, all_int8 = scheme.mixed(module, frozenset(), int8_embeddings=int8_embeddings)
@@ -66,4 +50,15 @@ def mixed_precision(
         agreement = float(same(task.answers(logits_of(candidate, many, validation.filler)), answers).mean())
         if 1 - agreement <= max_drop:
             break
-    return MixedPrecision(weights, tuple(order[:count]), costs, agreement)
+    kept = order[:count]
+    say(
+        f"  precision per layer: {count} of {len(costs)} layers stay in fp32 ({', '.join(kept)}): "
+        f"{agreement:.2%} same labels"
+    )
+    notes = {
+        "kept_in_fp32": kept,
+        "max_drop": max_drop,
+        "same_label": agreement,
+        "costs": {name: float(f"{cost:.3g}") for name, cost in costs.items()},
+    }
+    return Fitted(weights, notes)

@@ -18,9 +18,8 @@ from marwright.errors import CompressionError
 from marwright.files import stable_json, write_text
 from marwright.pretrained.tokenization import pad_id, token_ids
 from marwright.processes.threads import one_thread
-from marwright.schemes import DYNAMIC, SCHEMES, Texts, Weights
-from marwright.schemes.stored import CompressedModule
-from marwright.tasks import Task
+from marwright.schemes import DYNAMIC, SCHEMES, Fitted, Texts
+from marwright.schemes.stored import write_weights
 from marwright.workspace import CompressedFolder, DataFolder, ModelFolder
 
 
@@ -29,14 +28,10 @@ from marwright.workspace import CompressedFolder, DataFolder, ModelFolder
 def compress(
     config: CompressionConfig, export: ExportConfig, data: DataFolder, student: ModelFolder, *, output: Path
 ) -> None:
-    """Write a :class:`CompressedFolder`.
+    """Write a :class:`CompressedFolder` into an empty folder.
 
-    Args:
-        config: the precision for each device.
-        export: says which module the weights are for.
-        data: its train rows show what values activations take, its validation rows what compression changes.
-        student: the checkpoint.
-        output: an empty folder.
+    Train rows show what values activations take, validation rows what compression changes; ``export`` says which module
+    the weights are for.
 
     Raises:
         CompressionError: static scales are asked for where they cannot be had, or change more labels than allowed.
@@ -44,19 +39,21 @@ def compress(
     folder = CompressedFolder(output)
     module = load_module(student.checkpoint, export.method)
     plan: dict[str, Any] = {"fp32_bytes": _bytes(module), "module": type(module).__name__}
-    found = _for_cpus(config, module, data, student)
-    plan["cpu"] = found.write(folder.cpu)
+    scheme, found = _for_cpus(config, module, data, student)
+    plan["cpu"] = write_weights(folder.cpu, scheme, found)
     if config.gpu != "none":
         fitted = SCHEMES[config.gpu].fit(module, Texts((), 0), int8_embeddings=config.embeddings == "int8")
-        plan["gpu"] = CompressedModule(config.gpu, fitted.weights).write(folder.gpu)
+        plan["gpu"] = write_weights(folder.gpu, config.gpu, fitted)
     write_text(folder.plan, stable_json(plan))
     say(
-        f"  {plan['module']}: {_mb(plan['fp32_bytes'])} in fp32, {_mb(plan['cpu']['bytes'])} for CPUs ({found.scheme})"
+        f"  {plan['module']}: {_mb(plan['fp32_bytes'])} in fp32, {_mb(plan['cpu']['bytes'])} for CPUs ({scheme})"
         + (f", {_mb(plan['gpu']['bytes'])} for GPUs ({config.gpu})" if "gpu" in plan else "")
     )
 
 
-def _for_cpus(config: CompressionConfig, module: nn.Module, data: DataFolder, student: ModelFolder) -> CompressedModule:
+def _for_cpus(
+    config: CompressionConfig, module: nn.Module, data: DataFolder, student: ModelFolder
+) -> tuple[str, Fitted]:
     """The CPU module's weights in the scheme that is asked for, or in the better one where that is left open."""
     int8_embeddings = config.embeddings == "int8"
     names = config.schemes
@@ -69,7 +66,7 @@ def _for_cpus(config: CompressionConfig, module: nn.Module, data: DataFolder, st
     notes: dict[str, Any] = {"why": hindrance} if hindrance else {}
     if len(possible) == 1 and config.max_drop is None and not SCHEMES[possible[0]].calibrated:
         fitted = SCHEMES[possible[0]].fit(module, Texts((), 0), int8_embeddings=int8_embeddings)
-        return CompressedModule(possible[0], fitted.weights, notes | dict(fitted.notes))
+        return possible[0], Fitted(fitted.weights, notes | dict(fitted.notes))
 
     train, validation = _texts(data, student)
     # Measured too where it is not asked for: the plan says what it would have been.
@@ -83,7 +80,7 @@ def _for_cpus(config: CompressionConfig, module: nn.Module, data: DataFolder, st
     chosen = choose({name: found[name] for name in possible}, 1.0 if config.max_drop is None else config.max_drop)
     _tell(found, chosen)
     if chosen is not None:
-        return CompressedModule(chosen, fits[chosen].weights, notes)
+        return chosen, Fitted(fits[chosen].weights, notes)
     assert config.max_drop is not None
     first = SCHEMES[possible[0]]
     if not any(SCHEMES[name].by_layer for name in possible):
@@ -93,25 +90,8 @@ def _for_cpus(config: CompressionConfig, module: nn.Module, data: DataFolder, st
             f"{config.max_drop:.2%}. None of its layers can stay in fp32: "
             "write `activations: auto`."
         )
-    weights, kept = _mixed(config.max_drop, module, validation, data.task, int8_embeddings=int8_embeddings)
-    return CompressedModule(DYNAMIC, weights, notes | kept)
-
-
-def _mixed(
-    max_drop: float, module: nn.Module, validation: Texts, task: Task, *, int8_embeddings: bool
-) -> tuple[Weights, dict[str, Any]]:
-    """Keep the layers that int8 harms in float32."""
-    mixed = mixed_precision(module, validation, task, max_drop=max_drop, int8_embeddings=int8_embeddings)
-    say(
-        f"  precision per layer: {len(mixed.kept)} of {len(mixed.costs)} layers stay in fp32 "
-        f"({', '.join(mixed.kept)}): {mixed.same_label:.2%} same labels"
-    )
-    return mixed.weights, {
-        "kept_in_fp32": list(mixed.kept),
-        "max_drop": max_drop,
-        "same_label": mixed.same_label,
-        "costs": {name: float(f"{cost:.3g}") for name, cost in mixed.costs.items()},
-    }
+    mixed = mixed_precision(module, validation, data.task, max_drop=config.max_drop, int8_embeddings=int8_embeddings)
+    return DYNAMIC, Fitted(mixed.weights, notes | dict(mixed.notes))
 
 
 def _texts(data: DataFolder, student: ModelFolder) -> tuple[Texts, Texts]:

@@ -85,12 +85,9 @@ class BiLstmForSequenceClassification(PreTrainedModel):  # type: ignore[misc]
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor | None = None, **_: Any
     ) -> SequenceClassifierOutput:
-        """Classify a padded batch.
+        """Classify a padded batch of (batch, length) int64 ids and mask; right label ids, (batch,), ask for a loss.
 
-        Args:
-            input_ids: (batch, length) int64.
-            attention_mask: (batch, length) int64, 1 for real tokens; every text has at least one, at its start.
-            labels: right label ids, (batch,); asks for a loss.
+        The mask is 1 for real tokens; every text has at least one, at its start.
         """
         embedded = self.dropout(self.word_embeddings(input_ids))
         # Packed, the backward direction starts at each text's last real token.

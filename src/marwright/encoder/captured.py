@@ -67,14 +67,7 @@ class CapturedLayout(nn.Module):
     def attend(self, projected: Tensor, places: Captured, heads: int, scale: float) -> Tensor:
         """Attention within each text, in the precision of the projections.
 
-        Args:
-            projected: (tokens, 3 * heads * size) queries, keys and values.
-            places: of the tokens.
-            heads: attention heads.
-            scale: of the scores.
-
-        Returns:
-            (tokens, heads * size) float32.
+        Return (tokens, heads * size) float32 for (tokens, 3 * heads * size) queries, keys and values.
         """
         batch, length = places.mask.shape
         split = projected[places.token].view(batch, length, 3, heads, -1).permute(2, 0, 3, 1, 4)
@@ -89,15 +82,7 @@ class CapturedLayout(nn.Module):
     def attend_from_first(self, query: Tensor, key_value: Tensor, places: Captured, heads: int, scale: float) -> Tensor:
         """Attention of one query per text.
 
-        Args:
-            query: (texts, heads * size).
-            key_value: (tokens, 2 * heads * size) keys and values.
-            places: of the tokens.
-            heads: attention heads.
-            scale: of the scores.
-
-        Returns:
-            (texts, heads * size) float32.
+        Return (texts, heads * size) float32 for as many queries, and (tokens, 2 * heads * size) keys and values.
         """
         batch, length = places.mask.shape
         split = key_value[places.token].view(batch, length, 2, heads, -1).permute(2, 0, 3, 1, 4)
@@ -110,12 +95,7 @@ class CapturedLayout(nn.Module):
 def masked_scores(query: Tensor, key: Tensor, mask: Tensor, heads: int, scale: float) -> Tensor:
     """How much each token attends to each: (batch, heads, queries, length) float32, minus infinity at padding.
 
-    Args:
-        query: (batch * heads, queries, size).
-        key: (batch * heads, length, size).
-        mask: (batch, length) float32.
-        heads: attention heads.
-        scale: of the scores.
+    It takes (batch * heads, queries, size), (batch * heads, length, size) and the (batch, length) float32 mask.
     """
     batch, length = mask.shape
     scores = torch.bmm(query, key.transpose(1, 2)).view(batch, heads, query.size(1), length).float()

@@ -1,9 +1,9 @@
 """A classifier of the BERT family: one forward pass, whatever the layout of a batch and the numbers it computes in.
 
 What differs is handed in as parts. The layout (:mod:`~marwright.encoder.real_tokens`, :mod:`~marwright.encoder.padded`,
-:mod:`~marwright.encoder.captured`) says where the tokens of a batch lie and lets them attend to each other. The
-projections and feed-forward parts of the layers (here in float, or a scheme's own) hold the weights. TorchScript and
-``torch.export`` read the same code.
+:mod:`~marwright.encoder.captured`) says where the tokens of a batch lie and lets them attend to each other, with so
+many heads and scores multiplied by a scale. The projections and feed-forward parts of the layers (here in float, or a
+scheme's own) hold the weights. TorchScript and ``torch.export`` read the same code.
 
 The last layer computes the first token of each text only, since the head reads nothing else.
 """
@@ -129,16 +129,7 @@ class Encoder(nn.Module):
         head: Head,
         layout: nn.Module,
     ) -> None:
-        """Take the parts.
-
-        Args:
-            shape: the numbers that all of them have in common.
-            embeddings: of words and positions.
-            layers: all but the last.
-            last: the last layer.
-            head: what reads the first tokens.
-            layout: where tokens lie, and how they attend.
-        """
+        """Take the parts; ``layers`` are all but the last."""
         super().__init__()
         self.shape = shape
         self.embeddings = embeddings
@@ -148,14 +139,9 @@ class Encoder(nn.Module):
         self.layout = layout
 
     def forward(self, ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Classify a padded batch.
+        """Return (batch, labels) float32 logits for a padded batch of (batch, length) int64 ids and mask.
 
-        Args:
-            ids: (batch, length) int64.
-            attention_mask: (batch, length) int64, 1 for real tokens; every text has at least one, at its start.
-
-        Returns:
-            (batch, labels) float32 logits.
+        The mask is 1 for real tokens; every text has at least one, at its start.
         """
         batch = self.layout.enter(ids, attention_mask)  # type: ignore[operator]
         firsts: List[Tensor] = []  # noqa: UP006

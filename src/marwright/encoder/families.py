@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from marwright.encoder.encoder import float_encoder
 from marwright.encoder.kept_parts import KeptParts, without_pruned
-from marwright.encoder.packed_lstm import LstmShape, PackedLstm
+from marwright.encoder.packed_lstm import PackedLstm
 from marwright.encoder.real_tokens import RealTokensLayout
 from marwright.encoder.shape import EncoderShape, LayerShape
 from marwright.pretrained.checkpoints import quiet_transformers
@@ -57,65 +58,51 @@ def load_module(checkpoint: Path, method: Literal["script", "trace"]) -> nn.Modu
         return _bilstm(config, checkpoint)
     if method == "trace" or not facts_of(config).scripted:
         return HuggingFaceClassifier(checkpoint).eval()
-    from safetensors.torch import load_file
-
     shape, state = _read(config, load_file(checkpoint / "model.safetensors"))
     kept = KeptParts.read(checkpoint)
     if kept is not None:
         shape, state = without_pruned(shape, state, kept)
     with torch.device("meta"):
         module = float_encoder(shape, RealTokensLayout([layer.heads for layer in shape.layers]))
-    module.load_state_dict(_by_part(shape, state), assign=True)
+    module.load_state_dict(_last_apart(shape, state), assign=True)
     return module.eval()
 
 
-def _by_part(shape: EncoderShape, state: State) -> dict[str, Tensor]:
-    """The weights under the names of an ``Encoder``; those of the last layer's queries are apart."""
+def _last_apart(shape: EncoderShape, state: State) -> dict[str, Tensor]:
+    """The weights with the last layer's under names of their own, and its queries apart from its keys and values."""
     last = f"layers.{len(shape.layers) - 1}."
     queries = shape.layers[-1].heads * shape.head_size
-    places = {
-        "word_embeddings": "embeddings.word_embeddings",
-        "position_embeddings": "embeddings.position_embeddings",
-        "embedding_norm": "embeddings.norm",
-        "head": "head.dense",
-        "classifier": "head.classifier",
-    }
     found: dict[str, Tensor] = {}
     for name, tensor in state.items():
-        where, _, part = name.rpartition(".")
-        layer, _, product = where.rpartition(".")
-        if where in places:
-            found[f"{places[where]}.{part}"] = tensor
-        elif product != "query_key_value":
-            found[f"{'last' if where.startswith(last) else layer}.after_attention.{product}.{part}"] = tensor
-        elif where.startswith(last):
-            found[f"last.query.linear.{part}"] = tensor[:queries].contiguous()
-            found[f"last.key_value.linear.{part}"] = tensor[queries:].contiguous()
+        if name.startswith(f"{last}query_key_value."):
+            part = name.removeprefix(f"{last}query_key_value.")
+            found[f"last.query.{part}"] = tensor[:queries].contiguous()
+            found[f"last.key_value.{part}"] = tensor[queries:].contiguous()
         else:
-            found[f"{where}.linear.{part}"] = tensor
+            found[name.replace(last, "last.")] = tensor
     return found
 
 
 def _read(config: Any, state: State) -> tuple[EncoderShape, dict[str, Tensor]]:
-    """A checkpoint's numbers, and its weights under our names."""
+    """A checkpoint's numbers, and its weights under the names of an ``Encoder``, whose last layer is as all others."""
     family = FAMILIES[config.model_type]
     embeddings, names = family.embeddings + ".", family.names
     positions = state[embeddings + "position_embeddings.weight"]
     if family.has_token_types:
         positions = positions + state[embeddings + "token_type_embeddings.weight"][0]
     found = {
-        "word_embeddings.weight": state[embeddings + "word_embeddings.weight"],
-        "position_embeddings.weight": positions,
+        "embeddings.word_embeddings.weight": state[embeddings + "word_embeddings.weight"],
+        "embeddings.position_embeddings.weight": positions,
     }
-    found |= _linear(state, embeddings + "LayerNorm", "embedding_norm")
+    found |= _linear(state, embeddings + "LayerNorm", "embeddings.norm")
     for index in range(config.num_hidden_layers):
         old, new = f"{family.layers}.{index}.", f"layers.{index}."
         asked = [old + name for name in (names.query, names.key, names.value)]
         for part in ("weight", "bias"):
-            found[f"{new}query_key_value.{part}"] = torch.cat([state[f"{name}.{part}"] for name in asked])
+            found[f"{new}query_key_value.linear.{part}"] = torch.cat([state[f"{name}.{part}"] for name in asked])
         for part in ("attention_output", "attention_norm", "up", "down", "output_norm"):
-            found |= _linear(state, old + getattr(names, part), new + part)
-    found |= _linear(state, family.head, "head") | _linear(state, family.classifier, "classifier")
+            found |= _linear(state, old + getattr(names, part), f"{new}after_attention.{part}")
+    found |= _linear(state, family.head, "head.dense") | _linear(state, family.classifier, "head.classifier")
     shape = EncoderShape(
         vocabulary=config.vocab_size,
         hidden=config.hidden_size,
@@ -132,21 +119,11 @@ def _read(config: Any, state: State) -> tuple[EncoderShape, dict[str, Tensor]]:
 
 
 def _bilstm(config: Any, checkpoint: Path) -> PackedLstm:
-    from safetensors.torch import load_file
-
     state = load_file(checkpoint / "model.safetensors")
-    shape = LstmShape(
-        vocabulary=config.vocab_size,
-        embedding=config.embedding_size,
-        hidden=config.hidden_size,
-        layers=config.num_hidden_layers,
-        dense=config.dense_size,
-        labels=state["classifier.weight"].size(0),
-    )
     packed = {"word_embeddings.weight": state["word_embeddings.weight"]}
     for name in ("dense", "classifier"):
         packed |= _linear(state, name, name)
-    for index in range(shape.layers):
+    for index in range(config.num_hidden_layers):
         directions = (f"l{index}", f"l{index}_reverse")
         # Both biases of a gate are only ever added up.
         biases = [state[f"lstm.bias_ih_{name}"] + state[f"lstm.bias_hh_{name}"] for name in directions]
@@ -156,7 +133,7 @@ def _bilstm(config: Any, checkpoint: Path) -> PackedLstm:
         packed[f"layers.{index}.input.bias"] = torch.cat([_sigmoids_first(bias) for bias in biases])
         packed[f"layers.{index}.recurrent"] = torch.stack(recurrent)
     with torch.device("meta"):
-        module = PackedLstm(shape)
+        module = PackedLstm(config)
     module.load_state_dict(packed, assign=True)
     return module.eval()
 

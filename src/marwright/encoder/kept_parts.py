@@ -54,26 +54,20 @@ def channels(heads: Indices, head_size: int) -> Tensor:
 def without_pruned(
     shape: EncoderShape, state: Mapping[str, Tensor], kept: KeptParts
 ) -> tuple[EncoderShape, dict[str, Tensor]]:
-    """Take pruned parts out of an encoder's weights: what they leave computes the same, sooner.
+    """Take pruned parts out of an encoder's shape and weights: what they leave computes the same, sooner.
 
-    Args:
-        shape: of the full checkpoint.
-        state: its weights, under the names that a family gives them.
-        kept: what is left.
-
-    Returns:
-        The shape and the weights that are left.
+    The weights have the names of an ``Encoder`` whose last layer is as all others.
     """
     cut = dict(state)
     for index, (heads, neurons) in enumerate(zip(kept.heads, kept.neurons, strict=True)):
-        layer = f"layers.{index}."
+        asked, after = f"layers.{index}.query_key_value.linear.", f"layers.{index}.after_attention."
         full = shape.layers[index].heads * shape.head_size
         one = channels(heads, shape.head_size)
         three = torch.cat([one, one + full, one + 2 * full])
         for part in ("weight", "bias"):
-            cut[f"{layer}query_key_value.{part}"] = cut[f"{layer}query_key_value.{part}"][three]
-            cut[f"{layer}up.{part}"] = cut[f"{layer}up.{part}"][list(neurons)]
-        cut[layer + "attention_output.weight"] = cut[layer + "attention_output.weight"][:, one].contiguous()
-        cut[layer + "down.weight"] = cut[layer + "down.weight"][:, list(neurons)].contiguous()
+            cut[asked + part] = cut[asked + part][three]
+            cut[f"{after}up.{part}"] = cut[f"{after}up.{part}"][list(neurons)]
+        for product, left in (("attention_output.weight", one), ("down.weight", list(neurons))):
+            cut[after + product] = cut[after + product][:, left].contiguous()
     layers = tuple(LayerShape(len(h), len(n)) for h, n in zip(kept.heads, kept.neurons, strict=True))
     return replace(shape, layers=layers), cut

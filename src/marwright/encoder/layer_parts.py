@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -70,19 +71,14 @@ def head_of(model: Any) -> nn.Linear:
 def last_layer(model: Any) -> nn.Linear | None:
     """The linear layer that gives the logits, as a few tokens show; another may have as many outputs by chance."""
     given: list[tuple[nn.Linear, Tensor]] = []
-    hooks = [
-        child.register_forward_hook(lambda layer, _, output: given.append((layer, output)))
-        for child in model.modules()
-        if isinstance(child, nn.Linear) and child.out_features == model.config.num_labels
-    ]
     model.eval()
     ids = torch.arange(4, device=model.device).unsqueeze(0)
-    try:
-        with torch.inference_mode():
-            logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with ExitStack() as hooks, torch.inference_mode():
+        for child in model.modules():
+            if isinstance(child, nn.Linear) and child.out_features == model.config.num_labels:
+                hook = child.register_forward_hook(lambda layer, _, output: given.append((layer, output)))
+                hooks.enter_context(hook)
+        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
     same = [
         layer
         for layer, output in given

@@ -18,7 +18,7 @@ BATCH = 16
 
 
 def logits_of(
-    module: Module, rows: Sequence[Sequence[int]], filler: int, what: str | None = None
+    module: Module, rows: Sequence[Sequence[int]], filler: int, what: str | None = None, batch: int = BATCH
 ) -> npt.NDArray[np.float32]:
     """Logits of every row, in order, shape (rows, labels).
 
@@ -27,11 +27,13 @@ def logits_of(
         rows: token ids of texts.
         filler: the padding id.
         what: shown beside the progress bar; there is none without it.
+        batch: texts that are computed at once.
     """
-    found: dict[int, npt.NDArray[np.float32]] = {}
-    batches = batches_by_length(rows, BATCH)
+    batches = batches_by_length(rows, batch)
     with torch.inference_mode():
-        for indices in batches if what is None else track(batches, what, total=len(batches)):
-            logits = module(*padded([rows[index] for index in indices], filler)).float().numpy()
-            found.update(zip(indices, logits, strict=True))
-    return np.stack([found[index] for index in range(len(rows))])
+        found = [
+            module(*padded([rows[index] for index in indices], filler)).float().numpy()
+            for indices in (batches if what is None else track(batches, what, total=len(batches)))
+        ]
+    # From the order of lengths back to the order of the rows.
+    return np.concatenate(found)[np.argsort(np.concatenate(batches))]

@@ -7,25 +7,15 @@ direction starts at each text's last real token, and a step is one product for b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import List, NamedTuple  # noqa: UP035 (TorchScript reads these)
+from typing import TYPE_CHECKING, List, NamedTuple  # noqa: UP035 (TorchScript reads these)
 
 import torch
 from torch import Tensor, nn
 
 from marwright.encoder.packing import pack
 
-
-@dataclass(frozen=True)
-class LstmShape:
-    """The numbers that define a Bi-LSTM."""
-
-    vocabulary: int
-    embedding: int
-    hidden: int
-    layers: int
-    dense: int
-    labels: int
+if TYPE_CHECKING:
+    from marwright.encoder.bilstm import BiLstmConfig
 
 
 class Steps(NamedTuple):
@@ -64,16 +54,9 @@ class PackedLstmLayer(nn.Module):
         self.recurrent = nn.Parameter(torch.empty(2, hidden, 4 * hidden))
 
     def forward(self, packed: Tensor, steps: Steps, texts: int, all_states: bool) -> Tensor:
-        """Run the layer.
+        """Run the layer on (tokens, inputs), the tokens of all texts one after another, short texts first.
 
-        Args:
-            packed: (tokens, inputs), the tokens of all texts one after another, short texts first.
-            steps: their order.
-            texts: how many there are.
-            all_states: return the state at every token, not only where each direction ends.
-
-        Returns:
-            (tokens, 2 * hidden), or (texts, 2 * hidden) for the ends.
+        Return the state at every token, (tokens, 2 * hidden), or only where each direction ends, (texts, 2 * hidden).
         """
         size = self.hidden
         projected = self.input(packed).to(self.recurrent.dtype)
@@ -112,26 +95,21 @@ class PackedLstmLayer(nn.Module):
 class PackedLstm(nn.Module):
     """Token ids to logits."""
 
-    def __init__(self, shape: LstmShape) -> None:
+    def __init__(self, config: BiLstmConfig) -> None:
         """Build a Bi-LSTM without weights."""
         super().__init__()
-        self.word_embeddings = nn.Embedding(shape.vocabulary, shape.embedding)
+        self.word_embeddings = nn.Embedding(config.vocab_size, config.embedding_size)
         self.layers = nn.ModuleList(
-            PackedLstmLayer(2 * shape.hidden if index else shape.embedding, shape.hidden)
-            for index in range(shape.layers)
+            PackedLstmLayer(2 * config.hidden_size if index else config.embedding_size, config.hidden_size)
+            for index in range(config.num_hidden_layers)
         )
-        self.dense = nn.Linear(2 * shape.hidden, shape.dense)
-        self.classifier = nn.Linear(shape.dense, shape.labels)
+        self.dense = nn.Linear(2 * config.hidden_size, config.dense_size)
+        self.classifier = nn.Linear(config.dense_size, config.num_labels)
 
     def forward(self, ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Classify a padded batch.
+        """Return (batch, labels) float32 logits for a padded batch of (batch, length) int64 ids and mask.
 
-        Args:
-            ids: (batch, length) int64.
-            attention_mask: (batch, length) int64, 1 for real tokens; every text has at least one, at its start.
-
-        Returns:
-            (batch, labels) float32 logits.
+        The mask is 1 for real tokens; every text has at least one, at its start.
         """
         packed = pack(ids, attention_mask)
         steps = steps_of(packed.lengths)

@@ -38,11 +38,9 @@ class Rows(NamedTuple):
 
 
 def pack(ids: Tensor, attention_mask: Tensor) -> Packed:
-    """Pack a padded batch.
+    """Pack a padded batch of (batch, length) int64 ids and mask.
 
-    Args:
-        ids: (batch, length) int64.
-        attention_mask: (batch, length) int64, 1 for real tokens; every text has at least one, at its start.
+    The mask is 1 for real tokens; every text has at least one, at its start.
     """
     if ids.size(0) == 1:
         lengths = attention_mask.sum(1)
@@ -59,8 +57,7 @@ def pack(ids: Tensor, attention_mask: Tensor) -> Packed:
 def within_budget(lengths: List[int], token_budget: int) -> List[Tuple[int, int]]:  # noqa: UP006
     """Cut texts into runs of at most ``token_budget`` tokens; a longer text is a run of its own.
 
-    Returns:
-        the first text of each run and the one after its last.
+    Return the first text of each run and the one after its last.
     """
     runs: List[Tuple[int, int]] = []  # noqa: UP006
     start = 0
@@ -87,9 +84,7 @@ def idle_tokens(tokens: int) -> int:
 def arrange(lengths: List[int], idle: int = 0) -> Rows:  # noqa: UP006
     """Lay texts out in rows: the longest left in each row first, then the shortest ones as long as they fit.
 
-    Args:
-        lengths: ascending.
-        idle: tokens after the last one that belong to no text.
+    Lengths ascend. Idle tokens come after the last one, and belong to no text.
     """
     longest = lengths[-1]
     nothing = torch.zeros([0], dtype=torch.int64)

@@ -55,14 +55,7 @@ class PaddedLayout(nn.Module):
     def attend(self, projected: Tensor, places: Padded, heads: int, scale: float) -> Tensor:
         """Attention within each text.
 
-        Args:
-            projected: (batch, length, 3 * heads * size) queries, keys and values.
-            places: with the mask.
-            heads: attention heads.
-            scale: of the scores.
-
-        Returns:
-            (batch, length, heads * size).
+        Return (batch, length, heads * size) for (batch, length, 3 * heads * size) queries, keys and values.
         """
         batch, length = projected.size(0), projected.size(1)
         split = projected.view(batch, length, 3, heads, -1).permute(2, 0, 3, 1, 4)
@@ -72,15 +65,7 @@ class PaddedLayout(nn.Module):
     def attend_from_first(self, query: Tensor, key_value: Tensor, places: Padded, heads: int, scale: float) -> Tensor:
         """Attention of one query per text.
 
-        Args:
-            query: (batch, heads * size).
-            key_value: (batch, length, 2 * heads * size) keys and values.
-            places: with the mask.
-            heads: attention heads.
-            scale: of the scores.
-
-        Returns:
-            (batch, heads * size).
+        Return (batch, heads * size) for as many queries, and (batch, length, 2 * heads * size) keys and values.
         """
         batch, length = key_value.size(0), key_value.size(1)
         split = key_value.view(batch, length, 2, heads, -1).permute(2, 0, 3, 1, 4)

@@ -13,6 +13,9 @@ from torch.nn import functional
 
 from marwright.encoder.packing import Packed, arrange, idle_tokens, pack, text_of_token, within_budget
 
+# Tokens of a piece; a longer text is a piece of its own.
+TOKEN_BUDGET = 512
+
 
 class RealTokens(NamedTuple):
     """One piece of a batch."""
@@ -42,22 +45,16 @@ class RealTokens(NamedTuple):
 class RealTokensLayout(nn.Module):
     """Lays out the real tokens of a batch."""
 
-    def __init__(
-        self, heads: Sequence[int], half: bool = False, rounded_from: int = 0, token_budget: int = 512
-    ) -> None:
-        """Say how it computes.
+    def __init__(self, heads: Sequence[int], half: bool = False, rounded_from: int = 0) -> None:
+        """Take the heads of the layers; ``half`` is to attend in bfloat16, on processors that have it.
 
-        Args:
-            heads: of the layers.
-            half: attend in bfloat16, on processors that have it.
-            rounded_from: from so many tokens on, idle ones are added, so that few different numbers occur; 0: none are.
-            token_budget: tokens of a piece; a longer text is a piece of its own.
+        From ``rounded_from`` tokens on, idle ones are added, so that few different numbers occur; 0: none are.
         """
         super().__init__()
         self.heads: List[int] = sorted(set(heads))  # noqa: UP006
         self.half_attention = half
         self.rounded_from = rounded_from
-        self.token_budget = token_budget
+        self.token_budget = TOKEN_BUDGET
 
     def enter(self, ids: Tensor, attention_mask: Tensor) -> Packed:
         """Take a padded batch, (texts, length) int64 each."""
@@ -111,14 +108,8 @@ class RealTokensLayout(nn.Module):
     def attend(self, projected: Tensor, places: RealTokens, heads: int, scale: float) -> Tensor:
         """Attention within each text.
 
-        Args:
-            projected: (tokens + idle, 3 * heads * size) queries, keys and values, in float32 or bfloat16.
-            places: of the tokens.
-            heads: attention heads.
-            scale: of the scores.
-
-        Returns:
-            (tokens + idle, heads * size) float32; of idle tokens anything.
+        Return (tokens + idle, heads * size) float32, of idle tokens anything, for (tokens + idle, 3 * heads * size)
+        queries, keys and values in float32 or bfloat16.
         """
         moved = places.gather.numel() > 0
         count = places.number * places.width
@@ -145,17 +136,9 @@ class RealTokensLayout(nn.Module):
     def attend_from_first(
         self, query: Tensor, key_value: Tensor, places: RealTokens, heads: int, scale: float
     ) -> Tensor:
-        """Attention of one query per text.
+        """Attention of one query per text, all in float32.
 
-        Args:
-            query: (texts, heads * size) float32.
-            key_value: (tokens + idle, 2 * heads * size) float32 keys and values.
-            places: of the tokens.
-            heads: attention heads.
-            scale: of the scores.
-
-        Returns:
-            (texts, heads * size) float32.
+        Return (texts, heads * size) for as many queries, and (tokens + idle, 2 * heads * size) keys and values.
         """
         if places.lengths.numel() == 1:
             return attend_from_one(query, key_value, int(places.lengths), heads, scale)
@@ -175,13 +158,8 @@ def mask_for(mask: Tensor, heads: int, half: bool) -> Tensor:
 def attend_in_bfloat16(split: Tensor, mask: Tensor, scale: float) -> Tensor:
     """Attention by plain products in bfloat16, which beat the fused kernel on short rows.
 
-    Args:
-        split: (3, rows * heads, width, size) queries, keys and values in bfloat16.
-        mask: (rows * heads, width, width) bfloat16, or empty.
-        scale: of the scores.
-
-    Returns:
-        (rows * heads, width, size) float32.
+    Return (rows * heads, width, size) float32 for (3, rows * heads, width, size) queries, keys and values in bfloat16;
+    the mask is (rows * heads, width, width) bfloat16, or empty.
     """
     keys = split[1].transpose(1, 2)
     if mask.numel() > 0:
@@ -197,16 +175,7 @@ def attend_in_bfloat16(split: Tensor, mask: Tensor, scale: float) -> Tensor:
 
 
 def attend_as_in_bfloat16(split: Tensor, mask: Tensor, scale: float) -> Tensor:
-    """The same numbers by products in float32, which cost less to call: for few tokens.
-
-    Args:
-        split: (3, rows * heads, width, size) queries, keys and values in float32.
-        mask: (rows * heads, width, width) bfloat16, or empty.
-        scale: of the scores.
-
-    Returns:
-        (rows * heads, width, size) float32.
-    """
+    """The same numbers by products in float32, which cost less to call: for few tokens. It takes them in float32."""
     split = split.to(torch.bfloat16).to(torch.float32)
     scores = torch.bmm(split[0], split[1].transpose(1, 2))
     if scale != 1.0:
@@ -218,17 +187,9 @@ def attend_as_in_bfloat16(split: Tensor, mask: Tensor, scale: float) -> Tensor:
 
 
 def attend_from_many(query: Tensor, key_value: Tensor, text: Tensor, heads: int, scale: float) -> Tensor:
-    """Attention of one query per text, without padding.
+    """Attention of one query per text, without padding; ``text`` is the (tokens,) text of each token.
 
-    Args:
-        query: (texts, heads * size) float32.
-        key_value: (tokens + idle, 2 * heads * size) float32 keys and values.
-        text: (tokens,) the text of each token.
-        heads: attention heads.
-        scale: of the scores.
-
-    Returns:
-        (texts, heads * size) float32.
+    The others are those of :meth:`RealTokensLayout.attend_from_first`.
     """
     texts, attended = query.shape
     tokens = text.numel()
@@ -246,18 +207,7 @@ def attend_from_many(query: Tensor, key_value: Tensor, text: Tensor, heads: int,
 
 
 def attend_from_one(query: Tensor, key_value: Tensor, tokens: int, heads: int, scale: float) -> Tensor:
-    """The same for one text, with fewer operations.
-
-    Args:
-        query: (1, heads * size) float32.
-        key_value: (tokens + idle, 2 * heads * size) float32 keys and values.
-        tokens: of the text.
-        heads: attention heads.
-        scale: of the scores.
-
-    Returns:
-        (1, heads * size) float32.
-    """
+    """The same for one text of so many tokens, with fewer operations."""
     split = key_value[:tokens].view(tokens, 2, heads, -1)
     scores = torch.bmm(query.view(heads, 1, -1), split[:, 0].permute(1, 2, 0))
     if scale != 1.0:

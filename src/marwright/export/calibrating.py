@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from marwright.metrics.confidence import (
-    adaptive_calibration_error,
-    expected_calibration_error,
-    selective_accuracy,
-)
+from marwright.metrics.confidence import adaptive_calibration_error, expected_calibration_error, selective_accuracy
 from marwright.tasks import Fitted, Task
 from marwright.tasks.task import UNFITTED, Logits, Targets, same
 

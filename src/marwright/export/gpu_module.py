@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from marwright.encoder.encoder import Encoder
 from marwright.encoder.families import load_module
@@ -31,15 +31,8 @@ def export_gpu(
 ) -> tuple[dict[str, Any], list[Difference]]:
     """Write the module, and compare it with the eager one on the CPU, which computes float16 slowly but rightly.
 
-    Args:
-        student: the checkpoint.
-        compressed: its weights for GPUs.
-        file: where the module goes.
-        method: script or trace.
-        tolerance: largest difference of a logit.
-        table: batches of token ids, as :func:`~marwright.export.parity.shape_table` makes them.
-        filler: the padding id.
-        example: ids and attention mask, (batch, length) each; tracing runs them.
+    Encoders of the BERT family have static shapes, everything else is as it is. The table has batches of token ids, as
+    :func:`~marwright.export.parity.shape_table` makes them; the example is ids and mask, (batch, length) each.
 
     Returns:
         What the export's card says of it, and the differences.
@@ -47,26 +40,20 @@ def export_gpu(
     Raises:
         ExportError: the file answers differently.
     """
-    precision = read_json(compressed.plan)["gpu"]["scheme"]
-    module = gpu_module(student, compressed, method=method)
+    scheme, weights = read_weights(compressed.gpu, read_json(compressed.plan)["gpu"])
+    module = scheme.build(load_module(student.checkpoint, method), weights)
     script = is_scripted(module)
     compiled = jit.to_torchscript(module, example, script=script)
     if not script:
         jit.on_the_inputs_device(compiled)
     jit.save(compiled, file)
     differences = compare(jit.load(file), module, table, filler)
-    check(differences, tolerance, f"{precision}, exported against eager")
+    check(differences, tolerance, f"{scheme.name}, exported against eager")
     card = {
         "module": type(module).__name__,
-        "precision": precision,
+        "precision": scheme.name,
         # Only static shapes can be recorded as a CUDA graph, and of no more tokens than the module has positions.
         "recordable_tokens": module.shape.positions - module.shape.first_position if isinstance(module, Encoder) else 0,
         "bytes": file.stat().st_size,
     }
     return card, differences
-
-
-def gpu_module(student: ModelFolder, compressed: CompressedFolder, *, method: Literal["script", "trace"]) -> nn.Module:
-    """The eager module for GPUs: encoders of the BERT family with static shapes, everything else as it is."""
-    scheme, weights = read_weights(compressed.gpu, read_json(compressed.plan)["gpu"])
-    return scheme.build(load_module(student.checkpoint, method), weights)

@@ -16,14 +16,9 @@ from marwright.processes.threads import one_thread
 def latency_ms(
     module: Module, rows: Sequence[Sequence[int]], filler: int, batch: int, runs: int = 60
 ) -> dict[str, Any]:
-    """Milliseconds of one call on one thread, over batches of real rows.
+    """Milliseconds of one call on one thread, over batches of so many rows; ten calls before the runs are not timed.
 
-    Args:
-        module: the exported module.
-        rows: token ids of real texts; batches are cut from them in order, from the start again when they end.
-        filler: the padding id.
-        batch: texts in a call.
-        runs: calls that are timed, after ten that are not.
+    Batches are cut from the rows, token ids of real texts, in order, and from the start again when they end.
     """
     batches = [
         padded([rows[(start * batch + offset) % len(rows)] for offset in range(batch)], filler)

@@ -33,12 +33,7 @@ class Difference:
 
 
 def shape_table(rows: Sequence[Sequence[int]], max_length: int) -> list[list[list[int]]]:
-    """Batches that a server will meet, made of real rows: one token or many, alone, even and mixed.
-
-    Args:
-        rows: token ids of real texts.
-        max_length: the longest a text can be.
-    """
+    """Batches that a server will meet, made of token ids of real texts: one token or many, alone, even and mixed."""
     by_length = sorted(rows, key=len)
     shortest, middle, longest = by_length[0], by_length[len(rows) // 2], by_length[-1]
     # Real texts rarely reach the limit: repeat the inner tokens of the longest one up to it.
@@ -98,11 +93,7 @@ def check_steady(
 ) -> None:
     """Refuse a module whose answers depend on what is computed beside them, as int8 may in a very small one.
 
-    Args:
-        module: as it is written.
-        rows: token ids of texts.
-        filler: the padding id.
-        distance: the largest difference of a probability between logits, (rows, labels), and what is recorded.
+    ``distance`` is the largest difference of a probability between logits, (rows, labels), and what is recorded.
 
     Raises:
         ExportError: alone, or all in one batch, the texts get other answers than an archive may give.

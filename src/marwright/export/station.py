@@ -107,7 +107,9 @@ def export(
             example=example,
         )
         card["gpu"] = gpu | {"parity": _shapes(differences)}
-        write_text(folder.token_lengths, stable_json(lengths_of(data, tokenizer)))
+        # How many train rows have which number of tokens, special tokens included and cut as the tokenizer is set.
+        lengths = Counter(map(len, token_ids(tokenizer, _split(data, "train")[0])))
+        write_text(folder.token_lengths, stable_json({str(length): lengths[length] for length in sorted(lengths)}))
 
     logits = logits_of(made.written, rows, filler, "test answers of the exported module")
     unseen, unseen_labels = _split(data, "validation")
@@ -152,12 +154,6 @@ def _calibration(data: DataFolder, tokenizer: Any) -> list[tuple[Tensor, Tensor]
     chosen = train.select(range(0, len(train), max(1, len(train) // CALIBRATION_ROWS)))
     ids, mask = padded(token_ids(tokenizer, list(chosen["text"])), pad_id(tokenizer))
     return [(ids[at : at + 1], mask[at : at + 1]) for at in range(len(ids))]
-
-
-def lengths_of(data: DataFolder, tokenizer: Any) -> dict[str, int]:
-    """How many train rows have which number of tokens, special tokens included and cut as the tokenizer is set."""
-    rows = token_ids(tokenizer, _split(data, "train")[0])
-    return {str(length): count for length, count in sorted(Counter(map(len, rows)).items())}
 
 
 def _split(data: DataFolder, name: str) -> tuple[list[str], Targets]:

@@ -22,11 +22,9 @@ TIKTOKEN = "tiktoken"
 
 @contextmanager
 def loading(checkpoint: str, folder: str) -> Iterator[None]:
-    """Turn whatever a loader raises into a sentence.
+    """Turn whatever a loader raises into a sentence that names a checkpoint as the configuration does.
 
-    Args:
-        checkpoint: as the configuration names it.
-        folder: what the loader is given: a folder or a hub id.
+    The loader is given a folder or a hub id.
 
     Raises:
         CheckpointError: instead of any error of transformers, tokenizers, safetensors, torch or the hub's client.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from marwright.errors import CheckpointError, TrainingError
 from marwright.pretrained.checkpoint_errors import loading
 from marwright.pretrained.checkpoints import quiet_transformers, resolve
-from marwright.pretrained.config_settings import check_settings
+from marwright.pretrained.config_file import check_settings
 from marwright.pretrained.families import FAMILIES
 
 if TYPE_CHECKING:
@@ -68,13 +68,15 @@ class EncoderFacts:
 
 def facts_of(config: Any) -> EncoderFacts:
     """The facts of a configuration object of transformers."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
+
     family = str(config.model_type)
     activation = _of(config, FAMILIES[family].activation if family in FAMILIES else "hidden_act")
     position = _of(config, "position_embedding_type") or "absolute"
     return EncoderFacts(
         family=family,
         kind=_kind(config),
-        classifies=family in _classifiers(),
+        classifies=family in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
         plain=activation == "gelu" and position == "absolute" and not _of(config, "is_decoder"),
         layers=_of(config, "num_hidden_layers"),
         positions=_positions(config, family),
@@ -149,18 +151,15 @@ def check_layers(facts: EncoderFacts, chosen: Sequence[int]) -> None:
     Raises:
         TrainingError: it has no such layers.
     """
-    wrong = [layer for layer in chosen if facts.layers is not None and not 0 <= layer < facts.layers]
-    if wrong and facts.layers is not None:
+    if facts.layers is None:
+        return
+    wrong = [layer for layer in chosen if not 0 <= layer < facts.layers]
+    if wrong:
         raise TrainingError(f"student.layers: the teacher has layers 0 to {facts.layers - 1}, not {wrong}")
 
 
 def keep_layers(config: Any, chosen: Sequence[int]) -> None:
-    """Tell a configuration that some layers are left, in the given order; its lists with an entry per layer follow.
-
-    Args:
-        config: of transformers; changed in place.
-        chosen: which layers of those it had.
-    """
+    """Tell a configuration that some layers are left, in the given order; its lists with an entry per layer follow."""
     before = config.num_hidden_layers
     for name, value in copy.copy(vars(config)).items():
         if isinstance(value, list | tuple) and len(value) == before and _is_per_layer(name):
@@ -174,23 +173,13 @@ def _is_per_layer(name: str) -> bool:
 
 
 def _kind(config: Any) -> Kind:
-    from transformers.models.auto.modeling_auto import (
-        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as WRITES,
-    )
-    from transformers.models.auto.modeling_auto import (
-        MODEL_FOR_MASKED_LM_MAPPING_NAMES as FILLS_GAPS,
-    )
+    from transformers.models.auto import modeling_auto as known
 
     if _of(config, "is_encoder_decoder"):
         return "encoder-decoder"
-    writes = config.model_type in WRITES and config.model_type not in FILLS_GAPS
+    fills_gaps = config.model_type in known.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    writes = config.model_type in known.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not fills_gaps
     return "decoder" if writes else "encoder"
-
-
-def _classifiers() -> set[str]:
-    from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as NAMES
-
-    return set(NAMES)
 
 
 def _positions(config: Any, family: str) -> int | None:

@@ -17,9 +17,7 @@ _PROBES = ("Fresh APPLE", "crème brûlée", "two  blanks", "")
 def other_reading(checkpoint: str, tokenizer: Tokenizer) -> str | None:
     """A sentence that shows both readings of a text; none if they are alike, or if transformers has none.
 
-    Args:
-        checkpoint: as the configuration names it.
-        tokenizer: made from its ``tokenizer.json``, which training and worker follow; not cutting short texts.
+    The tokenizer is made from ``tokenizer.json``, which training and worker follow, and does not cut short texts.
     """
     from transformers import AutoTokenizer
 

@@ -11,7 +11,7 @@ from marwright.installed import is_installed
 from marwright.pretrained.checkpoint_errors import SENTENCEPIECE, loading
 from marwright.pretrained.checkpoints import quiet_transformers, resolve
 from marwright.pretrained.pointers import check_pointers
-from marwright.pretrained.special_tokens import SPELLED_OUT, as_ordinary_text
+from marwright.pretrained.special_tokens import CONVENTIONAL, SPELLED_OUT, as_ordinary_text
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -46,7 +46,7 @@ def load_tokenizer(checkpoint: str, max_length: int) -> Tokenizer:
             _check_files(checkpoint, folder)
         tokenizer, declared = _converted(checkpoint, where)
     tokenizer = as_ordinary_text(tokenizer, declared)
-    if not _knows_words(tokenizer, declared):
+    if not set(tokenizer.get_vocab()) - declared - set(CONVENTIONAL):
         raise CheckpointError(f"{checkpoint}: its tokenizer knows no words, only special tokens. {CURE}.")
     _check_reading(checkpoint, tokenizer)
     tokenizer.enable_truncation(max_length)
@@ -71,11 +71,7 @@ def _declared(folder: Path) -> set[str]:
     """Names of special tokens in the files beside ``tokenizer.json``."""
     found: set[str] = set()
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
-        try:
-            settings = json.loads((folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue  # neither is needed
-        for role, token in settings.items() if isinstance(settings, dict) else ():
+        for role, token in _settings(folder / name).items():
             content = token.get("content") if isinstance(token, dict) else token
             if role.endswith("_token") and isinstance(content, str):
                 found.add(content)
@@ -90,8 +86,7 @@ def _check_files(checkpoint: str, folder: Path) -> None:
             f"{checkpoint}: the folder has no tokenizer, neither tokenizer.json nor {', '.join(VOCABULARY_FILES)}. "
             f"{CURE}."
         )
-    written_in_python = _python_class(folder)
-    if written_in_python:
+    if written_in_python := _python_class(folder):
         raise _only_in_python(checkpoint, written_in_python)
     if set(there) <= set(SENTENCEPIECE_FILES) and not is_installed("sentencepiece"):
         raise CheckpointError(
@@ -102,9 +97,8 @@ def _check_files(checkpoint: str, folder: Path) -> None:
 
 def _python_class(folder: Path) -> str | None:
     """The class that the folder names for its tokenizer, if transformers has it in Python only."""
-    name = _setting(folder / "tokenizer_config.json", "tokenizer_class") or _setting(
-        folder / "config.json", "tokenizer_class"
-    )
+    named = (_settings(folder / file).get("tokenizer_class") for file in ("tokenizer_config.json", "config.json"))
+    name = next(filter(None, named), None)
     if not isinstance(name, str):
         return None
     from transformers import TokenizersBackend
@@ -117,11 +111,13 @@ def _python_class(folder: Path) -> str | None:
     return name if name not in ("PreTrainedTokenizer", "PythonBackend") else None
 
 
-def _setting(file: Path, key: str) -> Any:
+def _settings(file: Path) -> dict[str, Any]:
+    """What a file says that nobody needs: nothing where it is missing or broken."""
     try:
-        return json.loads(file.read_text(encoding="utf-8")).get(key)
-    except (OSError, ValueError, AttributeError):
-        return None
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _only_in_python(checkpoint: str, name: str) -> CheckpointError:
@@ -155,9 +151,3 @@ def _check_reading(checkpoint: str, tokenizer: Tokenizer) -> None:
             f"{checkpoint}: its tokenizer cannot read every text ({first_line(error)}): it has no token for what it "
             "does not know. Name one that is in its vocabulary, as unk_token or unk_id of the model in tokenizer.json."
         ) from error
-
-
-def _knows_words(tokenizer: Tokenizer, declared: set[str]) -> bool:
-    from marwright.pretrained.special_tokens import CONVENTIONAL
-
-    return bool(set(tokenizer.get_vocab()) - declared - set(CONVENTIONAL))

@@ -22,11 +22,7 @@ _NOT_QUANTIZED = {"F64", "F32", "F16", "BF16", "float64", "float32", "float16", 
 def check_weights(checkpoint: str, where: str, model: Any, found: Any) -> None:
     """Refuse weights that transformers would replace by random ones, leave out, or read as others without a word.
 
-    Args:
-        checkpoint: as the configuration names it.
-        where: its folder, or a hub id.
-        model: with the weights; those of its head may be new.
-        found: what transformers says of the loading.
+    The model has the weights, those of its head may be new; ``found`` is what transformers says of the loading.
 
     Raises:
         CheckpointError: tensors are missing, too many, of another shape, quantized, or no numbers.

@@ -27,11 +27,7 @@ TYPICAL_TOKENS = 256
 def compile_package(module: nn.Module, example: tuple[Tensor, Tensor], max_length: int, file: Path) -> None:
     """Capture a module for any batch and length, and compile it for one thread of a processor like this one.
 
-    Args:
-        module: in evaluation mode.
-        example: ids and attention mask, (batch, length) int64 each; more than one text and token.
-        max_length: tokens of the longest text.
-        file: where the package goes.
+    The example is ids and attention mask, (batch, length) int64 each, of more than one text and token.
 
     Raises:
         ExportError: the module cannot be captured.
@@ -115,8 +111,7 @@ def _quiet() -> Iterator[None]:
     logger.setLevel(logging.ERROR)
     select_algorithm.PRINT_AUTOTUNE = False
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             yield
     finally:
         logger.setLevel(level)

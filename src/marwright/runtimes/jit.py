@@ -17,19 +17,15 @@ from marwright.schemes.static_linear import StaticInt8Linear
 def to_torchscript(module: nn.Module, example: tuple[Tensor, Tensor], *, script: bool) -> torch.jit.ScriptModule:
     """Script or trace, then freeze: weights become constants, attributes and training code go.
 
-    Args:
-        module: in evaluation mode.
-        example: ids and attention mask, (batch, length) each; tracing runs them.
-        script: compile the module's own code; otherwise record what it does with the example.
+    To script is to compile the module's own code, to trace is to record what it does with the example's ids and
+    attention mask, (batch, length) each.
     """
-    with warnings.catch_warnings(), torch.inference_mode():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"), torch.inference_mode():
         if script:
-            compiled = torch.jit.script(module)
+            compiled: torch.jit.ScriptModule = torch.jit.script(module)
             if any(isinstance(child, StaticInt8Linear) for child in module.modules()):
                 # Packed weights cannot become constants: they are packed anew wherever the module is loaded.
-                unfrozen: torch.jit.ScriptModule = compiled
-                return unfrozen
+                return compiled
         else:
             # The checker would compare the trace with itself; parity.py compares it with the eager module.
             compiled = torch.jit.trace(  # type: ignore[no-untyped-call]
@@ -42,10 +38,7 @@ def to_torchscript(module: nn.Module, example: tuple[Tensor, Tensor], *, script:
 def on_the_inputs_device(frozen: torch.jit.ScriptModule) -> None:
     """Let a traced module make its own tensors, such as masks, where its ids are: a trace has the CPU written into it.
 
-    Loading a file for a GPU moves weights, and leaves such a device as it is.
-
-    Args:
-        frozen: changed in place.
+    Loading a file for a GPU moves weights, and leaves such a device as it is. The module is changed in place.
     """
     graph = frozen.graph
     constants = graph.findAllNodes("prim::Constant")  # type: ignore[attr-defined]
@@ -62,8 +55,7 @@ def on_the_inputs_device(frozen: torch.jit.ScriptModule) -> None:
 def save(module: torch.jit.ScriptModule, file: Path) -> None:
     """Write a TorchScript file, whole or not at all; equal modules give equal bytes wherever they are saved."""
     written = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         torch.jit.save(module, written)
     with replacing(file) as partial:
         partial.write_bytes(reproducible(written.getvalue()))
@@ -71,8 +63,7 @@ def save(module: torch.jit.ScriptModule, file: Path) -> None:
 
 def load(file: Path) -> torch.jit.ScriptModule:
     """Read a TorchScript file onto the CPU, as a handler would."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         module: torch.jit.ScriptModule = torch.jit.load(  # type: ignore[no-untyped-call]
             str(file), map_location="cpu"
         )

@@ -84,12 +84,8 @@ def quantize_with_fixed_scales(source: Path, file: Path, batches: Sequence[tuple
     """Quantize statically, so that an answer does not depend on its batch neighbours.
 
     Linear layers get int8 weights with one scale per channel and uint8 activations with one scale, from the values that
-    they take on the given batches, the largest of ten thousand cut off. Embeddings become int8.
-
-    Args:
-        source: a model in float32.
-        file: where the quantized one goes.
-        batches: ids and attention masks of real texts, all of one shape.
+    they take on the given batches, the largest of ten thousand cut off; these are ids and attention masks of real
+    texts, all of one shape. Embeddings become int8.
     """
     from onnxruntime.quantization import (
         CalibrationDataReader,
@@ -131,8 +127,7 @@ def _silence() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"), contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
         logging.disable(before)

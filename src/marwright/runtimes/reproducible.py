@@ -20,14 +20,10 @@ _CONSTANTS = re.compile(rb"(?:^  \w+ : Final\[.*\n)+", re.MULTILINE)
 
 
 def reproducible(torchscript: bytes) -> bytes:
-    """Rewrite a TorchScript file so that equal modules have equal bytes.
+    """Rewrite a file of ``torch.jit.save`` so that equal modules have equal bytes.
 
-    Args:
-        torchscript: a file as ``torch.jit.save`` writes it.
-
-    Returns:
-        the same module without source places, its classes numbered from zero and their constants in alphabetical
-        order, in a folder of a fixed name.
+    What comes out is the same module without source places, its classes numbered from zero and their constants in
+    alphabetical order, in a folder of a fixed name.
     """
     with zipfile.ZipFile(io.BytesIO(torchscript)) as saved:
         records = {info.filename.partition("/")[2]: saved.read(info) for info in saved.infolist()}

@@ -8,6 +8,7 @@ leaves GELU keeps one scale for all channels, since it is quantized where it is 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
@@ -32,36 +33,27 @@ Range = tuple[Tensor, Tensor]
 
 def ranges_of(module: Encoder, rows: Sequence[Sequence[int]], filler: int) -> dict[str, Range]:
     """The least and the greatest input of every linear layer, by channel: name to two (channels,) tensors."""
+    names = {child: name for name, child in module.named_modules() if isinstance(child, nn.Linear)}
     found: dict[str, Range] = {}
 
-    def observe(name: str, inputs: tuple[Tensor, ...]) -> None:
-        states = inputs[0].flatten(0, -2)
+    def observe(linear: nn.Linear, inputs: tuple[Tensor, ...]) -> None:
+        name, states = names[linear], inputs[0].flatten(0, -2)
         low, high = states.amin(0), states.amax(0)
         if name in found:
             low, high = torch.minimum(low, found[name][0]), torch.maximum(high, found[name][1])
         found[name] = low, high
 
-    hooks = [
-        child.register_forward_pre_hook(lambda _, inputs, name=name: observe(name, inputs))
-        for name, child in module.named_modules()
-        if isinstance(child, nn.Linear)
-    ]
-    try:
+    with ExitStack() as hooks:
+        for linear in names:
+            hooks.enter_context(linear.register_forward_pre_hook(observe))
         logits_of(module, rows, filler, "calibration")
-    finally:
-        for hook in hooks:
-            hook.remove()
     return found
 
 
 def quantize(module: Encoder, ranges: dict[str, Range], cut: float, *, int8_embeddings: bool) -> Weights:
-    """Weights, scales and ranges of an encoder with fixed scales.
+    """Weights, scales and ranges of a float32 encoder with fixed scales, from the ranges of its linear layers' inputs.
 
-    Args:
-        module: in float32.
-        ranges: of the input of each of its linear layers.
-        cut: share of GELU's largest value that is kept.
-        int8_embeddings: store word embeddings as int8 rows.
+    ``cut`` is the share of GELU's largest value that is kept.
     """
     made = _Quantizer(module, ranges, cut)
     if int8_embeddings:
@@ -72,8 +64,9 @@ def quantize(module: Encoder, ranges: dict[str, Range], cut: float, *, int8_embe
     made.keep("embeddings.position_embeddings", "weight")
     made.keep("embeddings.norm", "weight", "bias")
     for index, own in enumerate(module.shape.layers[:-1]):
-        made.attention(f"layers.{index}.query_key_value.linear", own.heads, f"layers.{index}.after_attention")
-        made.after_attention(f"layers.{index}.after_attention")
+        asked, after_attention = f"layers.{index}.query_key_value.linear", f"layers.{index}.after_attention"
+        made.product(asked, *made.in_steps(asked, own.heads * module.shape.head_size, after_attention))
+        made.after_attention(after_attention)
     made.last_attention()
     made.after_attention("last.after_attention")
     made.product("head.dense", *_weight_and_bias(module, "head.dense"))
@@ -107,14 +100,10 @@ class _Quantizer:
         self.tensors[f"{name}.bias"] = bias + rounded @ (centres / steps)
         self.tensors.update({f"{name}.centres": centres, f"{name}.steps": steps})
 
-    def attention(self, name: str, heads: int, after_attention: str) -> None:
-        """Quantize queries, keys and values."""
-        self.product(name, *self._in_steps(name, heads * self.module.shape.head_size, after_attention))
-
     def last_attention(self) -> None:
         """Quantize the last layer's: all tokens are asked, so that their range holds for the first ones' queries."""
         asked = "last.key_value.linear"
-        self.product(asked, *self._in_steps(asked, 0, "last.after_attention"))
+        self.product(asked, *self.in_steps(asked, 0, "last.after_attention"))
         scale = self.module.shape.head_size**-0.5
         weight, bias = _weight_and_bias(self.module, "last.query.linear")
         self.product("last.query.linear", weight * scale, bias * scale, self.ranges[asked])
@@ -132,7 +121,7 @@ class _Quantizer:
         zero_point = (-low / scale).round().to(torch.int32)
         self.tensors |= {f"{down}.input_scale": scale, f"{down}.input_zero_point": zero_point}
 
-    def _in_steps(self, name: str, queries: int, after_attention: str) -> tuple[Tensor, Tensor]:
+    def in_steps(self, name: str, queries: int, after_attention: str) -> tuple[Tensor, Tensor]:
         """Queries scaled and values in steps of attention's output, so that nothing is left to compute for it."""
         weight, bias = (part.clone() for part in _weight_and_bias(self.module, name))
         weight[:queries] *= self.module.shape.head_size**-0.5

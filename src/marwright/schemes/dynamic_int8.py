@@ -33,13 +33,6 @@ class DynamicInt8(Scheme):
         embeddings = quantize_embeddings(made, torch.float32, keep=kept) if int8_embeddings else []
         return made, Weights(tensors_of(made), tuple(linears), tuple(embeddings))
 
-    def build(self, module: nn.Module, weights: Weights) -> nn.Module:
-        import torch
-
-        from marwright.schemes.int8_rows import give_back
-
-        return give_back(module, weights, torch.float32)
-
     def roundings(self, model: Any, module: nn.Module, train: Texts, *, int8_embeddings: bool) -> Roundings:
         from marwright.schemes.rounding import token_roundings
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from marwright.schemes.scheme import Fitted, Scheme, Texts, Weights
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 
@@ -18,6 +19,14 @@ class Float32(Scheme):
     precision = "fp32"
     quantized: ClassVar[bool] = False
     capturable: ClassVar[bool] = True
+    _dtype = "float32"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        import torch
+
+        found: torch.dtype = getattr(torch, self._dtype)
+        return found
 
     def fit(self, module: nn.Module, train: Texts, *, int8_embeddings: bool) -> Fitted:
         import torch
@@ -25,15 +34,13 @@ class Float32(Scheme):
         from marwright.schemes.int8_rows import quantize_embeddings, tensors_of
 
         made = copy.deepcopy(module)
-        embeddings = quantize_embeddings(made, torch.float32) if int8_embeddings else []
-        return Fitted(Weights(tensors_of(made), embeddings=tuple(embeddings)))
-
-    def build(self, module: nn.Module, weights: Weights) -> nn.Module:
-        import torch
-
-        from marwright.schemes.int8_rows import give_back
-
-        return give_back(module, weights, torch.float32)
+        embeddings = quantize_embeddings(made, self.dtype) if int8_embeddings else []
+        tensors = {
+            # Scales of int8 embeddings stay as they are: the smallest would vanish in float16.
+            name: tensor.to(self.dtype) if tensor.dtype == torch.float32 and not name.endswith(".scales") else tensor
+            for name, tensor in tensors_of(made).items()
+        }
+        return Fitted(Weights(tensors, embeddings=tuple(embeddings)))
 
     def captured(self, module: nn.Module, weights: Weights) -> nn.Module | None:
         from marwright.encoder.captured import CapturedLayout

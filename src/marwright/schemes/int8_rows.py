@@ -19,6 +19,9 @@ SMALLEST_SCALE = 1e-8
 # The last layer is a thousandth of the work and decides the answer: it keeps its precision.
 KEPT_IN_FLOAT = frozenset({"head.classifier", "classifier", "model.classifier", "model.classifier.out_proj"})
 
+# Of an embedding that is worth it.
+FEWEST_ROWS = 4096
+
 
 class Int8Linear(nn.Module):
     """A linear layer that multiplies int8 by int8 and sums in int32."""
@@ -82,23 +85,19 @@ def quantize_linears(module: nn.Module, keep: frozenset[str]) -> list[str]:
     """Replace, in place, linear layers by :class:`Int8Linear`, but not those in ``keep``; return their names."""
     found = {name: child for name, child in module.named_modules() if type(child) is nn.Linear and name not in keep}
     for name, linear in found.items():
-        _replace(module, name, Int8Linear.from_float(linear))
+        replace(module, name, Int8Linear.from_float(linear))
     return list(found)
 
 
-def quantize_embeddings(
-    module: nn.Module, dtype: torch.dtype, smallest: int = 4096, keep: frozenset[str] = frozenset()
-) -> list[str]:
-    """Replace, in place, embeddings of at least ``smallest`` rows by :class:`Int8Embedding`, but not those in ``keep``;
-    return their names.
-    """
+def quantize_embeddings(module: nn.Module, dtype: torch.dtype, keep: frozenset[str] = frozenset()) -> list[str]:
+    """Replace, in place, large embeddings by :class:`Int8Embedding`, but not those in ``keep``; return their names."""
     found = {
         name: child
         for name, child in module.named_modules()
-        if isinstance(child, nn.Embedding) and child.num_embeddings >= smallest and name not in keep
+        if isinstance(child, nn.Embedding) and child.num_embeddings >= FEWEST_ROWS and name not in keep
     }
     for name, embedding in found.items():
-        _replace(module, name, Int8Embedding.from_float(embedding, dtype))
+        replace(module, name, Int8Embedding.from_float(embedding, dtype))
     return list(found)
 
 
@@ -108,12 +107,9 @@ def tensors_of(module: nn.Module) -> dict[str, Tensor]:
 
 
 def give_back(module: nn.Module, weights: Weights, dtype: torch.dtype) -> nn.Module:
-    """Undo :func:`tensors_of`: give a float module the precision and the weights that were stored.
+    """Undo :func:`tensors_of`: give a float module, in place, the weights that were stored.
 
-    Args:
-        module: the float module of the same checkpoint; changed in place.
-        weights: of a module whose layers were quantized here.
-        dtype: of everything that is not int8.
+    ``dtype`` is the type of everything that is not int8.
 
     Raises:
         RuntimeError: the weights are not those of such a module.
@@ -121,13 +117,14 @@ def give_back(module: nn.Module, weights: Weights, dtype: torch.dtype) -> nn.Mod
     module.to(dtype)
     tensors = weights.tensors
     for name in weights.linears:
-        _replace(module, name, Int8Linear(*(tensors[f"{name}.{part}"] for part in ("rows", "scales", "bias"))))
+        replace(module, name, Int8Linear(*(tensors[f"{name}.{part}"] for part in ("rows", "scales", "bias"))))
     for name in weights.embeddings:
-        _replace(module, name, Int8Embedding(tensors[f"{name}.rows"], tensors[f"{name}.scales"], dtype))
+        replace(module, name, Int8Embedding(tensors[f"{name}.rows"], tensors[f"{name}.scales"], dtype))
     module.load_state_dict(dict(tensors))
     return module
 
 
-def _replace(module: nn.Module, name: str, child: nn.Module) -> None:
+def replace(module: nn.Module, name: str, child: nn.Module) -> None:
+    """Put a child in the place of another one, which a dotted name tells."""
     parent, _, last = name.rpartition(".")
     setattr(module.get_submodule(parent), last, child)

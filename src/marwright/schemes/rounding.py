@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from marwright.encoder.layer_parts import head_of, last_layer, layers_of
 from marwright.schemes.int8_rows import SMALLEST_SCALE
-from marwright.schemes.scheme import Rounding, Roundings
+from marwright.schemes.scheme import Roundings
 
 
 def rounded_rows(values: Tensor) -> Tensor:
@@ -25,15 +25,11 @@ def rounded_rows(values: Tensor) -> Tensor:
     return torch.fake_quantize_per_channel_affine(values, scales, zeros, 0, -127, 127)
 
 
-class TokenScales(nn.Module):
-    """Rounds every token with a scale of its own, as ``Int8Linear`` does."""
-
-    def forward(self, states: Tensor) -> Tensor:
-        """Return (..., channels) for (..., channels)."""
-        return rounded_rows(states.flatten(0, -2)).view(states.shape)
+class Rounding(nn.Module):
+    """Rounds what reaches a linear layer as a scheme will: (..., channels) to (..., channels)."""
 
     def spread(self, weight: Tensor) -> Tensor:
-        """What is rounded of a (out, in) weight: the weight itself."""
+        """What is rounded of a (out, in) weight with it; if nothing is said, the weight itself."""
         return weight
 
     def gathered(self, weight: Tensor) -> Tensor:
@@ -41,7 +37,14 @@ class TokenScales(nn.Module):
         return weight
 
 
-class ChannelSteps(nn.Module):
+class TokenScales(Rounding):
+    """Rounds every token with a scale of its own, as ``Int8Linear`` does."""
+
+    def forward(self, states: Tensor) -> Tensor:
+        return rounded_rows(states.flatten(0, -2)).view(states.shape)
+
+
+class ChannelSteps(Rounding):
     """Rounds every channel in steps around its centre, which the weights take up, as ``ChannelRange`` does."""
 
     centres: Tensor
@@ -56,21 +59,19 @@ class ChannelSteps(nn.Module):
         self.register_buffer("zeros", torch.zeros(len(steps), dtype=torch.int32), persistent=False)
 
     def forward(self, states: Tensor) -> Tensor:
-        """Return (..., channels) for (..., channels)."""
         axis = states.dim() - 1
         moved = states - self.centres
         return torch.fake_quantize_per_channel_affine(moved, self.steps, self.zeros, axis, -128, 127) + self.centres
 
     def spread(self, weight: Tensor) -> Tensor:
-        """What is rounded of a (out, in) weight: how much a step of each input channel changes the output."""
+        """How much a step of each input channel changes the output."""
         return weight * self.steps
 
     def gathered(self, weight: Tensor) -> Tensor:
-        """Undo :meth:`spread`."""
         return weight / self.steps
 
 
-class OneScale(TokenScales):
+class OneScale(Rounding):
     """Rounds all channels with one scale and cuts beyond its range, as what leaves GELU is rounded."""
 
     def __init__(self, scale: float, zero_point: int) -> None:
@@ -79,7 +80,6 @@ class OneScale(TokenScales):
         self.zero_point = zero_point
 
     def forward(self, states: Tensor) -> Tensor:
-        """Return (..., channels) for (..., channels)."""
         return torch.fake_quantize_per_tensor_affine(states, self.scale, self.zero_point, 0, 255)
 
 
@@ -108,9 +108,7 @@ def token_roundings(model: Any) -> Roundings:
 def static_roundings(model: Any, tensors: Mapping[str, Tensor]) -> Roundings:
     """The ranges that calibration fixed, in front of every linear layer but the last; by the layer's name.
 
-    Args:
-        model: a transformers classifier of the BERT family.
-        tensors: of the same weights in :class:`~marwright.schemes.static_int8.StaticInt8`.
+    The tensors are those of the same weights in :class:`~marwright.schemes.static_int8.StaticInt8`.
 
     Raises:
         TrainingError: the model is of another family.
@@ -122,16 +120,13 @@ def static_roundings(model: Any, tensors: Mapping[str, Tensor]) -> Roundings:
 
     found: dict[str, Rounding] = {names[head_of(model)]: steps("head.dense")}
     *inner, last = layers_of(model)
-    asked = [f"layers.{index}.query_key_value.linear" for index in range(len(inner))] + ["last.key_value.linear"]
-    afters = [f"layers.{index}.after_attention." for index in range(len(inner))] + ["last.after_attention."]
-    for layer, product, after_attention in zip([*inner, last], asked, afters, strict=True):
+    layers = [(layer, f"layers.{index}.", "query_key_value.linear") for index, layer in enumerate(inner)]
+    for layer, where, asked in [*layers, (last, "last.", "key_value.linear")]:
+        after_attention = f"{where}after_attention."
         for part in (layer.query, layer.key, layer.value):
-            found[names[part]] = steps(product)
+            found[names[part]] = steps(where + asked)
         found[names[layer.attention_output]] = steps(after_attention + "attention_output")
         found[names[layer.up]] = steps(after_attention + "up")
-        scale, zero_point = (
-            tensors[after_attention + "down.input_scale"],
-            tensors[after_attention + "down.input_zero_point"],
-        )
-        found[names[layer.down]] = OneScale(float(scale), int(zero_point))
+        down = after_attention + "down.input_"
+        found[names[layer.down]] = OneScale(float(tensors[down + "scale"]), int(tensors[down + "zero_point"]))
     return found

@@ -5,26 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 if TYPE_CHECKING:  # the configuration knows schemes, and must not wait for torch
     from torch import Tensor, nn
 
-
-class Rounding(Protocol):
-    """Rounds what reaches a linear layer as a scheme will, and says how its weight is rounded with it."""
-
-    def __call__(self, states: Tensor) -> Tensor:
-        """(..., channels) for (..., channels)."""
-
-    def spread(self, weight: Tensor) -> Tensor:
-        """What is rounded of a (out, in) weight."""
-
-    def gathered(self, weight: Tensor) -> Tensor:
-        """Undo :meth:`spread`."""
+    from marwright.schemes.rounding import Rounding
 
 
-Roundings = Mapping[str, Rounding]
+Roundings: TypeAlias = "Mapping[str, Rounding]"
 """What comes in front of which linear layer of a transformers model while it is trained to be quantized."""
 
 
@@ -101,14 +90,18 @@ class Scheme(ABC):
             int8_embeddings: store large embeddings as int8 rows.
         """
 
-    @abstractmethod
     def build(self, module: nn.Module, weights: Weights) -> nn.Module:
-        """The module of some stored weights.
+        """The module of some stored weights; here in float32, but for layers that are int8 rows.
 
         Args:
             module: the float module of the same checkpoint; it may be changed in place.
             weights: what :meth:`fit` gave.
         """
+        import torch
+
+        from marwright.schemes.int8_rows import give_back
+
+        return give_back(module, weights, torch.float32)
 
     def captured(self, module: nn.Module, weights: Weights) -> nn.Module | None:
         """The same for ``torch.export``, where there is such a form."""

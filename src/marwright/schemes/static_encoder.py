@@ -64,13 +64,7 @@ def assemble(
 ) -> Encoder:
     """Make an encoder of its numbers and the weights that :func:`~marwright.schemes.calibration.quantize` gave.
 
-    Args:
-        shape: of the encoder.
-        weights: quantized.
-        layout: of its batches.
-        linear_class: of its int8 products.
-        fused_from: rows from which the layers use fused kernels.
-        head_fused_from: texts from which the head does.
+    From ``fused_from`` rows on the layers use fused kernels, from ``head_fused_from`` texts on the head does.
 
     Raises:
         KeyError: a tensor is missing.
@@ -110,7 +104,7 @@ def assemble(
     if "embeddings.word_embeddings" in weights.embeddings:
         words = Int8Embedding(tensors["embeddings.word_embeddings.rows"], tensors["embeddings.word_embeddings.scales"])
     else:
-        words = _embedding(tensors["embeddings.word_embeddings.weight"])
+        words = nn.Embedding.from_pretrained(tensors["embeddings.word_embeddings.weight"])  # type: ignore[no-untyped-call]
     classifier = nn.Linear(shape.hidden, shape.labels)
     classifier.load_state_dict({part: tensors[f"head.classifier.{part}"] for part in ("weight", "bias")})
     # The weights of the queries have the scale of the scores.
@@ -134,7 +128,7 @@ def assemble(
         shape,
         Embeddings(
             words,
-            _embedding(tensors["embeddings.position_embeddings.weight"]),
+            nn.Embedding.from_pretrained(tensors["embeddings.position_embeddings.weight"]),  # type: ignore[no-untyped-call]
             norm("embeddings.norm"),
             shape.first_position,
         ),
@@ -144,9 +138,3 @@ def assemble(
         layout,
     )
     return module.eval().requires_grad_(False)
-
-
-def _embedding(weight: Tensor) -> nn.Embedding:
-    made = nn.Embedding(*weight.shape)
-    made.load_state_dict({"weight": weight})
-    return made

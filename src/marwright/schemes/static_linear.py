@@ -29,18 +29,10 @@ class StaticInt8Linear(nn.Module):
     def __init__(
         self, rows: Tensor, scales: Tensor, bias: Tensor, input_scale: float = 1.0, input_zero_point: int = ZERO_POINT
     ) -> None:
-        """Pack the weights.
-
-        Args:
-            rows: (out, in) int8.
-            scales: (out,) float32.
-            bias: (out,) float32.
-            input_scale: what one step of the input is worth.
-            input_zero_point: the byte that stands for 0.
-        """
+        """Pack (out, in) int8, (out,) float32 twice; with what one step of the input is worth, and the byte for 0."""
         super().__init__()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # quantized tensors are deprecated; their products are not replaced yet
+        # Quantized tensors are deprecated; their products are not replaced yet.
+        with warnings.catch_warnings(action="ignore"):
             self.__setstate__((rows, scales, bias, input_scale, input_zero_point, self.training))
 
     @torch.jit.export

@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from marwright.schemes import SCHEMES
-from marwright.schemes.scheme import Scheme, Weights
+from marwright.schemes.scheme import Fitted, Scheme, Weights
 
 
-@dataclass(frozen=True)
-class CompressedModule:
-    """Weights in the numbers of a scheme, which the plan names."""
+def write_weights(file: Path, scheme: str, fitted: Fitted) -> dict[str, Any]:
+    """Write the tensors of weights in the numbers of a scheme, and return their part of the plan."""
+    from safetensors.torch import save_file
 
-    scheme: str
-    weights: Weights
-    notes: Mapping[str, Any] = field(default_factory=dict)
-
-    def write(self, file: Path) -> dict[str, Any]:
-        """Write the tensors, and return their part of the plan."""
-        from safetensors.torch import save_file
-
-        save_file(dict(self.weights.tensors), file)
-        return {
-            "scheme": self.scheme,
-            "int8_linears": list(self.weights.linears),
-            "int8_embeddings": list(self.weights.embeddings),
-            "bytes": file.stat().st_size,
-            **self.notes,
-        }
+    save_file(dict(fitted.weights.tensors), file)
+    return {
+        "scheme": scheme,
+        "int8_linears": list(fitted.weights.linears),
+        "int8_embeddings": list(fitted.weights.embeddings),
+        "bytes": file.stat().st_size,
+        **fitted.notes,
+    }
 
 
 def read_weights(file: Path, plan: Mapping[str, Any]) -> tuple[Scheme, Weights]:

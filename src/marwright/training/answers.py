@@ -2,47 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
-from marwright.console.progress import track
-from marwright.pretrained.tokenization import batches_by_length
-from marwright.training.dataset import Collator, TokenizedSplit
-from marwright.training.fitting import EVALUATION_BATCH
+from marwright.encoder import logits
+from marwright.training.dataset import TokenizedSplit
 from marwright.training.precision import autocast
+
+EVALUATION_BATCH = 64
 
 
 def logits_of(
-    model: Any, split: TokenizedSplit, collator: Collator, what: str, *, dtype: torch.dtype = torch.float32
+    model: Any,
+    split: TokenizedSplit,
+    filler: int,
+    what: str,
+    *,
+    dtype: torch.dtype = torch.float32,
+    read: Callable[[Any], Tensor] = attrgetter("logits"),
 ) -> npt.NDArray[np.float32]:
     """Logits of every row, in the split's order, shape (rows, labels).
 
     Args:
         model: a transformers classifier; it is put into evaluation mode.
         split: the rows.
-        collator: makes batches.
+        filler: the padding id.
         what: shown beside the progress bar.
         dtype: in which matrices are multiplied.
+        read: takes something else of the model's output, one row per text.
     """
     model.eval()
     device = model.device
-    found: npt.NDArray[np.float32] | None = None
-    batches = batches_by_length(split.rows, EVALUATION_BATCH)
-    with torch.inference_mode(), autocast(device, dtype):
-        for indices in track(batches, what, total=len(batches)):
-            batch = collator([split[index] for index in indices])
-            output = model(input_ids=batch["input_ids"].to(device), attention_mask=batch["attention_mask"].to(device))
-            logits = output.logits.float().cpu().numpy()
-            if found is None:
-                found = np.zeros((len(split), logits.shape[1]), dtype=np.float32)
-            found[indices] = logits
-    assert found is not None
-    return found
+
+    def answered(ids: Tensor, mask: Tensor) -> Tensor:
+        output = model(input_ids=ids.to(device), attention_mask=mask.to(device))
+        return read(output).float().cpu().reshape(len(ids), -1)
+
+    with autocast(device, dtype):
+        return logits.logits_of(answered, split.rows, filler, what, EVALUATION_BATCH)
 
 
 def draw_curves(history: Sequence[dict[str, float]], figures: Mapping[str, str], title: str, file: Path) -> None:

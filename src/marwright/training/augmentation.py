@@ -20,8 +20,9 @@ from marwright.errors import TrainingError
 from marwright.files import replacing
 from marwright.processes.launched import is_main, wait_for_all
 from marwright.training.answers import logits_of
-from marwright.training.dataset import Collator, TokenizedSplit, collator_for
+from marwright.training.dataset import TokenizedSplit
 from marwright.training.precision import soft_targets_in
+from marwright.training.session import Session
 from marwright.workspace import DataFolder
 
 if TYPE_CHECKING:
@@ -47,14 +48,7 @@ def altered(
 ) -> tuple[list[list[int]], npt.NDArray[np.int64]]:
     """Make altered copies of texts; those that come out as another text, or twice, are left out.
 
-    Args:
-        encodings: tokenized texts, as the tokenizer gives them.
-        config: how many copies, and how they are altered.
-        hidden_word: the id that stands for a hidden word.
-        seed: of all choices.
-
-    Returns:
-        token ids of each copy, and the index of the text that it was made from.
+    Return token ids of each copy, and the index of the text that it was made from.
     """
     chance = np.random.default_rng(seed)
     seen = {tuple(encoding.ids) for encoding in encodings}
@@ -71,27 +65,17 @@ def altered(
 
 
 def with_altered_texts(
+    session: Session,
     train: TokenizedSplit,
     config: AugmentationConfig,
     data: DataFolder,
-    tokenizer: Tokenizer,
     teacher: Any | None,
-    *,
-    seed: int,
-    work: Path,
-    precision: TrainingPrecision = "auto",
+    precision: TrainingPrecision,
 ) -> TokenizedSplit:
     """The train split with altered copies after it, each with its text's label and the teacher's answer to the copy.
 
-    Args:
-        train: with the teacher's answers.
-        config: how many copies, and how they are altered.
-        data: the texts of the split.
-        tokenizer: the teacher's.
-        teacher: answers the copies; without one their answers are zeros, for a student that learns from labels alone.
-        seed: of all choices.
-        work: the answers are kept here, where a killed run finds them.
-        precision: of the training.
+    Without a teacher the answers are zeros, for a student that learns from labels alone. The teacher's are kept in
+    the session's ``work``, where a killed run finds them.
 
     Raises:
         TrainingError: the tokenizer has no token for a hidden word.
@@ -99,28 +83,25 @@ def with_altered_texts(
     from datasets import load_from_disk
 
     assert train.teacher_logits is not None
-    encodings = tokenizer.encode_batch(list(load_from_disk(str(data.splits))["train"]["text"]))
-    rows, origins = altered(encodings, config, mask_id(tokenizer), seed)
+    encodings = session.tokenizer.encode_batch(list(load_from_disk(str(data.splits))["train"]["text"]))
+    rows, origins = altered(encodings, config, mask_id(session.tokenizer), session.seed)
     labels = train.labels[origins]
     say(f"  student: {len(rows):,} altered texts beside {len(train):,} real ones")
     if teacher is None:
         answers = np.zeros((len(rows), train.teacher_logits.shape[1]), dtype=np.float32)
     else:
         copies, dtype = TokenizedSplit(rows, labels), soft_targets_in(precision)
-        answers = _answers(teacher, copies, collator_for(tokenizer), dtype, work / "altered_answers.npy")
-    return TokenizedSplit(
-        train.rows + rows,
-        np.concatenate([train.labels, labels]),
-        np.concatenate([train.teacher_logits, answers]),
-    )
+        answers = _answers(teacher, copies, session.collator.filler, dtype, session.work / "altered_answers.npy")
+    answers = np.concatenate([train.teacher_logits, answers])
+    return TokenizedSplit(train.rows + rows, np.concatenate([train.labels, labels]), answers)
 
 
 def _answers(
-    teacher: Any, copies: TokenizedSplit, collator: Collator, dtype: torch.dtype, file: Path
+    teacher: Any, copies: TokenizedSplit, filler: int, dtype: torch.dtype, file: Path
 ) -> npt.NDArray[np.float32]:
     """What the teacher answers, from the file if a killed run has left it."""
     if is_main() and not file.is_file():
-        found = logits_of(teacher, copies, collator, "teacher: answers to altered texts", dtype=dtype)
+        found = logits_of(teacher, copies, filler, "teacher: answers to altered texts", dtype=dtype)
         with replacing(file) as partial, partial.open("wb") as opened:
             np.save(opened, found)
     wait_for_all()

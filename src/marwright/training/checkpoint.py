@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from marwright.pretrained.checkpoint_errors import loading
 from marwright.pretrained.checkpoints import quiet_transformers, resolve
 from marwright.pretrained.encoder_facts import check_layers, facts_of, keep_layers
 from marwright.pretrained.weights import check_weights
+from marwright.schemes.int8_rows import replace
 from marwright.training.projection import at_width
 
 # Turc et al. 2019: layers and hidden size; heads are hidden / 64 and the feed-forward layer is 4 × hidden.
@@ -123,13 +125,9 @@ def _with_layers(teacher: Any, chosen: Sequence[int]) -> Any:
     """A copy of the teacher with some of its layers, in the given order."""
     name = where_layers_are(teacher, "student.layers")
     check_layers(facts_of(teacher.config), chosen)
-    import copy
-
     student = copy.deepcopy(teacher)
-    parent, _, last = name.rpartition(".")
     # Each a layer of its own, where one is chosen twice.
-    kept = torch.nn.ModuleList(copy.deepcopy(student.get_submodule(name)[layer]) for layer in chosen)
-    setattr(student.get_submodule(parent), last, kept)
+    replace(student, name, torch.nn.ModuleList(copy.deepcopy(student.get_submodule(name)[layer]) for layer in chosen))
     keep_layers(student.config, chosen)
     return student
 
@@ -152,12 +150,11 @@ def where_layers_are(model: Any, setting: str) -> str:
     usual = [name for name in found if name.rpartition(".")[2] in ("layer", "layers", "block", "blocks")]
     if found:
         return (usual or found)[0]
+    cure = "Leave the section out."
+    if setting == "student.layers":
+        cure = "Start the student from a shape or from a checkpoint of its own, or write `student: none`."
     raise TrainingError(
-        f"{setting}: {model.config.model_type} keeps its layers where marwright cannot see them. "
-        "Start the student from a shape or from a checkpoint of its own, or write `student: none`."
-        if setting == "student.layers"
-        else f"{setting}: {model.config.model_type} keeps its layers where marwright cannot see them. "
-        "Leave the section out."
+        f"{setting}: {model.config.model_type} keeps its layers where marwright cannot see them. {cure}"
     )
 
 

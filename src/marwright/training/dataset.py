@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer
 
-from marwright.pretrained.tokenization import pad_id, padded, token_ids
+from marwright.pretrained.tokenization import padded, token_ids
 from marwright.tasks.task import Targets
 from marwright.workspace import SPLITS, DataFolder
 
@@ -20,25 +19,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+@dataclass(eq=False)
 class TokenizedSplit(torch.utils.data.Dataset[dict[str, Any]]):
-    """Token ids and targets of one split, optionally with a teacher's logits.
+    """Token ids and targets of one split, optionally with a teacher's logits."""
 
-    ``counted_as_wrong`` are the rows that scores count besides, by label (:meth:`DataFolder.counted_as_wrong`).
-    """
-
-    def __init__(
-        self,
-        rows: list[list[int]],
-        labels: Targets,
-        teacher_logits: npt.NDArray[np.float32] | None = None,
-        counted_as_wrong: Mapping[str, int] = MappingProxyType({}),
-    ) -> None:
-        self.rows = rows
-        self.labels = labels
-        self.teacher_logits = teacher_logits
-        self.counted_as_wrong = counted_as_wrong
-        # Trainer's grouping by length reads this column.
-        self.column_names = ["length"]
+    rows: list[list[int]]
+    labels: Targets
+    teacher_logits: npt.NDArray[np.float32] | None = None
+    counted_as_wrong: Mapping[str, int] = field(default_factory=dict)
+    """Rows that scores count besides, by label (:meth:`DataFolder.counted_as_wrong`)."""
+    # Trainer's grouping by length reads it.
+    column_names: ClassVar[list[str]] = ["length"]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -81,8 +72,3 @@ def tokenized_splits(data: DataFolder, tokenizer: Tokenizer) -> dict[str, Tokeni
         )
         for name in SPLITS
     }
-
-
-def collator_for(tokenizer: Tokenizer) -> Collator:
-    """The collator that pads with the tokenizer's own padding token."""
-    return Collator(pad_id(tokenizer))

@@ -7,11 +7,10 @@ how, the scheme says.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from torch import nn
-
+from marwright.schemes.int8_rows import replace
 from marwright.schemes.rounding import RoundedLinear, TokenScales
 from marwright.schemes.scheme import Roundings
 
@@ -20,26 +19,15 @@ from marwright.schemes.scheme import Roundings
 def rounding(model: Any, roundings: Roundings, *, embeddings: bool) -> Iterator[None]:
     """Let a model compute with rounded numbers within the block; afterwards it computes exactly again.
 
-    Args:
-        model: a transformers classifier.
-        roundings: what comes in front of which linear layer.
-        embeddings: round word embeddings too, each row with a scale of its own.
+    Word embeddings, if they are rounded too, have a scale for each row.
     """
-    exact = {name: model.get_submodule(name) for name in roundings}
-    for name, linear in exact.items():
-        _put(model, name, RoundedLinear(linear, roundings[name]))
-    words = model.get_input_embeddings()
-    # A token's embedding is one row of the table: rounding what comes out is rounding the table.
-    hook = words.register_forward_hook(lambda _m, _i, output: TokenScales()(output)) if embeddings else None
-    try:
+    with ExitStack() as undone:
+        for name, how in roundings.items():
+            linear = model.get_submodule(name)
+            replace(model, name, RoundedLinear(linear, how))
+            undone.callback(replace, model, name, linear)
+        if embeddings:
+            # A token's embedding is one row of the table: rounding what comes out is rounding the table.
+            words = model.get_input_embeddings()
+            undone.enter_context(words.register_forward_hook(lambda _m, _i, output: TokenScales()(output)))
         yield
-    finally:
-        for name, linear in exact.items():
-            _put(model, name, linear)
-        if hook is not None:
-            hook.remove()
-
-
-def _put(model: nn.Module, name: str, child: nn.Module) -> None:
-    parent, _, last = name.rpartition(".")
-    setattr(model.get_submodule(parent), last, child)

@@ -1,24 +1,17 @@
-"""One training run with ``transformers.Trainer``: best checkpoint by macro-F1, early stopping, resume after a kill."""
+"""What surrounds ``transformers.Trainer``: a bar while it trains, the checkpoint it goes on from, and its history."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArguments
+from transformers import TrainerCallback
 
-from marwright.config import TrainingConfig
 from marwright.console.progress import progress_bar, say
 from marwright.processes.launched import is_main
-from marwright.training.dataset import Collator, TokenizedSplit
-from marwright.training.objective import Objective, ObjectiveTrainer
-from marwright.training.precision import trained_in
-
-EVALUATION_BATCH = 64
 
 
 class ProgressCallback(TrainerCallback):  # type: ignore[misc]
@@ -53,79 +46,6 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]
         self.bar.stop()
 
 
-def fit(
-    model: Any,
-    train: TokenizedSplit,
-    validation: TokenizedSplit,
-    collator: Collator,
-    config: TrainingConfig,
-    objective: Objective,
-    *,
-    what: str,
-    seed: int,
-    work: Path,
-    callbacks: Sequence[TrainerCallback] = (),
-) -> list[dict[str, float]]:
-    """Train a transformers classifier in place and leave it with the weights of its best epoch.
-
-    Args and result are those of :meth:`marwright.training.session.Session.fit`; the validation rows pick the best epoch
-    and stop early, and a killed run is resumed from its checkpoints in ``work``.
-    """
-    task = objective.task
-    steps = -(-len(train) // config.batch_size) * config.epochs
-    dtype = trained_in(config.precision)
-    arguments = TrainingArguments(
-        output_dir=str(work),
-        num_train_epochs=config.epochs,
-        per_device_train_batch_size=config.batch_size,
-        per_device_eval_batch_size=EVALUATION_BATCH,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        warmup_steps=round(steps * config.warmup_fraction),
-        train_sampling_strategy="group_by_length",
-        bf16=dtype == torch.bfloat16,
-        fp16=dtype == torch.float16,
-        use_cpu=not torch.cuda.is_available(),
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        logging_strategy="steps",
-        logging_steps=max(1, steps // (config.epochs * 4)),
-        save_total_limit=2,
-        load_best_model_at_end=True,
-        metric_for_best_model=task.best_by,
-        greater_is_better=True,
-        remove_unused_columns=False,
-        label_names=["labels"],
-        dataloader_pin_memory=torch.cuda.is_available(),
-        report_to="none",
-        disable_tqdm=True,
-        seed=seed,
-        data_seed=seed,
-    )
-    told = ProgressCallback(what, task.figures)
-    trainer = ObjectiveTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=train,
-        eval_dataset=validation,
-        data_collator=collator,
-        compute_metrics=lambda output: task.scores(output.predictions, output.label_ids),
-        callbacks=[told, EarlyStoppingCallback(config.early_stopping_patience), *callbacks],
-        objective=objective,
-    )
-    # Trainer prints every log entry; the progress callback already says what matters.
-    from transformers import PrinterCallback
-
-    trainer.remove_callback(PrinterCallback)
-    last = last_checkpoint(work)
-    if last is not None:
-        say(f"  {what}: going on from {last.name}")
-    trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    # Trainer leaves the model wrapped in bfloat16 autocast; what it answers from here on must be its own precision.
-    trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
-    return _history(trainer.state.log_history, task.followed)
-
-
 def last_checkpoint(work: Path) -> Path | None:
     """The last whole checkpoint that a killed run has left; a half-written one does not count."""
     found = sorted(work.glob("checkpoint-*"), key=lambda folder: int(folder.name.rpartition("-")[2]), reverse=True)
@@ -141,7 +61,7 @@ def _is_whole(checkpoint: Path) -> bool:
     return True
 
 
-def _history(log: list[dict[str, float]], followed: Iterable[str]) -> list[dict[str, float]]:
+def history_of(log: list[dict[str, float]], followed: Iterable[str]) -> list[dict[str, float]]:
     """One entry per epoch from Trainer's log: mean training loss, validation loss and scores."""
     epochs = []
     losses: list[float] = []

@@ -7,7 +7,7 @@ text and averaged over texts, and the scores of a layer are divided by their nor
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,11 +38,7 @@ class Importance:
 def importance_of(model: Any, train: TokenizedSplit, collator: Collator, task: Task) -> Importance:
     """Score every head and neuron by the loss of the labels on train rows.
 
-    Args:
-        model: a transformers classifier of the BERT family; it is put into evaluation mode.
-        train: texts and labels; at most :data:`SCORED_ROWS` of them, from all over the split, are used.
-        collator: makes batches.
-        task: gives the loss.
+    At most :data:`SCORED_ROWS` rows, from all over the split, are used. The model is put into evaluation mode.
 
     Raises:
         TrainingError: the model is of another family.
@@ -53,14 +49,19 @@ def importance_of(model: Any, train: TokenizedSplit, collator: Collator, task: T
     watched: list[nn.Linear] = [part for layer in layers_of(model) for part in (layer.attention_output, layer.down)]
     sums = [torch.zeros(part.in_features) for part in watched]
     sums[::2] = [torch.zeros(part.in_features // size) for part in watched[::2]]
-    caught: dict[int, Tensor] = {}
-    hooks = [part.register_forward_pre_hook(_catcher(caught, index)) for index, part in enumerate(watched)]
+    caught: dict[nn.Module, Tensor] = {}
+
+    def catch(part: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        caught[part] = inputs[0]
+
     step = max(1, len(train) // SCORED_ROWS)
     rows = [train.rows[index] for index in range(0, len(train), step)][:SCORED_ROWS]
     labels = train.labels[::step]
     part = TokenizedSplit(rows, labels)
     batches = batches_by_length(rows, BATCH)
-    try:
+    with ExitStack() as hooks:
+        for each in watched:
+            hooks.enter_context(each.register_forward_pre_hook(catch))
         for indices in track(batches, "importance of heads and neurons", total=len(batches)):
             batch = collator([part[index] for index in indices])
             logits = model(
@@ -68,21 +69,11 @@ def importance_of(model: Any, train: TokenizedSplit, collator: Collator, task: T
             ).logits
             # A sum, not a mean: each text's gradient is then its own.
             loss = task.loss(logits, batch["labels"].to(device), reduction="sum")
-            gradients = torch.autograd.grad(loss, [caught[index] for index in range(len(watched))])
-            for index, gradient in enumerate(gradients):
-                effect = (caught[index].detach() * gradient).sum(1)
+            states = [caught[each] for each in watched]
+            for index, gradient in enumerate(torch.autograd.grad(loss, states)):
+                effect = (states[index].detach() * gradient).sum(1)
                 if index % 2 == 0:
                     effect = effect.view(len(indices), -1, size).sum(2)
                 sums[index] += effect.abs().sum(0).cpu()
-    finally:
-        for hook in hooks:
-            hook.remove()
     normed = [each / each.norm().clamp_min(torch.finfo(each.dtype).tiny) for each in sums]
     return Importance(heads=normed[::2], neurons=normed[1::2])
-
-
-def _catcher(caught: dict[int, Tensor], index: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-    def catch(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        caught[index] = inputs[0]
-
-    return catch

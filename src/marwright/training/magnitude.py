@@ -21,11 +21,7 @@ class WeightMask(TrainerCallback):  # type: ignore[misc]
 
     @classmethod
     def of_smallest(cls, model: Any, share: float) -> WeightMask:
-        """Prune a model in place.
-
-        Args:
-            model: a transformers classifier.
-            share: of the weights of the encoder; the smallest absolute values go, whichever layer they are in.
+        """Take a share of the weights of the encoder, the smallest absolute values, whichever layer they are in.
 
         Raises:
             TrainingError: the layers of the encoder cannot be found.

@@ -11,16 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from marwright.console.progress import say, track
+from marwright.console.progress import say
 from marwright.encoder.layer_parts import last_layer
 from marwright.errors import first_line
-from marwright.pretrained.tokenization import batches_by_length
 from marwright.tasks import Task
+from marwright.training.answers import logits_of
 from marwright.training.dataset import Collator, TokenizedSplit
-from marwright.training.fitting import EVALUATION_BATCH
-from marwright.training.precision import autocast
 
 # A logistic regression on more rows would take longer than the epoch it saves.
 MOST_ROWS = 20_000
@@ -40,13 +38,7 @@ def fit_last_layer(
 ) -> None:
     """Give the last layer the weights of the task's probe of what reaches it; it stays as it is where that fails.
 
-    Args:
-        model: a transformers classifier with a new last layer.
-        train: texts and labels; at most ``MOST_ROWS`` of them, some of each label, are used.
-        collator: makes batches.
-        task: fits the probe.
-        seed: of the choice.
-        dtype: in which matrices are multiplied.
+    At most ``MOST_ROWS`` rows, some of each label, are used, as the seed has it; matrices are multiplied in ``dtype``.
     """
     if len(np.unique(task.strata(train.labels))) < 3:
         return  # two labels are learnt quickly anyway
@@ -72,7 +64,12 @@ def _fit(
         return f"{labels:,} labels are too many for it"
     chosen = choose_rows(task.strata(train.labels), rows, seed)
     part = TokenizedSplit([train.rows[index] for index in chosen], train.labels[chosen])
-    found = task.probe(_inputs_of(last, model, part, collator, dtype), part.labels, steps)
+    caught: list[Tensor] = []
+    with last.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0])):
+        inputs = logits_of(
+            model, part, collator.filler, "fitting the last layer", dtype=dtype, read=lambda _: caught.pop()
+        )
+    found = task.probe(inputs.reshape(len(part), last.in_features), part.labels, steps)
     if found is None:
         return "a logistic regression finds nothing in what the encoder makes of the texts"
     with torch.no_grad():
@@ -86,13 +83,7 @@ def _fit(
 
 
 def affordable(rows: int, labels: int, features: int) -> tuple[int, int]:
-    """How many rows, and how many steps, a regression of bounded cost may have; no rows if it is not worth it.
-
-    Args:
-        rows: that there are.
-        labels: of all rows.
-        features: of each.
-    """
+    """How many of the rows, and how many steps, a regression of bounded cost may have; none if it is not worth it."""
     # A step computes all scores and all gradients, and now and then one of them twice.
     for_steps = MOST_PRODUCTS / (4.0 * labels * features)
     kept = int(min(rows, MOST_ROWS, MOST_SCORES / labels, for_steps / LEAST_STEPS))
@@ -113,24 +104,3 @@ def choose_rows(labels: npt.NDArray[np.int64], count: int, seed: int) -> npt.NDA
     rank[by_label] = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
     few = max(1, min(ROWS_OF_EACH_LABEL, count // max(1, len(starts))))
     return order[np.argsort(np.where(rank < few, rank, few), kind="stable")[:count]]
-
-
-def _inputs_of(
-    layer: nn.Linear, model: Any, split: TokenizedSplit, collator: Collator, dtype: torch.dtype
-) -> npt.NDArray[np.float32]:
-    """What reaches a layer, one row per text; (rows, in)."""
-    caught: list[Tensor] = []
-    hook = layer.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].float().cpu()))
-    found = np.zeros((len(split), layer.in_features), dtype=np.float32)
-    batches = batches_by_length(split.rows, EVALUATION_BATCH)
-    model.eval()
-    device = model.device
-    try:
-        with torch.inference_mode(), autocast(device, dtype):
-            for indices in track(batches, "fitting the last layer", total=len(batches)):
-                batch = collator([split[index] for index in indices])
-                model(input_ids=batch["input_ids"].to(device), attention_mask=batch["attention_mask"].to(device))
-                found[indices] = caught.pop().reshape(len(indices), -1).numpy()
-    finally:
-        hook.remove()
-    return found

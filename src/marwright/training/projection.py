@@ -10,14 +10,7 @@ def at_width(words: Tensor, width: int) -> Tensor:
     """Word embeddings of another width.
 
     Narrower ones are the projection that loses the least in squares (truncated singular value decomposition, Eckart and
-    Young 1936); in wider ones zeros follow.
-
-    Args:
-        words: (vocabulary, old width).
-        width: the new one.
-
-    Returns:
-        (vocabulary, width), of the same type.
+    Young 1936); in wider ones zeros follow. Return (vocabulary, width), of the same type, for (vocabulary, old width).
     """
     old = words.size(1)
     if width >= old:

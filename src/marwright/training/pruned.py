@@ -11,7 +11,6 @@ from marwright.encoder.kept_parts import KeptParts, kept_parts_file
 from marwright.encoder.layer_parts import layers_of
 from marwright.errors import TrainingError
 from marwright.files import read_json
-from marwright.pretrained.tokenizer import load_tokenizer
 from marwright.processes.launched import is_main, wait_for_all
 from marwright.training.answers import logits_of
 from marwright.training.checkpoint import load_classifier
@@ -35,20 +34,13 @@ def prune(
 ) -> None:
     """Write a :class:`ModelFolder` whose checkpoint has its full shape, with zeros for what was pruned.
 
-    The other arguments are those of :class:`Session`; the choice of what is kept stays in ``work``.
-
-    Args:
-        config: what is pruned, how much of it, and the fine-tuning.
-        data: the splits.
-        teacher: its logits of the train split are learnt from.
-        model: what is pruned.
-        max_length: tokens at which texts are cut.
+    What is left of the model learns from the teacher's logits of the train split. The choice of what is kept stays in
+    ``work``; the other arguments are those of :class:`Session`.
 
     Raises:
         TrainingError: marwright does not know the heads and neurons of the model's family.
     """
-    tokenizer = load_tokenizer(str(model.root), max_length)
-    session = Session("pruned", data, tokenizer, seed=seed, output=output, work=work)
+    session = Session("pruned", data, str(model.root), max_length, seed=seed, output=output, work=work)
     pruned = load_classifier(model.checkpoint, session.labels)
     parameters = _count(pruned)
     before = read_json(model.metrics)
@@ -69,10 +61,11 @@ def prune(
         remove_all_but(pruned, kept)
         left = _count(pruned)
         what = {"heads": [len(layer) for layer in kept.heads], "neurons": [len(layer) for layer in kept.neurons]}
-        say(f"  heads left in each layer: {_listed(what['heads'])}; neurons: {_listed(what['neurons'])}")
+        heads, neurons = (" ".join(map(str, what[part])) for part in ("heads", "neurons"))
+        say(f"  heads left in each layer: {heads}; neurons: {neurons}")
     if is_main():
         validation = session.splits["validation"]
-        logits = logits_of(pruned, validation, session.collator, "pruned: validation answers")
+        logits = logits_of(pruned, validation, session.collator.filler, "pruned: validation answers")
         cut = session.task.scores(logits, validation.labels)["accuracy"]
         say(
             f"  validation accuracy {before['validation']['accuracy']:.1%} before it was pruned, "
@@ -104,7 +97,3 @@ def _kept(config: StructuredPruning, model: Any, session: Session) -> KeptParts:
 
 def _count(model: Any) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
-
-
-def _listed(numbers: list[int]) -> str:
-    return " ".join(map(str, numbers))

@@ -21,10 +21,7 @@ def choose_kept(importance: Importance, heads: float, neurons: float) -> KeptPar
     The last layer keeps its neurons: marwright's module computes them for one token of each text, so that without them
     it would hardly be faster.
 
-    Args:
-        importance: scores that can be compared between layers.
-        heads: share of all heads to remove.
-        neurons: share of the neurons of all layers but the last to remove.
+    ``heads`` is the share of all heads to remove, ``neurons`` that of the neurons of all layers but the last.
     """
     *inner, last = importance.neurons
     kept_neurons = [_rounded(scores, _above(inner, neurons)) for scores in inner]
@@ -56,10 +53,6 @@ def _best(scores: Tensor, count: int) -> tuple[int, ...]:
 def remove_all_but(model: Any, kept: KeptParts) -> None:
     """Make a model smaller, in place: it computes on as before, with what is left of each layer.
 
-    Args:
-        model: a transformers classifier of the BERT family.
-        kept: what is left of it.
-
     Raises:
         TrainingError: the model is of another family.
     """
@@ -68,21 +61,16 @@ def remove_all_but(model: Any, kept: KeptParts) -> None:
         of_heads, of_neurons = channels(heads, size), torch.tensor(neurons)
         for part, rows, columns in _cuts(layer, of_heads, of_neurons):
             weight, bias = part.weight.detach(), part.bias.detach()
-            part.weight = nn.Parameter(weight[rows][:, columns].clone(), requires_grad=part.weight.requires_grad)
+            part.weight = nn.Parameter(weight[rows, columns].clone(), requires_grad=part.weight.requires_grad)
             part.bias = nn.Parameter(bias[rows].clone(), requires_grad=part.bias.requires_grad)
             part.out_features, part.in_features = part.weight.shape
 
 
 @torch.no_grad()
 def put_back(model: Any, small: Any, kept: KeptParts) -> None:
-    """Give a model of full shape the weights of its smaller self, and zeros where something was removed.
+    """Give a model of full shape, in place, the weights of its smaller self, and zeros where something was removed.
 
     A neuron whose row and bias are zero gives GELU(0) = 0; a head whose values are zero gives zero.
-
-    Args:
-        model: as it was before :func:`remove_all_but`; changed in place.
-        small: what came of it.
-        kept: what was left.
     """
     size = head_size_of(model)
     # Views of both state dictionaries: what was never cut has the same shape in both.
@@ -95,12 +83,10 @@ def put_back(model: Any, small: Any, kept: KeptParts) -> None:
         of_heads, of_neurons = channels(heads, size), torch.tensor(neurons)
         pairs = zip(_cuts(layer, of_heads, of_neurons), _cuts(left, of_heads, of_neurons), strict=True)
         for (part, rows, columns), (cut, _, _) in pairs:
-            full = torch.zeros_like(part.weight)
-            full[torch.arange(len(full))[rows].unsqueeze(1), torch.arange(full.size(1))[columns]] = cut.weight
-            part.weight.copy_(full)
-            bias = torch.zeros_like(part.bias)
-            bias[rows] = cut.bias
-            part.bias.copy_(bias)
+            part.weight.zero_()
+            part.weight[rows, columns] = cut.weight
+            part.bias.zero_()
+            part.bias[rows] = cut.bias
 
 
 Cut = tuple[nn.Linear, Tensor | slice, Tensor | slice]

@@ -8,7 +8,6 @@ from pathlib import Path
 from marwright.config import StudentConfig
 from marwright.console.progress import say
 from marwright.pretrained.encoder_facts import check_positions, facts_of
-from marwright.pretrained.tokenizer import load_tokenizer
 from marwright.training.augmentation import with_altered_texts
 from marwright.training.checkpoint import load_classifier, start_student
 from marwright.training.objective import HiddenStateDistance, Objective
@@ -34,18 +33,14 @@ def train_student(
 ) -> None:
     """Write a :class:`ModelFolder`; the other arguments are those of :class:`Session`.
 
-    Args:
-        config: where the student starts, and its optimisation.
-        data: the splits.
-        teacher: its checkpoint, and its logits of the train split.
-        max_length: tokens at which texts are cut.
+    The teacher gives its checkpoint and its logits of the train split.
 
     Raises:
         TrainingError: the teacher has no such layers, or its hidden states cannot be compared.
         CheckpointError: the student's own checkpoint cannot be loaded.
     """
-    tokenizer = load_tokenizer(config.checkpoint or str(teacher.root), max_length)
-    session = Session("student", data, tokenizer, seed=seed, output=output, work=work)
+    read_by = config.checkpoint or str(teacher.root)
+    session = Session("student", data, read_by, max_length, seed=seed, output=output, work=work)
     teacher_model = load_classifier(teacher.checkpoint, session.labels)
     model = start_student(config, teacher_model, session.labels)
     check_positions(facts_of(model.config), max_length, "the student")
@@ -55,9 +50,7 @@ def train_student(
     train = session.answered_train(teacher)
     if config.augmentation is not None:
         answering = teacher_model if config.alpha else None
-        train = with_altered_texts(
-            train, config.augmentation, data, tokenizer, answering, seed=seed, work=work, precision=config.precision
-        )
+        train = with_altered_texts(session, train, config.augmentation, data, answering, config.precision)
     objective = Objective(
         session.task, temperature=config.temperature, alpha=config.alpha, hidden_weight=config.hidden_weight
     )

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from marwright.config import TeacherConfig
 from marwright.pretrained.encoder_facts import check_positions, facts_of
-from marwright.pretrained.tokenizer import load_tokenizer
 from marwright.training.checkpoint import load_classifier
 from marwright.training.fitting import last_checkpoint
 from marwright.training.objective import Objective
@@ -22,8 +21,7 @@ def train_teacher(config: TeacherConfig, data: DataFolder, *, seed: int, output:
     Raises:
         CheckpointError: the pretrained checkpoint cannot be loaded.
     """
-    tokenizer = load_tokenizer(config.checkpoint, config.max_length)
-    session = Session("teacher", data, tokenizer, seed=seed, output=output, work=work)
+    session = Session("teacher", data, config.checkpoint, config.max_length, seed=seed, output=output, work=work)
     model = load_classifier(config.checkpoint, session.labels)
     check_positions(facts_of(model.config), config.max_length, config.checkpoint)
     if config.linear_probe and last_checkpoint(work) is None:

@@ -11,8 +11,6 @@ from marwright.encoder.families import load_module
 from marwright.encoder.kept_parts import KeptParts
 from marwright.errors import CompressionError
 from marwright.files import read_json
-from marwright.pretrained.tokenization import pad_id
-from marwright.pretrained.tokenizer import load_tokenizer
 from marwright.schemes import SCHEMES, Texts
 from marwright.schemes.scheme import Roundings
 from marwright.training.checkpoint import load_classifier
@@ -37,20 +35,15 @@ def tune(
 ) -> None:
     """Write a :class:`ModelFolder` in float32 whose weights and activations suit int8.
 
-    The other arguments are those of :class:`Session`.
+    The model learns from the teacher's logits of the train split; the other arguments are those of :class:`Session`.
 
     Args:
         config: its ``quantization_aware`` section is the training; the rest says which int8 form is meant.
         export: says which module the weights are for.
-        data: the splits.
-        teacher: its logits of the train split are learnt from.
-        model: where the training starts.
-        max_length: tokens at which texts are cut.
     """
     training = config.quantization_aware
     assert training is not None
-    tokenizer = load_tokenizer(str(model.root), max_length)
-    session = Session("tuned", data, tokenizer, seed=seed, output=output, work=work)
+    session = Session("tuned", data, str(model.root), max_length, seed=seed, output=output, work=work)
     tuned = load_classifier(model.checkpoint, session.labels)
     kept = KeptParts.read(model.checkpoint)
     if kept is not None:
@@ -58,7 +51,7 @@ def tune(
     # Weights that were pruned stay so.
     mask = WeightMask.of_zeros(tuned)
 
-    texts = Texts(session.splits["train"].rows, pad_id(tokenizer))
+    texts = Texts(session.splits["train"].rows, session.collator.filler)
     scheme, roundings = _roundings(config, export, tuned, model, texts)
     say(f"  quantization-aware training for {scheme}")
     with rounding(tuned, roundings, embeddings=config.embeddings == "int8"):
@@ -74,13 +67,12 @@ def _roundings(
 ) -> tuple[str, Roundings]:
     """The scheme that compression prefers for this model, and the rounding that goes with it."""
     module = load_module(model.checkpoint, export.method)
-    hindrances = {name: SCHEMES[name].hindrance(module) for name in config.schemes}
-    possible = [SCHEMES[name] for name, hindrance in hindrances.items() if hindrance is None]
-    if not possible:
+    schemes = [SCHEMES[name] for name in config.schemes]
+    scheme = next((each for each in schemes if each.hindrance(module) is None), None)
+    if scheme is None:
         raise CompressionError(
-            f"compression.quantization_aware is not possible: {next(iter(hindrances.values()))}. "
+            f"compression.quantization_aware is not possible: {schemes[0].hindrance(module)}. "
             "Write `activations: auto`, or leave the section out."
         )
-    scheme = possible[0]
     int8_embeddings = config.embeddings == "int8"
     return scheme.name, scheme.roundings(tuned, module, train, int8_embeddings=int8_embeddings)
