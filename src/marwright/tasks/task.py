@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from marwright.metrics.classification import LabelFigures
+from marwright.metrics.confidence import Fitted
 from marwright.metrics.label_errors import Judged
 
 if TYPE_CHECKING:  # the configuration knows tasks, and must not wait for torch
@@ -24,20 +25,6 @@ Targets = npt.NDArray[Any]
 """The right answers, one entry or one line for each row; the task says which."""
 UNFITTED: Mapping[str, Any] = MappingProxyType({})
 NONE: Mapping[str, int] = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """What was fitted on rows that the model was not trained on, and why it is taken or left."""
-
-    settings: Mapping[str, Any]
-    """By the names that the archive's handler reads."""
-    fitted: bool
-    """Whether they were taken from the rows."""
-    why: str
-    """The end of a sentence that begins with the settings."""
-    gain: float | None = None
-    """Nats of negative log-likelihood that they save a row on folds that they were not fitted on; none if not tried."""
 
 
 @dataclass(frozen=True)
