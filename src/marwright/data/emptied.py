@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-from marwright.data.cleaning import CONTRADICTION, SEEN_IN_TEST, SEEN_IN_TRAIN
+from marwright.data.cleaning import CONTRADICTION, COUNTED_AS_WRONG, SEEN_IN_TEST, SEEN_IN_TRAIN, UNSEEN
 from marwright.errors import DataError
 from marwright.sources.left_out import LeftOut
 from marwright.sources.rows import Row
 
 _OVERLAP = "give others, or set data.overlap to count"
-CURES = {
+_TRAIN = "give train rows of their labels"
+# What helps, by the reason for which rows were left out; the first of several is advised.
+_CURES = {
     SEEN_IN_TRAIN: _OVERLAP,
     SEEN_IN_TEST: _OVERLAP,
     CONTRADICTION: "correct the labels of texts that are the same",
+    UNSEEN: _TRAIN,
+    COUNTED_AS_WRONG: _TRAIN,
 }
-"""What helps, by the reason for which rows were left out; the first of several is advised."""
 
 
-def check_left(
-    splits: Iterable[str | None], rows: Sequence[Row], left_out: LeftOut, cures: Mapping[str, str] = CURES
-) -> None:
-    """Refuse to go on without the rows of a split.
-
-    Args:
-        splits: that are needed; None for rows that have no split yet.
-        rows: that are left.
-        left_out: the others.
-        cures: by the reason for which they were left out.
+def check_left(splits: Iterable[str | None], rows: Sequence[Row], left_out: LeftOut) -> None:
+    """Refuse to go on without the rows of a split that is needed; None is that of rows which have none yet.
 
     Raises:
         DataError: none of a split is left.
@@ -36,5 +31,5 @@ def check_left(
     for split in splits:
         if split not in left:
             reasons = {row.reason for row in left_out.rows if row.split == split}
-            cure = next((cure for reason, cure in cures.items() if reason in reasons), _OVERLAP)
+            cure = next((cure for reason, cure in _CURES.items() if reason in reasons), _OVERLAP)
             raise DataError(f"No {f'{split} rows' if split else 'rows'} are left: {cure}.")

@@ -6,17 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from marwright.data.emptied import CURES, check_left
+from marwright.data.cleaning import COUNTED_AS_WRONG, UNSEEN
+from marwright.data.emptied import check_left
 from marwright.errors import DataError
 from marwright.sources.left_out import LeftOut
 from marwright.sources.rows import Row
 from marwright.tasks import Task
-
-UNSEEN = "the label does not occur in train"
-COUNTED_AS_WRONG = "the label does not occur in train; the row counts as a wrong answer"
-
-_TRAIN = "give train rows of their labels"
-_CURES = {UNSEEN: _TRAIN, COUNTED_AS_WRONG: _TRAIN}
 
 
 def labels_of(rows: Iterable[Row], task: Task, split: str | None = None) -> set[str]:
@@ -49,12 +44,7 @@ def treat_unseen_labels(
 
 
 def check_labels(rows: Sequence[Row], task: Task, left_out: LeftOut | None = None) -> None:
-    """Refuse rows from which no classifier can be trained or tested.
-
-    Args:
-        rows: each with its split.
-        task: says which labels a row has.
-        left_out: the rows that are not among them.
+    """Refuse rows, each with its split, from which no classifier can be trained or tested.
 
     Raises:
         DataError: there are too few labels, a validation or test label does not occur in train, or all rows of a split
@@ -72,4 +62,4 @@ def check_labels(rows: Sequence[Row], task: Task, left_out: LeftOut | None = Non
             f"({len(unseen)} such rows). Correct the label, or add train rows for it; or, for an official test "
             "split, set data.unseen_labels to drop or count_as_wrong."
         )
-    check_left(("validation", "test"), rows, left_out or LeftOut(), CURES | _CURES)
+    check_left(("validation", "test"), rows, left_out or LeftOut())

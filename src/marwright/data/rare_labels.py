@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 
 from marwright.errors import DataError
 from marwright.sources.rows import Row
@@ -11,40 +10,37 @@ from marwright.sources.rows import Row
 _SHOWN = 5
 
 
-def none_is_divisible(per_label: Counter[str], rows: Sequence[Row], parts: int, *, grouped: bool) -> str:
-    """What to say where every label is rare.
-
-    Args:
-        per_label: the rows or groups of each label.
-        rows: that should be divided.
-        parts: the number of splits.
-        grouped: whether groups are divided.
-    """
-    told = f"No label has {parts} {'groups' if grouped else 'rows'}, one for each split"
-    if grouped and len(rows) > len(per_label):
-        return (
-            f"{told}, since groups stay whole: add groups, or set data.split.by_group: false if their rows may be torn "
-            "apart."
-        )
-    if len(per_label) > parts and max(per_label.values()) == 1:
-        return f"{told}; each has a label of its own: name the column of the classes in data.source.label."
-    return f"{told}; add rows."
-
-
-def too_few(rare: set[str], per_label: Counter[str], first: Row, parts: int, cure: str, *, grouped: bool) -> DataError:
+def too_rare(
+    rare: set[str], per_label: Counter[str], first: Row, rows: int, parts: int, *, grouped: bool, named: bool
+) -> DataError:
     """The refusal of rare labels.
 
     Args:
-        rare: these labels.
-        per_label: the rows or groups of each label.
-        first: a row of the first of them by name.
+        rare: these labels, of which a row named ``first`` has the first by name.
+        per_label: the groups or rows of each label.
+        first: a row.
+        rows: how many should be divided.
         parts: the number of splits.
-        cure: a sentence.
         grouped: whether groups are divided.
+        named: whether the labels are named; otherwise it is said alone that none can be divided.
     """
+    what = "groups" if grouped else "rows"
+    cure = "Add rows, or set data.split.rare_labels to train_only or drop."
+    if len(rare) == len(per_label):
+        cure = f"No label has {parts} {what}, one for each split"
+        if grouped and rows > len(per_label):
+            cure += (
+                ", since groups stay whole: add groups, or set data.split.by_group: false if their rows may be torn "
+                "apart."
+            )
+        elif len(per_label) > parts and max(per_label.values()) == 1:
+            cure += "; each has a label of its own: name the column of the classes in data.source.label."
+        else:
+            cure += "; add rows."
+    if not named:
+        return DataError(cure)
     names = ", ".join(f"{label!r} ({per_label[label]})" for label in sorted(rare)[:_SHOWN])
     more = f" and {len(rare) - _SHOWN} more" if len(rare) > _SHOWN else ""
-    what = "groups" if grouped else "rows"
     return DataError(
         f"Too few {what} to divide into {parts} splits for: {names}{more}. The first stands in {first.place}. {cure}"
     )
