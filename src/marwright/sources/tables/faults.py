@@ -10,8 +10,6 @@ from marwright.sources.left_out import LeftOut
 from marwright.sources.tables.records import Problem
 
 _SHOWN = 5
-# What a byte that could not be decoded has become, and half a character that JSON can write.
-UNDECODED = "[\ud800-\udfff]"
 
 
 @dataclass

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
 from marwright.errors import DataError
+from marwright.formats.utf16 import HALVES
 from marwright.sources.tables import columns, line_ends
 from marwright.sources.tables.appearance import seen
-from marwright.sources.tables.faults import UNDECODED, Faults
+from marwright.sources.tables.faults import Faults
 from marwright.sources.tables.records import Problem, Record
 from marwright.sources.tables.text_files import TextFile
 
-_SURROGATE = re.compile(UNDECODED)
 _ARRAY = re.compile(r"\s*\[\s*(\{.*)?", re.DOTALL)
 _ONE_PER_LINE = "write one JSON object per line"
 
@@ -121,6 +121,6 @@ def _parse(line: str, wanted: Sequence[str]) -> tuple[dict[str, object], Problem
                 other = other or Problem(f"the key {columns.listed(alike)} instead of {name}", "write one name")
     if twice:
         return values, Problem(f"the key {columns.listed(dict.fromkeys(twice))} twice", "leave one of the two")
-    if "\\u" in line and any(_SURROGATE.search(str(values.get(name))) for name in wanted):
+    if "\\u" in line and any(HALVES.search(str(values.get(name))) for name in wanted):
         return values, Problem("half of a surrogate pair", "write the whole character")
     return values, other

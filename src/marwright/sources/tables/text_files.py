@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
-import re
 import unicodedata
 import zlib
 from collections.abc import Iterator
@@ -14,12 +13,12 @@ from pathlib import Path
 
 from marwright.errors import DataError
 from marwright.formats.signatures import GZIP
+from marwright.formats.utf16 import HALVES
 from marwright.sources.tables.encoding_evidence import doubts, evidence, word_at
-from marwright.sources.tables.faults import UNDECODED, Faults
+from marwright.sources.tables.faults import Faults
 from marwright.sources.tables.records import Problem
 
 _HEAD = 1 << 16
-_UNDECODED = re.compile(UNDECODED)
 # The longer mark first: that of UTF-16 begins that of UTF-32.
 _MARKS = {
     codecs.BOM_UTF8: "utf-8",
@@ -113,7 +112,7 @@ class TextFile:
 
     def undecoded(self, line: str) -> Problem | None:
         """What is wrong with a line that holds bytes which are not of the encoding."""
-        if line.isascii() or (found := _UNDECODED.search(line)) is None:  # most lines are decided by the first
+        if line.isascii() or (found := HALVES.search(line)) is None:  # most lines are decided by the first
             return None
         self._cure = self._cure or self._advice(line, found.start())
         return Problem(f"bytes that are not {self.encoding.upper()}", self._cure)
