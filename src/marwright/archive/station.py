@@ -29,7 +29,7 @@ from marwright.resources import shipped
 from marwright.runtimes import RUNTIMES
 from marwright.tasks import SINGLE_LABEL
 from marwright.tasks.task import same
-from marwright.workspace import ModelFolder, Run
+from marwright.workspace import Run
 
 IN_CARD = ("origin", "rows", "labels", "labels_without_test_rows", "majority_share", "tokens", "baseline")
 ALSO_IN_CARD = ("text", "counted_as_wrong")
@@ -70,6 +70,8 @@ def build_archive(
 
 
 def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str, trained: Sequence[str]) -> Contents:
+    from datasets import load_from_disk
+
     from marwright.mar.sbom import bill_of_materials
 
     contents, task = Contents(), run.data.task
@@ -86,7 +88,9 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str, trained
         modules["cuda"] = _on_gpus(config, run, exported["gpu"], run.model(trained[-1]).tokenizer)
     contents.add(layout.TOKENIZER, run.model(trained[-1]).tokenizer)
     if config.training_digests:
-        contents.add(layout.TRAINING_DIGESTS, _training_digests(run, run.model(trained[-1])).as_json())
+        tokenizer = Tokenizer.from_file(str(run.model(trained[-1]).tokenizer))
+        texts = load_from_disk(str(run.data.splits))["train"]["text"]
+        contents.add(layout.TRAINING_DIGESTS, TrainingDigests.of(tokenizer, texts).as_json())
     labels = read_json(run.data.labels)
     # Plain ASCII: TorchServe reads this file in the locale's encoding. In the order of ids, not of their digits.
     contents.add(layout.LABELS, json.dumps({str(i): label for i, label in enumerate(labels)}, indent=2) + "\n")
@@ -116,13 +120,6 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str, trained
     contents.add(layout.SBOM, bill_of_materials(name, config.version, packages, source_date()))
     contents.add_handler(handler, {module["runtime"] for module in modules.values()})
     return contents
-
-
-def _training_digests(run: Run, model: ModelFolder) -> TrainingDigests:
-    from datasets import load_from_disk
-
-    tokenizer = Tokenizer.from_file(str(model.tokenizer))
-    return TrainingDigests.of(tokenizer, load_from_disk(str(run.data.splits))["train"]["text"])
 
 
 def _on_gpus(config: ArchiveConfig, run: Run, exported: dict[str, Any], tokenizer: Path) -> dict[str, Any]:

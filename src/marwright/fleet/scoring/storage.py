@@ -39,7 +39,7 @@ def is_local(system: Any) -> bool:
 
 
 def has_changed(place: str) -> DataError:
-    """What to say of a file that is not the one any more that the job began with."""
+    """The refusal of a file that is not the one any more that the job began with."""
     return DataError(f"{place}: has changed since the job began. Begin again with another --output.")
 
 

@@ -13,9 +13,9 @@ from typing import Any, BinaryIO
 
 from marwright.errors import DataError
 from marwright.fleet.scoring.blocks import Source, Span
+from marwright.fleet.scoring.columns import NOT_UTF8
 from marwright.fleet.scoring.lines import BLANK, CHUNK
 from marwright.fleet.scoring.other_formats import refuse_json, refuse_other_formats
-from marwright.fleet.scoring.texts import NOT_UTF8
 from marwright.formats.delimiters import header_and_delimiter, reader
 from marwright.formats.utf16 import HALVES
 
