@@ -19,12 +19,9 @@ class _Kind:
 
 
 class Faults:
-    """What is wrong with which rows of one table.
+    """What is wrong with which rows of a table, whose places count a unit, ``line`` or ``row``.
 
-    Args:
-        table: the table's name, as the user wrote it.
-        unit: what a place counts: ``line`` or ``row``.
-        skip: leave faulty rows out instead of refusing the table.
+    With ``skip`` faulty rows are left out instead of refusing the table.
     """
 
     def __init__(self, table: str, unit: str, *, skip: bool = False) -> None:

@@ -34,7 +34,7 @@ def read(text: TextFile, wanted: Sequence[str], faults: Faults) -> Iterator[Reco
     for number, line in chain([first], _numbered(lines, first[0])):
         values, problem = _parse(line, wanted)
         if problem and not values and line_ends.holds_returns(line):
-            yield from _rows_of_other_ends(line, str(number), wanted)
+            yield from line_ends.records(str(number), _inside(line, wanted))
             continue
         there |= dict.fromkeys(values)
         problem = text.undecoded(line) or problem
@@ -45,15 +45,12 @@ def read(text: TextFile, wanted: Sequence[str], faults: Faults) -> Iterator[Reco
         columns.require(wanted, list(there), faults.table)
 
 
-def _rows_of_other_ends(line: str, place: str, wanted: Sequence[str]) -> Iterator[Record]:
-    """The line is faulty, and each object in it is left out with its own text."""
-    parts = line_ends.parts(line)
-    if not any(_parse(part, wanted)[0] for part in parts):
-        parts = [line]
-    first, *others = (_shown(part, _parse(part, wanted)[0], wanted) for part in parts)
-    yield Record(place, first, problem=line_ends.PROBLEM)
-    for other in others:
-        yield Record(place, other, aside=line_ends.PROBLEM.what)
+def _inside(line: str, wanted: Sequence[str]) -> list[dict[str, object]]:
+    """The objects in a line, or the whole of it if there is none."""
+    found = [(part, _parse(part, wanted)[0]) for part in line_ends.parts(line)]
+    if not any(values for _, values in found):
+        found = [(line, {})]
+    return [_shown(part, values, wanted) for part, values in found]
 
 
 def _shown(line: str, values: dict[str, object], wanted: Sequence[str]) -> dict[str, object]:

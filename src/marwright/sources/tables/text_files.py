@@ -40,12 +40,7 @@ codecs.register_error("marwright-keep", _keep)
 
 
 class TextFile:
-    """A text file, plain or compressed by gzip.
-
-    Args:
-        path: the file.
-        said: its encoding; None: what its first bytes say, else UTF-8.
-        faults: of the table it holds.
+    """A text file, plain or compressed by gzip, in an encoding that was said; or what its first bytes say, or UTF-8.
 
     Raises:
         DataError: its first bytes contradict the encoding.
