@@ -13,16 +13,10 @@ _SHOWN = 5
 def too_rare(
     rare: set[str], per_label: Counter[str], first: Row, rows: int, parts: int, *, grouped: bool, named: bool
 ) -> DataError:
-    """The refusal of rare labels.
+    """The refusal of rare labels, of which the row ``first`` has the first by name.
 
-    Args:
-        rare: these labels, of which a row named ``first`` has the first by name.
-        per_label: the groups or rows of each label.
-        first: a row.
-        rows: how many should be divided.
-        parts: the number of splits.
-        grouped: whether groups are divided.
-        named: whether the labels are named; otherwise it is said alone that none can be divided.
+    ``rows`` should be divided into so many ``parts``; ``per_label`` counts the groups, or else the rows, of each label.
+    Unless the labels are to be ``named``, it is said alone that none can be divided.
     """
     what = "groups" if grouped else "rows"
     cure = "Add rows, or set data.split.rare_labels to train_only or drop."
