@@ -192,7 +192,7 @@ def _cells(stream: BinaryIO, file: Path, column: str | None, fields: Sequence[st
     rows = reader(chain([header], text), delimiter, quoting=suffix != ".tsv", strict=True)
     line = before + 1  # in which a row begins
     try:
-        names = next(rows, [])
+        names: list[str] = next(rows, [])
         there = [name for name in fields if name in names] if column is None else []
         at = [names.index(name) for name in there] or [_place_of(column, names, file)]
         line += rows.line_num

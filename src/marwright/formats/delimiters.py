@@ -23,17 +23,22 @@ def said_in(first: str) -> str | None:
     return found[1] if found else None
 
 
+def likely(header: str, usual: str) -> str:
+    """The delimiter that a header has most often, the usual one of equals."""
+    return max(NAMES, key=lambda each: (header.count(each), each == usual))
+
+
 def header_and_delimiter(lines: Iterator[str], suffix: str) -> tuple[str, str, int]:
     """Take the header's first line; and the line before it, where that says the delimiter.
 
     Returns:
-        the header's line, the delimiter, and how many lines stand before. If nothing says the delimiter of a csv, it is
-        the one that the header has most often, the usual one of equals.
+        the header's line, the delimiter, which of a csv is the likely one if nothing says it, and how many lines
+        stand before.
     """
     first, usual = next(lines, ""), BY_SUFFIX[suffix]
     if (said := said_in(first)) is not None:
         return next(lines, ""), said, 1
-    return first, "\t" if usual == "\t" else max(NAMES, key=lambda each: (first.count(each), each == usual)), 0
+    return first, "\t" if usual == "\t" else likely(first, usual), 0
 
 
 def reader(lines: Iterable[str], delimiter: str, *, quoting: bool, strict: bool = False) -> Any:
