@@ -12,8 +12,7 @@ from marwright.console.progress import say, track
 from marwright.data import cleaning
 from marwright.data.baseline import baseline_accuracy
 from marwright.data.card import describe, sentences
-from marwright.data.emptied import check_left
-from marwright.data.labels import check_labels, labels_of, treat_unseen_labels
+from marwright.data.labels import check_labels, check_left, labels_of, treat_unseen_labels
 from marwright.data.legibility import legibility, tell_legibility
 from marwright.data.splitting import Division, divide, torn_groups
 from marwright.errors import DataError

@@ -65,8 +65,7 @@ def scores(
     Args:
         logits: shape (rows, labels); probabilities serve as well.
         labels: shape (rows,), the right label ids.
-        counted_as_wrong: how many more rows there are, by labels that the classifier does not have. Nothing can answer
-            them rightly; which labels they would be given, no figure asks.
+        counted_as_wrong: how many more rows there are, by labels that the classifier does not have.
 
     F1 is averaged over the labels that have rows: a label without a single row to find has none, and one that the
     classifier does not have has an F1 of zero.

@@ -146,11 +146,8 @@ class Task(ABC):
     ) -> dict[str, float]:
         """Figures of a whole split, ``accuracy`` (the share of rows whose answer is right) and ``macro_f1`` among them.
 
-        Args:
-            logits: (rows, labels).
-            targets: of the rows.
-            counted_as_wrong: how many more rows there are, by labels that train lacks. Nothing can answer them rightly;
-                which labels they would be given, no figure asks.
+        ``counted_as_wrong`` says how many more rows there are, by labels that train lacks. Nothing can answer them
+        rightly; which labels they would be given, no figure asks.
         """
 
     @abstractmethod
