@@ -11,7 +11,7 @@ from marwright.config import DataConfig, SplitConfig
 from marwright.console.progress import say, track
 from marwright.data import cleaning
 from marwright.data.baseline import baseline_accuracy
-from marwright.data.card import describe, sentences
+from marwright.data.card import described, sentences
 from marwright.data.labels import check_labels, check_left, labels_of, treat_unseen_labels
 from marwright.data.legibility import legibility, tell_legibility
 from marwright.data.splitting import Division, divide, torn_groups
@@ -76,19 +76,16 @@ def prepare_data(
     tokenizer.enable_truncation(UNCUT)
     texts = [row.text for row in rows]
     lengths = token_counts(tokenizer, texts)
-    card = describe(
-        rows,
-        lengths,
-        task,
-        origin=reading.origin,
-        max_length=max_length,
-        dropped=reading.left_out.counts,
-        seen_in_train=seen,
-        counted_as_wrong=wrong,
-        split_exceptions=division.exceptions(),
-    )
-    card["text"] = fields
-    card["legibility"] = legibility(tokenizer, texts)
+    card = {
+        **described(rows, lengths, task, max_length=max_length, counted_as_wrong=sum(wrong.values())),
+        "origin": reading.origin,
+        "dropped": dict(sorted(reading.left_out.counts.items())),
+        "seen_in_train": seen,
+        "counted_as_wrong": wrong,
+        "split_exceptions": division.exceptions(),
+        "text": fields,
+        "legibility": legibility(tokenizer, texts),
+    }
     tell_legibility(card["legibility"], checkpoint, tokenizer)
     card["baseline"] = {"model": "linear SVM on TF-IDF of words and word pairs"}
     try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from marwright.errors import DataError
 from marwright.sources.left_out import LeftOut
+from marwright.sources.rows import Row
 from marwright.sources.tables.records import Problem
 
 _SHOWN = 5
@@ -52,7 +53,7 @@ class Faults:
 
     def leave(self, reason: str, place: str, text: str, label: str) -> None:
         """Leave out a row."""
-        self.left_out.add_unread(reason, self.named(place), readable(text), readable(label))
+        self.left_out.add(reason, Row(readable(text), readable(label), self.named(place)))
 
     def refusal(self, place: str, problem: Problem) -> DataError:
         """The error for something without which no row can be read."""
