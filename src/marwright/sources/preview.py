@@ -79,7 +79,7 @@ def _head(table: str, path: Path, encoding: str | None) -> tuple[list[str], Iter
 
 def _names(path: Path, kind: str, source: TableSource, faults: Faults) -> list[str]:
     if kind in BY_SUFFIX:
-        names = separated.column_names(TextFile(path, source.encoding, faults), BY_SUFFIX[kind])
+        names = separated.column_names(TextFile(path, source.encoding, faults), faults, BY_SUFFIX[kind])
     elif kind == ".jsonl":
         names = json_lines.column_names(TextFile(path, source.encoding, faults), MOST_ROWS)
     elif kind == ".parquet":

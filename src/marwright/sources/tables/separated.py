@@ -48,20 +48,11 @@ def read(text: TextFile, source: TableSource, wanted: Sequence[str], faults: Fau
         yield from _Rows(parser, header, source, faults, text).read(wanted)
 
 
-def column_names(text: TextFile, usual: str) -> list[str]:
+def column_names(text: TextFile, faults: Faults, usual: str) -> list[str]:
     """The names in the first row, at the delimiter that gives most of them; none of an empty table."""
     lines = Lines(text.lines())
     said = _said(lines)
-    parser = Parser(lines, usual, usual != "\t")
-    names: list[str] = []
-    for delimiter in [said] if said else dict.fromkeys([usual, *NAMES]):
-        parser.delimiter = delimiter
-        row = next(parser, None)
-        if row is None:
-            break
-        names = max(names, row.fields, key=len)
-        parser.give_back(row)
-    return names
+    return _header(Parser(lines, said or usual, usual != "\t"), said, (), faults, text) or []
 
 
 def _said(lines: Lines) -> str | None:
@@ -75,7 +66,10 @@ def _said(lines: Lines) -> str | None:
 def _header(
     parser: Parser, said: str | None, wanted: Sequence[str], faults: Faults, text: TextFile
 ) -> list[str] | None:
-    """Read the columns' names; without a delimiter that was said, the parser gets the one at which they are right."""
+    """Read the columns' names; without a delimiter that was said, the parser gets the one at which they are right.
+
+    If none is wanted, it is the one that gives most of them, and the names are all that is read.
+    """
     usual = parser.delimiter
     tried: dict[str, Parsed] = {}
     for delimiter in dict.fromkeys([usual, *NAMES]):
@@ -93,6 +87,8 @@ def _header(
         parser.give_back(row)
     likely = max(tried, key=lambda delimiter: (len(tried[delimiter].fields), delimiter == usual))
     row = tried[usual if said is not None else likely]
+    if not wanted:
+        return row.fields
     if row.error:
         raise DataError(f"{faults.table}: the header in line {row.number} breaks off ({row.error}); correct it there.")
     columns.require(

@@ -39,6 +39,13 @@ def _keep(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("marwright-keep", _keep)
 
 
+def unpacked(path: Path) -> gzip.GzipFile | io.BufferedReader:
+    """The bytes of a file, without the compression of gzip if it has that."""
+    with path.open("rb") as file:
+        compressed = file.read(len(GZIP)) == GZIP
+    return gzip.open(path) if compressed else path.open("rb")
+
+
 class TextFile:
     """A text file, plain or compressed by gzip, in an encoding that was said; or what its first bytes say, or UTF-8.
 
@@ -52,7 +59,7 @@ class TextFile:
         self._faults = faults
         self._cure = ""
         self._told_of_marks = False
-        with _whole(faults.table), self._bytes() as file:
+        with _whole(faults.table), unpacked(path) as file:
             head = file.read(_HEAD)
         mark = next((mark for mark in _MARKS if head.startswith(mark)), None)
         if said is not None:
@@ -135,13 +142,8 @@ class TextFile:
             f"{read!r}; if that is wrong, it is another, such as cp1251 or shift_jis"
         )
 
-    def _bytes(self) -> gzip.GzipFile | io.BufferedReader:
-        with self.path.open("rb") as file:
-            compressed = file.read(len(GZIP)) == GZIP
-        return gzip.open(self.path) if compressed else self.path.open("rb")
-
     def _text(self, encoding: str, newline: str) -> io.TextIOWrapper:
-        return io.TextIOWrapper(self._bytes(), encoding=encoding, errors="marwright-keep", newline=newline)
+        return io.TextIOWrapper(unpacked(self.path), encoding=encoding, errors="marwright-keep", newline=newline)
 
 
 @contextmanager
