@@ -14,7 +14,6 @@ from hashlib import blake2b
 
 from marwright.config import SplitConfig
 from marwright.data.labels import labels_of
-from marwright.data.rare_labels import too_rare
 from marwright.errors import DataError
 from marwright.pretrained.identity import folded
 from marwright.sources.left_out import LeftOut
@@ -22,6 +21,7 @@ from marwright.sources.rows import Row
 from marwright.tasks import Task
 
 RARE = "the label has too few rows in train or to divide"
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _assign(
     refused = config.rare_labels == "error"
     if rare and (refused or len(rare) == len(per_label)):
         first = next(row for row, unit in zip(rows, unit_of, strict=True) if label_of[unit] == min(rare))
-        raise too_rare(rare, per_label, first, len(rows), len(shares) + 1, grouped=grouped, named=refused)
+        raise _too_rare(rare, per_label, first, len(rows), len(shares) + 1, grouped=grouped, named=refused)
     if config.rare_labels == "drop":
         votes = {unit: labels for unit, labels in votes.items() if label_of[unit] not in rare}
         gone = [label_of[unit] in rare for unit in unit_of]
@@ -149,6 +149,36 @@ def _assign(
         tuple(sorted(rare)) if config.rare_labels == "train_only" else (),
         kept,
         filled,
+    )
+
+
+def _too_rare(
+    rare: set[str], per_label: Counter[str], first: Row, rows: int, parts: int, *, grouped: bool, named: bool
+) -> DataError:
+    """The refusal of rare labels, of which the row ``first`` has the first by name.
+
+    ``rows`` should be divided into so many ``parts``; ``per_label`` counts the groups, or else the rows, of each label.
+    Unless the labels are to be ``named``, it is said alone that none can be divided.
+    """
+    what = "groups" if grouped else "rows"
+    cure = "Add rows, or set data.split.rare_labels to train_only or drop."
+    if len(rare) == len(per_label):
+        cure = f"No label has {parts} {what}, one for each split"
+        if grouped and rows > len(per_label):
+            cure += (
+                ", since groups stay whole: add groups, or set data.split.by_group: false if their rows may be torn "
+                "apart."
+            )
+        elif len(per_label) > parts and max(per_label.values()) == 1:
+            cure += "; each has a label of its own: name the column of the classes in data.source.label."
+        else:
+            cure += "; add rows."
+    if not named:
+        return DataError(cure)
+    names = ", ".join(f"{label!r} ({per_label[label]})" for label in sorted(rare)[:_SHOWN])
+    more = f" and {len(rare) - _SHOWN} more" if len(rare) > _SHOWN else ""
+    return DataError(
+        f"Too few {what} to divide into {parts} splits for: {names}{more}. The first stands in {first.place}. {cure}"
     )
 
 
