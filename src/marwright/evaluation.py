@@ -73,9 +73,8 @@ def evaluate(
     with running(file) as worker:
         started = time.monotonic()
         for start in track(range(0, len(texts), BATCH), "rows through the handler", total=-(-len(texts) // BATCH)):
-            bodies = [
-                Body(json.dumps({"text": t, "top_k": len(labels)}).encode()) for t in texts[start : start + BATCH]
-            ]
+            sent = [{"text": text, "top_k": len(labels)} for text in texts[start : start + BATCH]]
+            bodies = [Body(json.dumps(one).encode()) for one in sent]
             for at, answer in enumerate(worker.answer(bodies), start):
                 if answer.status != 200:
                     raise ArchiveError(f"{file}: row {at} of the test split was answered with {answer.status}")

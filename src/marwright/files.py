@@ -95,11 +95,9 @@ def filling(folder: Path) -> Iterator[Path]:
 
 def move_folder_into_place(partial: Path, final: Path) -> None:
     """Replace the folder ``final`` by ``partial``; between the two steps only the old folder is missing."""
+    doomed = final.with_name(f".{final.name}.old")
+    shutil.rmtree(doomed, ignore_errors=True)
     if final.exists():
-        doomed = final.with_name(f".{final.name}.old")
-        shutil.rmtree(doomed, ignore_errors=True)
         final.rename(doomed)
-        partial.rename(final)
-        shutil.rmtree(doomed, ignore_errors=True)
-    else:
-        partial.rename(final)
+    partial.rename(final)
+    shutil.rmtree(doomed, ignore_errors=True)

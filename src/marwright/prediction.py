@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -13,7 +12,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from marwright.errors import DataError
-from marwright.formats.delimiters import likely, said_in
+from marwright.formats.delimiters import header_and_delimiter, reader
+from marwright.formats.utf16 import HALVES
 from marwright.mar.abstention import abstains, probabilities_in
 from marwright.mar.protocol import Body
 from marwright.mar.reading import describe
@@ -164,7 +164,7 @@ def _decoded(stream: BinaryIO, newline: str) -> io.TextIOWrapper:
 
 
 def _checked(text: str, line: int) -> Item:
-    if any("\ud800" <= one <= "\udfff" for one in text):
+    if HALVES.search(text):
         return Item(text, None, "The text is not valid UTF-8", line)
     return Item(text, {"text": text}, None, line)
 
@@ -186,34 +186,23 @@ def _parsed(item: Item, column: str | None) -> Item:
 
 
 def _cells(stream: BinaryIO, file: Path, column: str | None, fields: Sequence[str]) -> Iterator[Item]:
-    csv.field_size_limit(sys.maxsize)  # a text of any length
-    text = _decoded(stream, newline="")
-    first = text.readline()
-    skipped = 0
-    tabs = file.suffix.lower() == ".tsv"
-    said = said_in(first)
-    if said is not None:
-        first, skipped = text.readline(), 1
-    delimiter = said or ("\t" if tabs else likely(first, ","))
-    lines = chain([first], text)
-    # A tsv has no quotation marks but those of its texts.
-    plain = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    text, suffix = _decoded(stream, newline=""), file.suffix.lower()
+    header, delimiter, before = header_and_delimiter(text, suffix)
     # Strict, or a quotation mark that nobody closes makes one text of all rows below it.
-    reader = plain if tabs else csv.reader(lines, delimiter=delimiter, strict=True)
-    before = 0
+    rows = reader(chain([header], text), delimiter, quoting=suffix != ".tsv", strict=True)
+    line = before + 1  # in which a row begins
     try:
-        names = next(reader, [])
+        names: list[str] = next(rows, [])
         there = [name for name in fields if name in names] if column is None else []
         at = [names.index(name) for name in there] or [_place_of(column, names, file)]
-        before = reader.line_num
-        for row in reader:
+        line += rows.line_num
+        for row in rows:
             if row:
-                line = before + 1 + skipped
                 yield _cell([row[place] if place < len(row) else None for place in at], there, line)
-            before = reader.line_num
+            line = before + rows.line_num + 1
     except csv.Error as error:
         raise DataError(
-            f"{file}:{before + 1 + skipped}: the row that begins here cannot be read: {error}. "
+            f"{file}:{line}: the row that begins here cannot be read: {error}. "
             f"Close each quotation mark, and double those inside a quoted cell."
         ) from error
 

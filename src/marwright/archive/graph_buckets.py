@@ -7,7 +7,7 @@ is nearly always near the end of it, so there a bucket for short texts would nev
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 # How often the longest of a batch's texts fits into the buckets of its size.
 SHARES = (0.5, 0.9, 0.99, 1.0)
@@ -26,16 +26,9 @@ def graph_buckets(lengths: Mapping[int, int], batch_size: int, longest: int) -> 
     Returns:
         (texts, tokens of each), ascending.
     """
-    return [(texts, length) for texts in _powers_of_two(batch_size) for length in _lengths(lengths, texts, longest)]
-
-
-def _powers_of_two(most: int) -> Iterator[int]:
-    """1, 2, 4, … up to the first that is no less than ``most``."""
-    power = 1
-    while power < most:
-        yield power
-        power *= 2
-    yield power
+    # Up to the first that is no less than the batch size.
+    powers_of_two = [1 << power for power in range((batch_size - 1).bit_length() + 1)]
+    return [(texts, length) for texts in powers_of_two for length in _lengths(lengths, texts, longest)]
 
 
 def _lengths(lengths: Mapping[int, int], texts: int, longest: int) -> list[int]:

@@ -21,14 +21,7 @@ SHOWN_LABELS = 100
 def model_card(
     card: Mapping[str, Any], labels: Sequence[str], config: ArchiveConfig, *, sizes: Mapping[str, int]
 ) -> str:
-    """The card as Markdown.
-
-    Args:
-        card: what the archive's ``card.json`` holds.
-        labels: all label names, in the order of their ids.
-        config: of the archive.
-        sizes: bytes of the module for each kind of device.
-    """
+    """The card as Markdown: of the archive's ``card.json``, and of bytes of the module for each kind of device."""
     name, data = card["name"], card["data"]
     title = f"# {name} {card['version']}"
     what = (
@@ -47,28 +40,23 @@ def _use(name: str, config: ArchiveConfig, fields: Sequence[str]) -> str:
     if config.handler is not None:
         own = code_span(config.handler.name)
         return f"## Use\n\nThe archive has a handler of its own, {own}, which says what a request is."
-    unsure = (
-        ""
-        if config.min_confidence is None
-        else f"\nIf the best label's probability is below {config.min_confidence:g}, the answer is "
-        '`{"label": null, "predictions": {…}}` with the same labels.'
-    )
+    by_fields = unsure = ""
+    if len(fields) > 1:  # the table had the text in several columns
+        example = json.dumps(dict.fromkeys(fields, "…"), ensure_ascii=False)
+        by_fields = f"`{example}` is joined as the training texts were; what is missing or empty is left out.\n\n"
+    if config.min_confidence is not None:
+        unsure = (
+            f"\nIf the best label's probability is below {config.min_confidence:g}, the answer is "
+            '`{"label": null, "predictions": {…}}` with the same labels.'
+        )
     return f"""## Use
 
 ```bash
 curl -X POST http://localhost:8080/predictions/{name} -H 'Content-Type: application/json' -d '{{"text": "…"}}'
 ```
 
-{_by_fields(fields)}The answer has the {config.top_k} best labels with their probabilities, best first.{unsure}
+{by_fields}The answer has the {config.top_k} best labels with their probabilities, best first.{unsure}
 `marwright predict {name}.mar "…"` asks it without a server."""
-
-
-def _by_fields(fields: Sequence[str]) -> str:
-    """How else a text can be sent, where the table had it in several columns."""
-    if len(fields) < 2:
-        return ""
-    example = json.dumps(dict.fromkeys(fields, "…"), ensure_ascii=False)
-    return f"`{example}` is joined as the training texts were; what is missing or empty is left out.\n\n"
 
 
 def _quality(card: Mapping[str, Any]) -> str:
@@ -86,15 +74,13 @@ def _quality(card: Mapping[str, Any]) -> str:
         told.append(f"Its confidence is {100 * test['calibration_error']:.1f} points off on average (ECE, 15 bins).")
     if wrong := sum(card["data"].get("counted_as_wrong", {}).values()):
         told.append(f"Of these, {wrong:,} have a label that no training row has, and count as wrong.")
-    baseline = baseline_accuracy(card["data"])
-    if baseline is not None:
+    if (baseline := baseline_accuracy(card["data"])) is not None:
         told.append(f"A linear model on word counts reaches {baseline:.1%}.")
     parts = ["## How good it is", "\n".join(lines), " ".join(told)]
-    against = warnings(card["data"], test["accuracy"])
-    if against:
+    if against := warnings(card["data"], test["accuracy"]):
         parts.append("\n".join(f"- **{sentence}**" for sentence in against))
-    if "why" in card.get("confidence", {}):
-        confidence = card["confidence"]
+    confidence = card.get("confidence", {})
+    if "why" in confidence:
         parts.append(f"Its logits are divided by a temperature of {confidence['temperature']:g}: {confidence['why']}.")
     return "\n\n".join(parts)
 
@@ -106,8 +92,7 @@ def _line(name: str, shares: Sequence[float]) -> str:
 def _data(data: Mapping[str, Any]) -> str:
     rows = ", ".join(f"{count:,} {split}" for split, count in data["rows"].items())
     told = f"{in_markdown(str(data['origin']))}: {rows} rows."
-    tokens = data["tokens"]
-    if tokens:
+    if tokens := data["tokens"]:
         told += f" Half of the texts have up to {tokens['p50']} tokens, 99 % up to {tokens['p99']}."
     return f"## Data\n\n{told}"
 
@@ -126,8 +111,7 @@ def _limits(data: Mapping[str, Any]) -> str:
         "It knows no label but those below, and gives one of them to any text, whatever it is about.",
         "It was tested on texts like those it was trained on; of others, other languages among them, nothing is known.",
     ]
-    tokens = data["tokens"]
-    if tokens:
+    if tokens := data["tokens"]:
         lines.append(
             f"Texts are cut at {tokens['max_length']} tokens ({tokens['cut_share']:.1%} of the data's are longer)."
         )

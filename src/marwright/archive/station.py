@@ -29,7 +29,7 @@ from marwright.resources import shipped
 from marwright.runtimes import RUNTIMES
 from marwright.tasks import SINGLE_LABEL
 from marwright.tasks.task import same
-from marwright.workspace import ModelFolder, Run
+from marwright.workspace import Run
 
 IN_CARD = ("origin", "rows", "labels", "labels_without_test_rows", "majority_share", "tokens", "baseline")
 ALSO_IN_CARD = ("text", "counted_as_wrong")
@@ -42,14 +42,7 @@ TECHNIQUES = ("pruning", "quantization_aware")
 def build_archive(
     config: ArchiveConfig, run: Run, *, name: str, file: Path, trained: Sequence[str] = ("teacher", "student")
 ) -> None:
-    """Write the archive of a run.
-
-    Args:
-        config: version, handler and worker settings.
-        run: its exported module, tokenizer, labels and cards.
-        name: of the model.
-        file: where the archive goes.
-        trained: the stations that trained a model; the last one's is in the archive.
+    """Write the archive of a run, with the model of the last of the stations that trained one.
 
     Raises:
         ArchiveError: two files would have one name, the handler cannot be loaded, or it does not answer the golden
@@ -70,6 +63,8 @@ def build_archive(
 
 
 def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str, trained: Sequence[str]) -> Contents:
+    from datasets import load_from_disk
+
     from marwright.mar.sbom import bill_of_materials
 
     contents, task = Contents(), run.data.task
@@ -80,13 +75,17 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str, trained
     modules: dict[str, Any] = {
         "cpu": {"file": cpu.name, "runtime": RUNTIMES[runtime].handler_module, **exported["needs"]}
     }
+    sizes = {"CPUs": cpu.stat().st_size}
     on_gpu = run.exported.gpu.is_file()
     if on_gpu:
         contents.add(layout.GPU_MODULE, run.exported.gpu)
+        sizes["GPUs"] = run.exported.gpu.stat().st_size
         modules["cuda"] = _on_gpus(config, run, exported["gpu"], run.model(trained[-1]).tokenizer)
     contents.add(layout.TOKENIZER, run.model(trained[-1]).tokenizer)
     if config.training_digests:
-        contents.add(layout.TRAINING_DIGESTS, _training_digests(run, run.model(trained[-1])).as_json())
+        tokenizer = Tokenizer.from_file(str(run.model(trained[-1]).tokenizer))
+        texts = load_from_disk(str(run.data.splits))["train"]["text"]
+        contents.add(layout.TRAINING_DIGESTS, TrainingDigests.of(tokenizer, texts).as_json())
     labels = read_json(run.data.labels)
     # Plain ASCII: TorchServe reads this file in the locale's encoding. In the order of ids, not of their digits.
     contents.add(layout.LABELS, json.dumps({str(i): label for i, label in enumerate(labels)}, indent=2) + "\n")
@@ -112,17 +111,10 @@ def _contents(config: ArchiveConfig, run: Run, handler: Path, name: str, trained
     contents.add(layout.MODEL_CONFIG, worker_settings(config, on_gpu=on_gpu))
     card = _card(config, run, name, trained)
     contents.add(layout.CARD, stable_json(card))
-    contents.add(layout.MODEL_CARD, model_card(card, labels, config, sizes=_module_sizes(run)))
+    contents.add(layout.MODEL_CARD, model_card(card, labels, config, sizes=sizes))
     contents.add(layout.SBOM, bill_of_materials(name, config.version, packages, source_date()))
     contents.add_handler(handler, {module["runtime"] for module in modules.values()})
     return contents
-
-
-def _training_digests(run: Run, model: ModelFolder) -> TrainingDigests:
-    from datasets import load_from_disk
-
-    tokenizer = Tokenizer.from_file(str(model.tokenizer))
-    return TrainingDigests.of(tokenizer, load_from_disk(str(run.data.splits))["train"]["text"])
 
 
 def _on_gpus(config: ArchiveConfig, run: Run, exported: dict[str, Any], tokenizer: Path) -> dict[str, Any]:
@@ -142,11 +134,6 @@ def _on_gpus(config: ArchiveConfig, run: Run, exported: dict[str, Any], tokenize
         # What a recorded graph must answer as the module does; a runtime has no tokenizer.
         "golden_ids": token_ids(Tokenizer.from_file(str(tokenizer)), texts),
     }
-
-
-def _module_sizes(run: Run) -> dict[str, int]:
-    modules = {"CPUs": run.exported.cpu, "GPUs": run.exported.gpu}
-    return {device: file.stat().st_size for device, file in modules.items() if file.is_file()}
 
 
 def worker_settings(config: ArchiveConfig, *, on_gpu: bool) -> str:

@@ -18,42 +18,27 @@ from marwright.workspace import SPLITS
 PERCENTILES = (50, 90, 95, 99, 100)
 
 
-def describe(
-    rows: Sequence[Row],
-    lengths: Sequence[int],
-    task: Task,
-    *,
-    origin: str,
-    max_length: int,
-    dropped: Mapping[str, int],
-    seen_in_train: int,
-    counted_as_wrong: Mapping[str, int],
-    split_exceptions: Mapping[str, Sequence[str]],
+def described(
+    rows: Sequence[Row], lengths: Sequence[int], task: Task, *, max_length: int, counted_as_wrong: int
 ) -> dict[str, Any]:
-    """The data card.
+    """What the data card says of the rows that stay, each with its split.
 
     Args:
-        rows: all rows that stay, each with its split.
-        lengths: tokens of every row's text before it is cut, special tokens included.
-        task: says which labels a row has.
-        origin: where the rows come from.
-        max_length: tokens at which texts are cut.
-        dropped: how many rows were left out, by reason.
-        seen_in_train: rows of validation and test whose text stands in train.
-        counted_as_wrong: how many test rows have a label that train lacks and count as wrong answers, by label; they
-            are not among ``rows``.
-        split_exceptions: which splits do not follow from the hash, as :class:`marwright.data.splitting.Division` says.
+        rows: all of them.
+        lengths: tokens of every row's text before it is cut at ``max_length``, special tokens included.
+        task: of the rows.
+        max_length: in tokens.
+        counted_as_wrong: how many more test rows there are, whose label train lacks.
     """
     per_label = Counter(label for row in rows for label in task.labels_in(row.label))
     return {
         # What is not named is one label, so that data made before there were others is still fresh.
         **({} if task.name == SINGLE_LABEL else {"task": task.name}),
-        "origin": origin,
         "rows": {split: sum(row.split == split for row in rows) for split in SPLITS},
         "labels": len(per_label),
         "rows_per_label": dict(sorted(per_label.items())),
         "majority_share": {
-            split: _majority(rows, split, sum(counted_as_wrong.values()) if split == "test" else 0) for split in SPLITS
+            split: _majority(rows, split, counted_as_wrong if split == "test" else 0) for split in SPLITS
         },
         "labels_without_test_rows": sorted(set(per_label) - labels_of(rows, task, "test")),
         "tokens": {
@@ -62,10 +47,6 @@ def describe(
             "max_length": max_length,
             "cut_share": round(float(np.mean(np.asarray(lengths) > max_length)), 4),
         },
-        "dropped": dict(sorted(dropped.items())),
-        "seen_in_train": seen_in_train,
-        "counted_as_wrong": dict(counted_as_wrong),
-        "split_exceptions": dict(split_exceptions),
     }
 
 

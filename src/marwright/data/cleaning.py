@@ -18,6 +18,8 @@ DUPLICATE = "the same text with the same label stands before"
 CONTRADICTION = "the same text stands with another label, and this one has no majority"
 SEEN_IN_TRAIN = "the text stands in train too"
 SEEN_IN_TEST = "the text of a validation row stands in test too"
+UNSEEN = "the label does not occur in train"
+COUNTED_AS_WRONG = "the label does not occur in train; the row counts as a wrong answer"
 
 
 def remove_duplicates(rows: Sequence[Row], same: Mapping[str, bytes], left_out: LeftOut) -> list[Row]:

@@ -27,13 +27,7 @@ class Guess:
 
 
 def guess(columns: Mapping[str, Sequence[str]], *, text: Sequence[str] = (), label: str | None = None) -> Guess:
-    """Guess by names first, then by values.
-
-    Args:
-        columns: by name, the values of some rows as text.
-        text: columns that are said to hold the texts; the first stands in the answer.
-        label: the one that is said to hold the labels.
-    """
+    """Guess by names first, then by values of some rows; columns of texts and labels that are said are not guessed."""
     left = {name: values for name, values in columns.items() if name not in (*text, label)}
 
     def take(name: str | None) -> str | None:

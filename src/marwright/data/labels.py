@@ -1,4 +1,4 @@
-"""Labels that train lacks, and whether a classifier can be made of the labels there are."""
+"""Labels that train lacks, and whether a classifier can be made of the rows and labels that are left."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from marwright.data.emptied import CURES, check_left
+from marwright.data.cleaning import CONTRADICTION, COUNTED_AS_WRONG, SEEN_IN_TEST, SEEN_IN_TRAIN, UNSEEN
 from marwright.errors import DataError
 from marwright.sources.left_out import LeftOut
 from marwright.sources.rows import Row
 from marwright.tasks import Task
 
-UNSEEN = "the label does not occur in train"
-COUNTED_AS_WRONG = "the label does not occur in train; the row counts as a wrong answer"
-
+_OVERLAP = "give others, or set data.overlap to count"
 _TRAIN = "give train rows of their labels"
-_CURES = {UNSEEN: _TRAIN, COUNTED_AS_WRONG: _TRAIN}
+# What helps, by the reason for which rows were left out; the first of several is advised.
+_CURES = {
+    SEEN_IN_TRAIN: _OVERLAP,
+    SEEN_IN_TEST: _OVERLAP,
+    CONTRADICTION: "correct the labels of texts that are the same",
+    UNSEEN: _TRAIN,
+    COUNTED_AS_WRONG: _TRAIN,
+}
 
 
 def labels_of(rows: Iterable[Row], task: Task, split: str | None = None) -> set[str]:
@@ -49,12 +54,7 @@ def treat_unseen_labels(
 
 
 def check_labels(rows: Sequence[Row], task: Task, left_out: LeftOut | None = None) -> None:
-    """Refuse rows from which no classifier can be trained or tested.
-
-    Args:
-        rows: each with its split.
-        task: says which labels a row has.
-        left_out: the rows that are not among them.
+    """Refuse rows, each with its split, from which no classifier can be trained or tested.
 
     Raises:
         DataError: there are too few labels, a validation or test label does not occur in train, or all rows of a split
@@ -72,4 +72,18 @@ def check_labels(rows: Sequence[Row], task: Task, left_out: LeftOut | None = Non
             f"({len(unseen)} such rows). Correct the label, or add train rows for it; or, for an official test "
             "split, set data.unseen_labels to drop or count_as_wrong."
         )
-    check_left(("validation", "test"), rows, left_out or LeftOut(), CURES | _CURES)
+    check_left(("validation", "test"), rows, left_out or LeftOut())
+
+
+def check_left(splits: Iterable[str | None], rows: Sequence[Row], left_out: LeftOut) -> None:
+    """Refuse to go on without the rows of a split that is needed; None is that of rows which have none yet.
+
+    Raises:
+        DataError: none of a split is left.
+    """
+    left = {row.split for row in rows}
+    for split in splits:
+        if split not in left:
+            reasons = {row.reason for row in left_out.rows if row.split == split}
+            cure = next((cure for reason, cure in _CURES.items() if reason in reasons), _OVERLAP)
+            raise DataError(f"No {f'{split} rows' if split else 'rows'} are left: {cure}.")

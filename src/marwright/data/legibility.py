@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -30,11 +31,7 @@ MULTILINGUAL = "intfloat/multilingual-e5-small"
 
 
 def legibility(tokenizer: Tokenizer, texts: Sequence[str]) -> dict[str, float]:
-    """What a tokenizer makes of texts.
-
-    Args:
-        tokenizer: of the encoder; it does not cut.
-        texts: as they are; the beginnings of at most :data:`MOST_TEXTS`, from all over the table, are looked at.
+    """What a tokenizer, which does not cut, makes of the beginnings of up to :data:`MOST_TEXTS` texts of the table.
 
     Returns:
         four shares between 0 and 1: ``unknown`` of the tokens stand for what has no token; ``lost`` of the visible
@@ -42,10 +39,10 @@ def legibility(tokenizer: Tokenizer, texts: Sequence[str]) -> dict[str, float]:
         characters take several tokens each, or are spelt out letter by letter; of ``unread`` texts nothing is left.
     """
     unknown = unknown_id(tokenizer)
-    step = -(-len(texts) // MOST_TEXTS) or 1
+    texts = texts[:: -(-len(texts) // MOST_TEXTS) or 1]
     tokens = unknown_tokens = characters = lost = in_pieces = unread = 0
-    for text, encoding in _encoded(tokenizer, texts[::step]):
-        kept: dict[int, int] = {}
+    for text, encoding in _encoded(tokenizer, texts):
+        kept = Counter[int]()
         nameless: set[int] = set()
         alone: set[int] = set()
         for token, is_special, (start, end) in zip(
@@ -60,25 +57,24 @@ def legibility(tokenizer: Tokenizer, texts: Sequence[str]) -> dict[str, float]:
                 continue
             if end - start == 1 and _is_spelt_out(text, start):
                 alone.add(start)
-            for at in range(start, end):
-                kept[at] = kept.get(at, 0) + 1
+            kept.update(range(start, end))
         visible = [at for at, character in enumerate(text) if _is_visible(character)]
-        whole = sum(_parts(text[at]) for at in visible)
+        whole = _parts_of(text)
         # What a normalizer drops keeps no place of its own: an accent goes, and its letter stands for both.
-        gone = max(0, whole - _parts_of(_normalized(tokenizer, text)))
+        normalized = text if tokenizer.normalizer is None else str(tokenizer.normalizer.normalize_str(text))
+        gone = max(0, whole - _parts_of(normalized))
         uncovered = sum(_parts(text[at]) for at in visible if at not in kept and at not in nameless)
         nameless_parts = sum(_parts(text[at]) for at in visible if at in nameless and at not in kept)
         characters += whole
         missing = min(whole, max(gone, uncovered) + nameless_parts)
         lost += missing
-        in_pieces += sum(kept.get(at, 0) > 1 or at in alone for at in visible)
+        in_pieces += sum(kept[at] > 1 or at in alone for at in visible)
         unread += missing == whole
-    looked_at = len(texts[::step])
     return {
         "unknown": _share(unknown_tokens, tokens),
         "lost": _share(lost, characters),
         "in_pieces": _share(in_pieces, characters),
-        "unread": _share(unread, looked_at),
+        "unread": _share(unread, len(texts)),
     }
 
 
@@ -111,10 +107,6 @@ def _parts(character: str) -> int:
 
 def _parts_of(text: str) -> int:
     return sum(map(_is_visible, text)) if text.isascii() else sum(_parts(each) for each in text if _is_visible(each))
-
-
-def _normalized(tokenizer: Tokenizer, text: str) -> str:
-    return text if tokenizer.normalizer is None else str(tokenizer.normalizer.normalize_str(text))
 
 
 def loss(found: Mapping[str, float]) -> float:

@@ -14,7 +14,6 @@ from hashlib import blake2b
 
 from marwright.config import SplitConfig
 from marwright.data.labels import labels_of
-from marwright.data.rare_labels import none_is_divisible, too_few
 from marwright.errors import DataError
 from marwright.pretrained.identity import folded
 from marwright.sources.left_out import LeftOut
@@ -22,6 +21,7 @@ from marwright.sources.rows import Row
 from marwright.tasks import Task
 
 RARE = "the label has too few rows in train or to divide"
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -75,18 +75,28 @@ def divide(rows: Sequence[Row], task: Task, config: SplitConfig, seed: int, left
     return replace(train, rows=train.rows + test)
 
 
+def torn_groups(rows: Sequence[Row]) -> str:
+    """How many groups the source itself has put into several splits, with two places; empty where none is."""
+    first: dict[str, Row] = {}
+    torn: dict[str, tuple[Row, Row]] = {}
+    for row in rows:
+        if row.group is not None and row.split != first.setdefault(row.group, row).split:
+            torn.setdefault(row.group, (first[row.group], row))
+    if not torn:
+        return ""
+    group, (one, other) = next(iter(torn.items()))
+    return (
+        f"{len(torn)} of {len(first)} groups have rows in several of the given splits, so test figures may flatter "
+        f"(first {group}: {one.place} in {one.split}, {other.place} in {other.split})"
+    )
+
+
 def _assign(
     rows: Sequence[Row], task: Task, shares: Mapping[str, float], config: SplitConfig, seed: int, left_out: LeftOut
 ) -> Division:
     """Divide units: groups, and the texts of rows without one; each has the label that most of its rows have.
 
-    Args:
-        rows: to divide.
-        task: says which labels a row has; a row without any is one of a label of its own.
-        shares: of each part but train, as fractions.
-        config: what to do with rare labels, and whether groups count.
-        seed: of the hash.
-        left_out: of rare labels, if they are to be dropped.
+    A row without labels is one of a label of its own. ``shares`` are those of each part but train, as fractions.
     """
     grouped = config.by_group and any(row.group is not None for row in rows)
     unit_of = [f"group {r.group}" if grouped and r.group is not None else f"text {folded(r.text)}" for r in rows]
@@ -97,15 +107,10 @@ def _assign(
     label_of = {unit: min(labels, key=lambda label: (-labels[label], label)) for unit, labels in votes.items()}
     per_label = Counter(label_of.values())
     rare = {label for label, count in per_label.items() if count <= len(shares)}
-    what = "groups" if grouped else "rows"
-    parts = len(shares) + 1
-    hopeless = none_is_divisible(per_label, rows, parts, grouped=grouped) if len(rare) == len(per_label) else ""
-    if rare and config.rare_labels == "error":
+    refused = config.rare_labels == "error"
+    if rare and (refused or len(rare) == len(per_label)):
         first = next(row for row, unit in zip(rows, unit_of, strict=True) if label_of[unit] == min(rare))
-        cure = hopeless or "Add rows, or set data.split.rare_labels to train_only or drop."
-        raise too_few(rare, per_label, first, parts, cure, grouped=grouped)
-    if hopeless:
-        raise DataError(hopeless)
+        raise _too_rare(rare, per_label, first, len(rows), len(shares) + 1, grouped=grouped, named=refused)
     if config.rare_labels == "drop":
         votes = {unit: labels for unit, labels in votes.items() if label_of[unit] not in rare}
         gone = [label_of[unit] in rare for unit in unit_of]
@@ -132,8 +137,9 @@ def _assign(
     free = sorted(at.keys() - needed, key=at.__getitem__)
     if len(free) < len(shares):
         raise DataError(
-            f"There are too few {what} for {len(shares) + 1} splits: train needs {len(needed)} of {len(at)} to have "
-            "every label. Add rows, or set data.split.by_group: false if their groups may be torn apart."
+            f"There are too few {'groups' if grouped else 'rows'} for {len(shares) + 1} splits: train needs "
+            f"{len(needed)} of {len(at)} to have every label. Add rows, or set data.split.by_group: false if their "
+            "groups may be torn apart."
         )
     filled = tuple(part for part in shares if part not in side.values())
     for part in filled:
@@ -143,6 +149,36 @@ def _assign(
         tuple(sorted(rare)) if config.rare_labels == "train_only" else (),
         kept,
         filled,
+    )
+
+
+def _too_rare(
+    rare: set[str], per_label: Counter[str], first: Row, rows: int, parts: int, *, grouped: bool, named: bool
+) -> DataError:
+    """The refusal of rare labels, of which the row ``first`` has the first by name.
+
+    ``rows`` should be divided into so many ``parts``; ``per_label`` counts the groups, or else the rows, of each label.
+    Unless the labels are to be ``named``, it is said alone that none can be divided.
+    """
+    what = "groups" if grouped else "rows"
+    cure = "Add rows, or set data.split.rare_labels to train_only or drop."
+    if len(rare) == len(per_label):
+        cure = f"No label has {parts} {what}, one for each split"
+        if grouped and rows > len(per_label):
+            cure += (
+                ", since groups stay whole: add groups, or set data.split.by_group: false if their rows may be torn "
+                "apart."
+            )
+        elif len(per_label) > parts and max(per_label.values()) == 1:
+            cure += "; each has a label of its own: name the column of the classes in data.source.label."
+        else:
+            cure += "; add rows."
+    if not named:
+        return DataError(cure)
+    names = ", ".join(f"{label!r} ({per_label[label]})" for label in sorted(rare)[:_SHOWN])
+    more = f" and {len(rare) - _SHOWN} more" if len(rare) > _SHOWN else ""
+    return DataError(
+        f"Too few {what} to divide into {parts} splits for: {names}{more}. The first stands in {first.place}. {cure}"
     )
 
 

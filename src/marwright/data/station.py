@@ -11,12 +11,10 @@ from marwright.config import DataConfig, SplitConfig
 from marwright.console.progress import say, track
 from marwright.data import cleaning
 from marwright.data.baseline import baseline_accuracy
-from marwright.data.card import describe, sentences
-from marwright.data.emptied import check_left
-from marwright.data.labels import check_labels, labels_of, treat_unseen_labels
+from marwright.data.card import described, sentences
+from marwright.data.labels import check_labels, check_left, labels_of, treat_unseen_labels
 from marwright.data.legibility import legibility, tell_legibility
-from marwright.data.splitting import Division, divide
-from marwright.data.torn_groups import torn_groups
+from marwright.data.splitting import Division, divide, torn_groups
 from marwright.errors import DataError
 from marwright.files import stable_json, write_text
 from marwright.pretrained.identity import identities
@@ -48,7 +46,7 @@ def prepare_data(
 
     Args:
         config: source, split and overlap.
-        task: what is asked of the texts.
+        task: of the texts.
         checkpoint: whose tokenizer measures the texts for the card, and says which of them are the same one.
         max_length: tokens at which the model will cut.
         seed: of the split.
@@ -78,19 +76,16 @@ def prepare_data(
     tokenizer.enable_truncation(UNCUT)
     texts = [row.text for row in rows]
     lengths = token_counts(tokenizer, texts)
-    card = describe(
-        rows,
-        lengths,
-        task,
-        origin=reading.origin,
-        max_length=max_length,
-        dropped=reading.left_out.counts,
-        seen_in_train=seen,
-        counted_as_wrong=wrong,
-        split_exceptions=division.exceptions(),
-    )
-    card["text"] = fields
-    card["legibility"] = legibility(tokenizer, texts)
+    card = {
+        **described(rows, lengths, task, max_length=max_length, counted_as_wrong=sum(wrong.values())),
+        "origin": reading.origin,
+        "dropped": dict(sorted(reading.left_out.counts.items())),
+        "seen_in_train": seen,
+        "counted_as_wrong": wrong,
+        "split_exceptions": division.exceptions(),
+        "text": fields,
+        "legibility": legibility(tokenizer, texts),
+    }
     tell_legibility(card["legibility"], checkpoint, tokenizer)
     card["baseline"] = {"model": "linear SVM on TF-IDF of words and word pairs"}
     try:
@@ -138,24 +133,15 @@ def clean_and_divide(
 ) -> tuple[Division, int]:
     """Clean and divide rows; see :mod:`marwright.data.cleaning` and :mod:`marwright.data.splitting`.
 
-    Args:
-        rows: as their source gives them.
-        task: of their labels.
-        config: of the splits and their overlap.
-        same: which texts are the same one, from :func:`marwright.pretrained.identity.identities`.
-        seed: of the split.
-        left_out: takes the rows that do not stay.
+    ``same`` says which texts are the same one (:func:`marwright.pretrained.identity.identities`).
 
     Returns:
         the rows with their splits, and how many rows of validation and test have a text that stands in train.
     """
-    if config.overlap == "count":
-        # Validation and test stay exactly as given, so that figures compare with published ones.
-        given = [row for row in rows if row.split in ("validation", "test")]
-        rest = [row for row in rows if row.split not in ("validation", "test")]
-        cleaned = cleaning.remove_duplicates(rest, same, left_out) + given
-    else:
-        cleaned = cleaning.remove_duplicates(rows, same, left_out)
+    # Where overlap is counted, validation and test stay exactly as given, so that figures compare with published ones.
+    fixed = ("validation", "test") if config.overlap == "count" else ()
+    cleaned = cleaning.remove_duplicates([row for row in rows if row.split not in fixed], same, left_out)
+    cleaned += [row for row in rows if row.split in fixed]
     # Before validation rows are taken from train: a text that test has too must not pick the best epoch.
     treated, seen = cleaning.treat_overlap(cleaned, same, config.overlap, left_out)
     check_left([split for split in _NEEDED if any(row.split == split for row in rows)], treated, left_out)

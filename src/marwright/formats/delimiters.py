@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import re
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a |"}
 """Those that are looked for, in words."""
@@ -22,3 +26,24 @@ def said_in(first: str) -> str | None:
 def likely(header: str, usual: str) -> str:
     """The delimiter that a header has most often, the usual one of equals."""
     return max(NAMES, key=lambda each: (header.count(each), each == usual))
+
+
+def header_and_delimiter(lines: Iterator[str], suffix: str) -> tuple[str, str, int]:
+    """Take the header's first line; and the line before it, where that says the delimiter.
+
+    Returns:
+        the header's line, the delimiter, which of a csv is the likely one if nothing says it, and how many lines
+        stand before.
+    """
+    first, usual = next(lines, ""), BY_SUFFIX[suffix]
+    if (said := said_in(first)) is not None:
+        return next(lines, ""), said, 1
+    return first, "\t" if usual == "\t" else likely(first, usual), 0
+
+
+def reader(lines: Iterable[str], delimiter: str, *, quoting: bool, strict: bool = False) -> Any:
+    """Python's own reader, of fields of any length; without quoting a quotation mark belongs to its text."""
+    csv.field_size_limit(sys.maxsize)
+    if quoting:
+        return csv.reader(lines, delimiter=delimiter, strict=strict)
+    return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)

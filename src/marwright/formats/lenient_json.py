@@ -19,9 +19,7 @@ _DEEPEST = 20
 def read_lenient_json(text: str, *, maps: int = 0) -> Any:
     """Parse a text that holds one value; ``None`` for an empty one, as Gson has it.
 
-    Args:
-        text: the JSON.
-        maps: how many levels become maps of Java's, in which each name may stand once; below them the last one counts.
+    In so many levels of ``maps`` of Java's each name may stand once; below them the last one counts.
 
     Raises:
         ValueError: Gson would refuse it; the message says where.

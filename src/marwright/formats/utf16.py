@@ -1,6 +1,11 @@
-"""Characters as JSON and Java's properties write them in ASCII."""
+"""Characters in units of 16 bits, as JSON and Java's properties write them in ASCII."""
 
 from __future__ import annotations
+
+import re
+
+HALVES = re.compile("[\ud800-\udfff]")
+"""Halves of characters, which no text has: JSON can write one, and Python takes them for bytes that are not UTF-8."""
 
 
 def escaped(character: str) -> str:

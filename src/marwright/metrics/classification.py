@@ -37,12 +37,7 @@ def confusion_matrix(
 
 
 def figures_by_label(confusion: npt.NDArray[np.int64], labels: Sequence[str]) -> list[LabelFigures]:
-    """Precision, recall, F1 and support of every label, in the labels' order.
-
-    Args:
-        confusion: shape (labels, labels), right label by answered label.
-        labels: their names.
-    """
+    """The figures of every label, from counts of shape (labels, labels), right label by answered label."""
     rows, answered, hits = (each.tolist() for each in (confusion.sum(1), confusion.sum(0), confusion.diagonal()))
     return [
         LabelFigures(
@@ -70,8 +65,7 @@ def scores(
     Args:
         logits: shape (rows, labels); probabilities serve as well.
         labels: shape (rows,), the right label ids.
-        counted_as_wrong: how many more rows there are, by labels that the classifier does not have. Nothing can answer
-            them rightly; which labels they would be given, no figure asks.
+        counted_as_wrong: how many more rows there are, by labels that the classifier does not have.
 
     F1 is averaged over the labels that have rows: a label without a single row to find has none, and one that the
     classifier does not have has an F1 of zero.
@@ -125,15 +119,10 @@ def accuracy_interval(accuracy: float, rows: int) -> tuple[float, float]:
 
 
 def difference_interval(ours: float, theirs: float, rows: int) -> tuple[float, float]:
-    """95 % interval of the difference of two accuracies, each on so many rows (Newcombe 1998, the hybrid score method).
+    """95 % interval of ``ours - theirs``, accuracies on so many rows each (Newcombe 1998, the hybrid score method).
 
     It takes the rows for different ones. On the same rows :func:`paired_interval` is narrower, but has to know which
     ones each gets right.
-
-    Args:
-        ours: an accuracy.
-        theirs: the one that is subtracted from it.
-        rows: of either.
     """
     (low, high), (their_low, their_high) = accuracy_interval(ours, rows), accuracy_interval(theirs, rows)
     difference = ours - theirs

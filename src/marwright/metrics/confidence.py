@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,19 +72,20 @@ def fit_temperature(logits: Logits, labels: Labels) -> float:
 
 
 @dataclass(frozen=True)
-class ChosenTemperature:
-    """A temperature, and why it is this one."""
+class Fitted:
+    """What was fitted on rows that the model was not trained on, and why it is taken or left."""
 
-    value: float
+    settings: Mapping[str, Any]
+    """By the names that the archive's handler reads."""
     fitted: bool
-    """Whether it was taken from the rows; it is 1 otherwise."""
+    """Whether they were taken from the rows."""
     why: str
-    """The end of a sentence that begins with the temperature."""
+    """The end of a sentence that begins with the settings."""
     gain: float | None = None
-    """Nats of negative log-likelihood that it saves a row on folds that it was not fitted on; none if not tried."""
+    """Nats of negative log-likelihood that they save a row on folds that they were not fitted on; none if not tried."""
 
 
-def choose_temperature(logits: Logits, labels: Labels, seed: int = 0) -> ChosenTemperature:
+def choose_temperature(logits: Logits, labels: Labels, seed: int = 0) -> Fitted:
     """The fitted temperature (Guo et al. 2017) if it proves to help on rows that it was not fitted on, otherwise 1.
 
     The rows are divided into ten folds; each is judged under the temperature of the other nine. The gain over
@@ -98,18 +100,21 @@ def choose_temperature(logits: Logits, labels: Labels, seed: int = 0) -> ChosenT
     """
     rows, mistakes = len(labels), int((np.asarray(logits).argmax(axis=1) != labels).sum())
     if rows < FEWEST_ROWS:
-        return ChosenTemperature(1.0, fitted=False, why=f"{rows} validation rows are too few to fit another")
+        return _left(f"{rows} validation rows are too few to fit another")
     if mistakes < FEWEST_MISTAKES:
         told = "all are" if mistakes == 0 else f"all but {mistakes} are"
-        why = f"of {rows:,} validation rows {told} answered rightly, too few mistakes to fit another"
-        return ChosenTemperature(1.0, fitted=False, why=why)
+        return _left(f"of {rows:,} validation rows {told} answered rightly, too few mistakes to fit another")
     gains = _held_out_gains(logits, labels, seed)
     gain, error = float(gains.mean()), float(gains.std(ddof=1) / np.sqrt(rows))
     if not gain > SURELY_BETTER * error:
         why = f"a fitted one is no better on held-out folds of the {rows:,} validation rows, as far as they can show"
-        return ChosenTemperature(1.0, fitted=False, why=why, gain=gain)
-    why = f"fitted on {rows:,} validation rows; it helps on held-out folds of them"
-    return ChosenTemperature(_within_bounds(fit_temperature(logits, labels)), fitted=True, why=why, gain=gain)
+        return _left(why, gain)
+    taken = {"temperature": _within_bounds(fit_temperature(logits, labels))}
+    return Fitted(taken, True, f"fitted on {rows:,} validation rows; it helps on held-out folds of them", gain)
+
+
+def _left(why: str, gain: float | None = None) -> Fitted:
+    return Fitted({"temperature": 1.0}, False, why, gain)
 
 
 def _held_out_gains(logits: Logits, labels: Labels, seed: int) -> npt.NDArray[np.float64]:
@@ -151,7 +156,7 @@ def expected_calibration_error(confidence: Confidence, right: Right, bins: int =
         right: (rows,), whether it is the right one.
         bins: between 0 and 1.
     """
-    return _mean_gap(confidence, right, bins_of(confidence, bins), bins)
+    return _mean_gap(confidence, right, _bins_of(confidence, bins), bins)
 
 
 def adaptive_calibration_error(confidence: Confidence, right: Right, bins: int = BINS) -> float:
@@ -161,14 +166,14 @@ def adaptive_calibration_error(confidence: Confidence, right: Right, bins: int =
     return _mean_gap(confidence, right, bin_of_row, bins)
 
 
-def bins_of(confidence: Confidence, bins: int) -> npt.NDArray[np.int64]:
+def _bins_of(confidence: Confidence, bins: int) -> npt.NDArray[np.int64]:
     """The bin of equal width of each row, (rows,); a bin holds its upper edge, as in Guo et al."""
     return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
 
 
 def reliability(confidence: Confidence, right: Right, bins: int = BINS) -> list[Bin]:
     """Rows grouped by confidence, in equal steps (Guo et al. 2017); empty groups are left out."""
-    bin_of_row = bins_of(confidence, bins)
+    bin_of_row = _bins_of(confidence, bins)
     return [
         Bin(int(inside.sum()), float(confidence[inside].mean()), float(right[inside].mean()))
         for inside in (bin_of_row == index for index in range(bins))

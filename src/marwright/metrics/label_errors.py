@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from marwright.metrics.confidence import probabilities_of
+
 FOLDS = 5
 FEWEST_ROWS = 3
 """Rows of a label with fewer cannot be judged: out of a row's own fold there would be next to none to compare with."""
@@ -69,9 +71,7 @@ def judge(features: Features, labels: Labels, seed: int = 0) -> Judged:
         held = np.flatnonzero(fold == at)
         for start in range(0, len(held), CHUNK):
             part = held[start : start + CHUNK]
-            scores = unit[part] @ weights + bias
-            powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-            shares = powers / powers.sum(axis=1, keepdims=True)
+            shares = probabilities_of(unit[part] @ weights + bias)
             found.self_confidence[rows[part]] = shares[np.arange(len(part)), own[part]]
             found.likeliest[rows[part]] = names[shares.argmax(axis=1)]
             found.probability[rows[part]] = shares.max(axis=1)

@@ -9,12 +9,7 @@ from marwright.metrics.classification import difference_interval
 
 
 def warnings(data: Mapping[str, Any], accuracy: float) -> list[str]:
-    """Everything that speaks against an archive, the worst first; nothing of one that has nothing against it.
-
-    Args:
-        data: the data card of its run.
-        accuracy: of the archive on the run's test rows.
-    """
+    """Everything that speaks against an archive, the worst first, by its run's data card and its test accuracy."""
     found = (against_majority(data, accuracy), against_baseline(data, accuracy), never_tested(data))
     return [sentence for sentence in found if sentence is not None]
 
@@ -70,10 +65,11 @@ def baseline_accuracy(data: Mapping[str, Any]) -> float | None:
 
 def never_tested(data: Mapping[str, Any]) -> str | None:
     """How many labels have no test row."""
-    labels = data.get("labels_without_test_rows") or ()
-    if not labels:
+    count = len(data.get("labels_without_test_rows") or ())
+    if not count:
         return None
-    told = f"{len(labels):,} of {data['labels']:,} labels "
-    if len(labels) == 1:
-        return told + "is not tested: no test row has it, so nothing is known of how well it is answered."
-    return told + "are not tested: no test row has them, so nothing is known of how well they are answered."
+    are, them, they = ("is", "it", "it is") if count == 1 else ("are", "them", "they are")
+    return (
+        f"{count:,} of {data['labels']:,} labels {are} not tested: no test row has {them}, so nothing is known of how "
+        f"well {they} answered."
+    )

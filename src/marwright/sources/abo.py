@@ -88,9 +88,9 @@ def _rows(location: Path, source: AboSource, left_out: LeftOut) -> Iterator[Row]
         texts = [" ".join(_values(listing, field, source.languages)) for field in source.text_fields]
         labels = _values(listing, source.label_field, source.languages)
         if not texts[0]:
-            left_out.add_unread(f"no {source.text_fields[0]} in {languages}", place)
+            left_out.add(f"no {source.text_fields[0]} in {languages}", Row("", "", place))
         elif not labels:
-            left_out.add_unread(f"no {source.label_field}", place, texts[0])
+            left_out.add(f"no {source.label_field}", Row(texts[0], "", place))
         else:
             # Each listing brings its own copy of its label: one is enough.
             rows.append(Row(join_fields(texts, source.join), sys.intern(labels[0]), place))

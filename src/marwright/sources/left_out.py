@@ -38,13 +38,9 @@ class LeftOut:
     rows: list[LeftOutRow] = field(default_factory=list)
 
     def add(self, reason: str, row: Row, because_of: Row | None = None) -> None:
-        """Note that a whole row is left out, and because of which other one."""
+        """Note that a row is left out, and because of which other one."""
         other = because_of.place if because_of is not None else ""
         self.rows.append(LeftOutRow(row.place, reason, row.text, row.label, other, row.split))
-
-    def add_unread(self, reason: str, place: str, text: str = "", label: str = "") -> None:
-        """Note that something never became a row."""
-        self.rows.append(LeftOutRow(place, reason, text, label))
 
     def sift(self, reason: str, rows: Sequence[Row], leave: Sequence[bool]) -> list[Row]:
         """Note the rows to leave and return the others, in their order."""

@@ -28,10 +28,9 @@ _TABLES = "a csv, tsv, jsonl, parquet or xlsx file, a folder saved by datasets, 
 
 
 def preview(table: str, encoding: str | None = None) -> dict[str, list[str]]:
-    """Look at the head of a file, a folder or a hub id, in an encoding that is guessed if not given.
+    """The columns of a file, a folder or a hub id, in their order, with values of up to :data:`MOST_ROWS` rows as text.
 
-    Returns:
-        The columns in their order, with the values of up to :data:`MOST_ROWS` rows in each, as text.
+    Unless the encoding is given, it is guessed.
 
     Raises:
         DataError: there is no such table, or its columns cannot be made out.
@@ -80,7 +79,7 @@ def _head(table: str, path: Path, encoding: str | None) -> tuple[list[str], Iter
 
 def _names(path: Path, kind: str, source: TableSource, faults: Faults) -> list[str]:
     if kind in BY_SUFFIX:
-        names = separated.column_names(TextFile(path, source.encoding, faults), BY_SUFFIX[kind])
+        names = separated.column_names(TextFile(path, source.encoding, faults), faults, BY_SUFFIX[kind])
     elif kind == ".jsonl":
         names = json_lines.column_names(TextFile(path, source.encoding, faults), MOST_ROWS)
     elif kind == ".parquet":

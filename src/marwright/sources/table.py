@@ -32,11 +32,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
 def read(source: TableSource, *, skip: bool = False) -> Reading:
-    """Read a table; its type follows from the file's suffix.
-
-    Args:
-        source: the table and the names of its columns. A relative path starts at the current folder.
-        skip: leave faulty rows out instead of refusing the table.
+    """Read a table, whose type follows from the file's suffix; ``skip`` leaves faulty rows out instead of refusing it.
 
     Raises:
         DataError: there is no such table or it cannot be opened. Iterating over the rows raises it too, for a
@@ -51,9 +47,8 @@ def read(source: TableSource, *, skip: bool = False) -> Reading:
     kind = suffix_of(path)
     faults = Faults(source.path, "row" if not there or kind in (".parquet", ".xlsx") else "line", skip=skip)
     if folder:
-        records = saved.read(
-            saved.load_folder(path, source, f"name a {listed(SUFFIXES)} file."), source, splits, faults
-        )
+        parts = saved.load_folder(path, source, f"name a {listed(SUFFIXES)} file.")
+        records = saved.read(parts, source, splits, faults)
     elif there:
         check_kind(path, kind, faults.table)
         wanted = [*source.text, source.label, *(name for name in (source.split, source.group) if name)]

@@ -14,7 +14,7 @@ from marwright.mar.abstention import probabilities_in
 from marwright.metrics import confidence
 from marwright.metrics.classification import LabelFigures, confusion_matrix, figures_by_label, scores
 from marwright.metrics.label_errors import Judged, judge
-from marwright.tasks.task import NONE, UNFITTED, Fitted, Logits, Probabilities, Probe, Targets, Task
+from marwright.tasks.task import NONE, UNFITTED, Logits, Probabilities, Probe, Targets, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -114,9 +114,8 @@ class SingleLabel(Task):
     ) -> npt.NDArray[np.float64]:
         return confidence.log_losses(logits, targets, fitted.get("temperature", 1.0))
 
-    def fit(self, logits: Logits, targets: Targets) -> Fitted:
-        found = confidence.choose_temperature(logits, targets)
-        return Fitted({"temperature": found.value}, found.fitted, found.why, found.gain)
+    def fit(self, logits: Logits, targets: Targets) -> confidence.Fitted:
+        return confidence.choose_temperature(logits, targets)
 
     def scores(
         self,

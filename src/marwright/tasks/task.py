@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from marwright.metrics.classification import LabelFigures
+from marwright.metrics.confidence import Fitted
 from marwright.metrics.label_errors import Judged
 
 if TYPE_CHECKING:  # the configuration knows tasks, and must not wait for torch
@@ -24,20 +25,6 @@ Targets = npt.NDArray[Any]
 """The right answers, one entry or one line for each row; the task says which."""
 UNFITTED: Mapping[str, Any] = MappingProxyType({})
 NONE: Mapping[str, int] = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """What was fitted on rows that the model was not trained on, and why it is taken or left."""
-
-    settings: Mapping[str, Any]
-    """By the names that the archive's handler reads."""
-    fitted: bool
-    """Whether they were taken from the rows."""
-    why: str
-    """The end of a sentence that begins with the settings."""
-    gain: float | None = None
-    """Nats of negative log-likelihood that they save a row on folds that they were not fitted on; none if not tried."""
 
 
 @dataclass(frozen=True)
@@ -159,11 +146,8 @@ class Task(ABC):
     ) -> dict[str, float]:
         """Figures of a whole split, ``accuracy`` (the share of rows whose answer is right) and ``macro_f1`` among them.
 
-        Args:
-            logits: (rows, labels).
-            targets: of the rows.
-            counted_as_wrong: how many more rows there are, by labels that train lacks. Nothing can answer them rightly;
-                which labels they would be given, no figure asks.
+        ``counted_as_wrong`` says how many more rows there are, by labels that train lacks. Nothing can answer them
+        rightly; which labels they would be given, no figure asks.
         """
 
     @abstractmethod

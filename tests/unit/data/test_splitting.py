@@ -13,7 +13,8 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from marwright.config import SplitConfig
-from marwright.data.labels import COUNTED_AS_WRONG, UNSEEN, check_labels, treat_unseen_labels
+from marwright.data.cleaning import COUNTED_AS_WRONG, UNSEEN
+from marwright.data.labels import check_labels, treat_unseen_labels
 from marwright.data.splitting import RARE as RARE_REASON
 from marwright.data.splitting import Division, divide
 from marwright.errors import DataError

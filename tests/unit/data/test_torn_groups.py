@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marwright.data.torn_groups import torn_groups
+from marwright.data.splitting import torn_groups
 from marwright.files import read_json
 from marwright.sources.rows import Row
 from prepared import prepare

@@ -18,12 +18,11 @@ from pyarrow import parquet
 
 from marwright.errors import DataError
 from marwright.fleet.scoring import score
-from marwright.fleet.scoring.columns import fits_csv, is_text
+from marwright.fleet.scoring.columns import fits_csv, is_text, texts_of
 from marwright.fleet.scoring.finding import find
 from marwright.fleet.scoring.inputs import plan
 from marwright.fleet.scoring.json_values import json_values
 from marwright.fleet.scoring.parts import encoded
-from marwright.fleet.scoring.texts import texts_of
 
 FAR = 2**62
 

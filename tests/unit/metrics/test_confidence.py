@@ -96,10 +96,12 @@ def test_what_is_taken_makes_other_rows_likelier_and_seldom_less_likely() -> Non
         logits *= np.float32(drawing.uniform(0.2, 5))
         found = choose_temperature(logits[:rows], right[:rows])
         others = logits[rows:], right[rows:]
-        changes.append(negative_log_likelihood(*others, found.value) - negative_log_likelihood(*others))
+        changes.append(
+            negative_log_likelihood(*others, found.settings["temperature"]) - negative_log_likelihood(*others)
+        )
 
-        assert TAKEN[0] <= found.value <= TAKEN[1]
-        assert found.fitted or found.value == 1
+        assert TAKEN[0] <= found.settings["temperature"] <= TAKEN[1]
+        assert found.fitted or found.settings["temperature"] == 1
 
     # The rows that a temperature is proven on are a sample: one in twenty proofs may be chance.
     assert np.mean(changes) < 0
@@ -113,7 +115,7 @@ def test_few_rows_leave_it_at_1(rows: int, scale: float, seed: int) -> None:
     logits, right = drawn(np.random.default_rng(seed), (rows, 4), 3.0)
     found = choose_temperature(logits * np.float32(scale), right)
 
-    assert (found.value, found.fitted) == (1.0, False)
+    assert (found.settings["temperature"], found.fitted) == (1.0, False)
     assert f"{rows} validation rows are too few" in found.why
 
 
@@ -124,7 +126,7 @@ def test_rows_that_are_nearly_all_right_leave_it_at_1(rows: int, mistakes: int, 
     answered = np.where(np.arange(rows) < mistakes, 1 - right, right)
     found = choose_temperature(sure * np.eye(2)[answered], right)
 
-    assert (found.value, found.fitted) == (1.0, False)
+    assert (found.settings["temperature"], found.fitted) == (1.0, False)
     assert "answered rightly" in found.why
 
 
@@ -133,7 +135,7 @@ def test_one_that_helps_is_taken(scale: float) -> None:
     logits, right = honest(rows=2000, seed=5)
     found = choose_temperature(logits * np.float32(scale), right)
 
-    assert found.value == pytest.approx(scale, rel=0.15)
+    assert found.settings["temperature"] == pytest.approx(scale, rel=0.15)
     assert found.fitted
     assert found.gain is not None
     assert found.gain > 0
@@ -141,7 +143,7 @@ def test_one_that_helps_is_taken(scale: float) -> None:
 
 def test_honest_logits_are_left_alone() -> None:
     # One in twenty gets a temperature by chance, and that one is near 1.
-    values = [choose_temperature(*honest(rows=400, seed=seed)).value for seed in range(20)]
+    values = [choose_temperature(*honest(rows=400, seed=seed)).settings["temperature"] for seed in range(20)]
 
     assert sum(value == 1 for value in values) >= 16
     assert all(0.8 < value < 1.25 for value in values)
@@ -150,8 +152,8 @@ def test_honest_logits_are_left_alone() -> None:
 def test_what_is_taken_is_never_extreme() -> None:
     logits, right = honest(rows=2000, seed=6)
 
-    assert choose_temperature(logits / np.float32(50), right).value == TAKEN[0]
-    assert choose_temperature(logits * np.float32(50), right).value == TAKEN[1]
+    assert choose_temperature(logits / np.float32(50), right).settings["temperature"] == TAKEN[0]
+    assert choose_temperature(logits * np.float32(50), right).settings["temperature"] == TAKEN[1]
 
 
 # --- calibration errors ------------------------------------------------------------------------------------------

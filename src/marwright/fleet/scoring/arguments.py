@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from marwright.errors import DataError, MarwrightError
@@ -60,44 +61,45 @@ def texts(given: object) -> tuple[str, ...]:
     return tuple(found)
 
 
-def check(
-    *,
-    engine: object,
-    address: object,
-    workers: object,
-    top_k: object,
-    min_confidence: object,
-    batch_size: object,
-    prefix: object,
-    format: object,
-    device: object,
-) -> None:
-    """See that each of them is what :func:`marwright.score` says.
+def check(**given: object) -> None:
+    """See that each argument is what :func:`marwright.score` says.
 
     Raises:
         MarwrightError: one is not; the message has its name.
     """
-    for name, value, known in (("engine", engine, ENGINES), ("format", format, FORMATS)):
-        if value not in known:
-            raise MarwrightError(f"{name} {value!r}: it is one of {', '.join(known)}.")
-    for name, value in (("prefix", prefix), ("device", device)):
-        if not isinstance(value, str):
-            raise MarwrightError(f"{name} {value!r}: give a text.")
-    for name, value in (("workers", workers), ("top_k", top_k)):
-        if value is not None and not _is_count(value):
-            raise MarwrightError(f"{name} {value!r}: give a whole number from 1 on.")
-    if not _is_count(batch_size, MOST_ROWS):
-        most = f"{MOST_ROWS:,}, the rows of a part"
-        raise MarwrightError(f"batch_size {batch_size!r}: give a whole number from 1 to {most}.")
-    if min_confidence is not None and not _is_share(min_confidence):
-        raise MarwrightError(f"min_confidence {min_confidence!r}: give a number from 0 to 1.")
-    if address is not None and not (isinstance(address, str) and engine == "ray"):
+    for name, (fits, cure) in _RULES.items():
+        if not fits(given[name]):
+            raise MarwrightError(f"{name} {given[name]!r}: {cure}.")
+    if given["address"] is not None and not (_is_text(given["address"]) and given["engine"] == "ray"):
         raise MarwrightError("An address is that of a Ray cluster: give --engine ray too.")
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _is_count(value: object, most: float = float("inf")) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
 
 
-def _is_share(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+def _is_count_or_none(value: object) -> bool:
+    return value is None or _is_count(value)
+
+
+def _is_share_or_none(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1)
+
+
+_RULES: dict[str, tuple[Callable[[object], bool], str]] = {
+    "engine": (ENGINES.__contains__, f"it is one of {', '.join(ENGINES)}"),
+    "format": (FORMATS.__contains__, f"it is one of {', '.join(FORMATS)}"),
+    "prefix": (_is_text, "give a text"),
+    "device": (_is_text, "give a text"),
+    "workers": (_is_count_or_none, "give a whole number from 1 on"),
+    "top_k": (_is_count_or_none, "give a whole number from 1 on"),
+    "batch_size": (
+        partial(_is_count, most=MOST_ROWS),
+        f"give a whole number from 1 to {MOST_ROWS:,}, the rows of a part",
+    ),
+    "min_confidence": (_is_share_or_none, "give a number from 0 to 1"),
+}

@@ -24,9 +24,10 @@ class Forwards:
         self._position = 0
         self._rest: Any = None
         self._file = _parquet(source.place) if source.kind == ".parquet" else None
-        groups = range(self._file.metadata.num_row_groups) if self._file is not None else ()
-        sizes = [self._file.metadata.row_group(at).num_rows for at in groups] if self._file is not None else []
-        self._starts = [0, *accumulate(sizes)][: max(len(sizes), 1)]
+        self._starts = [0]
+        if self._file is not None:
+            about = self._file.metadata
+            self._starts += accumulate(about.row_group(at).num_rows for at in range(about.num_row_groups - 1))
         self._open(0)
 
     @property

@@ -1,4 +1,4 @@
-"""Columns of tables: how a sentence lists them, and what types they may have."""
+"""Columns of tables: how a sentence lists them, what types they may have, and their texts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 MOST_LISTED = 20
 LONGEST_NAME = 60
+NOT_UTF8 = "The row is not valid UTF-8"
 
 
 def listed(names: Iterable[str]) -> str:
@@ -39,3 +40,26 @@ def fits_csv(kind: Any) -> bool:
     is_number = types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
     is_time = types.is_temporal(kind) and not types.is_interval(kind)
     return bool(types.is_null(kind) or is_number or is_time or is_text(kind))
+
+
+def texts_of(column: Any) -> tuple[list[str | None], dict[int, str]]:
+    """The texts of a column of pyarrow; one out of a parquet file may have bytes that are no UTF-8.
+
+    Returns:
+        the texts, with U+FFFD for bytes that are no UTF-8; and why some rows cannot be scored, by their places.
+    """
+    import pyarrow
+
+    try:
+        return column.to_pylist(), {}
+    except UnicodeDecodeError:
+        raw: list[bytes | None] = column.cast(pyarrow.large_binary()).to_pylist()
+    problems: dict[int, str] = {}
+    texts: list[str | None] = []
+    for at, value in enumerate(raw):
+        try:
+            texts.append(None if value is None else value.decode())
+        except UnicodeDecodeError as error:
+            texts.append(error.object.decode("utf-8", "replace"))
+            problems[at] = NOT_UTF8
+    return texts, problems

@@ -178,10 +178,9 @@ def _parts_in(folder: Folder, settings: str) -> set[str]:
     """
     names = folder.names()
     parts = {name for name in names if PART.fullmatch(name)}
-    if JOB not in names:
-        others = sorted(name for name in names if name != LOCK and not name.startswith(f".{JOB}."))
-        if others:
-            raise MarwrightError(f"{folder.place}: there is something already ({others[0]}); name an empty folder.")
+    others = sorted(name for name in names if name != LOCK and not name.startswith(f".{JOB}."))
+    if others and JOB not in names:
+        raise MarwrightError(f"{folder.place}: there is something already ({others[0]}); name an empty folder.")
     if JOB not in names or not parts:
         return set()
     folder.sweep()
@@ -220,12 +219,7 @@ def _follow(parts: Iterator[Done], left: Sequence[Block], rows: int) -> tuple[in
 
 def _manifest(todo: Plan, form: str) -> bytes:
     parts: list[dict[str, Any]] = [
-        {
-            "file": f"{block.name}.{form}",
-            "input": block.source.place,
-            "first": block.span.first,
-            "rows": block.span.rows,
-        }
-        for block in todo.blocks
+        {"file": f"{one.name}.{form}", "input": one.source.place, "first": one.span.first, "rows": one.span.rows}
+        for one in todo.blocks
     ]
     return stable_json({"rows": todo.rows, "parts": parts}).encode()

@@ -6,8 +6,7 @@ import base64
 from itertools import islice
 from typing import Any
 
-from marwright.fleet.scoring.columns import is_text
-from marwright.fleet.scoring.texts import texts_of
+from marwright.fleet.scoring.columns import is_text, texts_of
 
 
 def json_values(column: Any) -> list[Any]:

@@ -6,19 +6,14 @@ import io
 import json
 from typing import Any
 
+from marwright.fleet.scoring.columns import texts_of
 from marwright.fleet.scoring.json_values import json_values, with_known_zone
-from marwright.fleet.scoring.texts import texts_of
 
 FORMATS = ("parquet", "csv", "jsonl")
 
 
 def encoded(table: Any, form: str) -> bytes:
-    """The bytes of a table.
-
-    Args:
-        table: a ``pyarrow.Table``; for a csv its columns fit into one, or are added by marwright.
-        form: one of :data:`FORMATS`.
-    """
+    """The bytes of a ``pyarrow.Table`` in one of :data:`FORMATS`; for a csv its columns fit into one."""
     sink = io.BytesIO()
     if form == "parquet":
         from pyarrow import parquet
@@ -27,9 +22,11 @@ def encoded(table: Any, form: str) -> bytes:
     elif form == "jsonl":
         _write_jsonl(table, sink)
     else:
+        import pyarrow
         from pyarrow import csv
 
-        csv.write_csv(_for_csv(table), sink)
+        columns = [_csv_column(column.combine_chunks()) for column in table.columns]
+        csv.write_csv(pyarrow.table(columns, names=table.column_names), sink)
     return sink.getvalue()
 
 
@@ -38,13 +35,6 @@ def _write_jsonl(table: Any, sink: io.BytesIO) -> None:
     for row in zip(*(json_values(column.combine_chunks()) for column in table.columns), strict=True):
         line = json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False, allow_nan=False)
         sink.write(line.encode() + b"\n")
-
-
-def _for_csv(table: Any) -> Any:
-    import pyarrow
-
-    columns = [_csv_column(column.combine_chunks()) for column in table.columns]
-    return pyarrow.table(columns, names=table.column_names)
 
 
 def _csv_column(column: Any) -> Any:

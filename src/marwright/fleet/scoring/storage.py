@@ -39,7 +39,7 @@ def is_local(system: Any) -> bool:
 
 
 def has_changed(place: str) -> DataError:
-    """What to say of a file that is not the one any more that the job began with."""
+    """The refusal of a file that is not the one any more that the job began with."""
     return DataError(f"{place}: has changed since the job began. Begin again with another --output.")
 
 
@@ -58,10 +58,15 @@ def reading(place: str) -> Iterator[None]:
         raise
     except pyarrow.ArrowException as error:
         raise DataError(f"{place}: damaged, or not what its name says: {first_line(error)}.") from error
-    except OSError as error:
-        raise DataError(f"{place}: cannot be read: {error.strerror or first_line(error)}.") from error
-    except Exception as error:  # those of clouds are of no common kind
-        raise DataError(f"{place}: cannot be read: {type(error).__name__}: {first_line(error)}.") from error
+    except Exception as error:
+        raise DataError(f"{place}: cannot be read: {_why(error)}.") from error
+
+
+def _why(error: Exception) -> str:
+    """What a file system says; the errors of clouds are of no common kind."""
+    if isinstance(error, OSError):
+        return error.strerror or first_line(error)
+    return f"{type(error).__name__}: {first_line(error)}"
 
 
 class Folder:
@@ -129,11 +134,7 @@ class Folder:
     def _writing(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
-            cure = " Make room there; the same command goes on." if error.errno == errno.ENOSPC else ""
-            why = error.strerror or first_line(error)
-            raise MarwrightError(f"{self.place}: the output cannot be written or read: {why}.{cure}") from error
         except Exception as error:
-            raise MarwrightError(
-                f"{self.place}: the output cannot be written or read: {type(error).__name__}: {first_line(error)}."
-            ) from error
+            is_full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+            told = f"{self.place}: the output cannot be written or read: {_why(error)}."
+            raise MarwrightError(f"{told} Make room there; the same command goes on." if is_full else told) from error

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
-import re
-import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, BinaryIO
 
 from marwright.errors import DataError
 from marwright.fleet.scoring.blocks import Source, Span
+from marwright.fleet.scoring.columns import NOT_UTF8
 from marwright.fleet.scoring.lines import BLANK, CHUNK
 from marwright.fleet.scoring.other_formats import refuse_json, refuse_other_formats
-from marwright.fleet.scoring.texts import NOT_UTF8
-from marwright.formats.delimiters import BY_SUFFIX, likely, said_in
+from marwright.formats.delimiters import header_and_delimiter, reader
+from marwright.formats.utf16 import HALVES
 
 LONGEST = 80
 """Bytes of a row that its error quotes."""
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass
@@ -40,23 +39,15 @@ def header_of(stream: BinaryIO, place: str, suffix: str) -> tuple[list[str], str
     Raises:
         DataError: it is of another format, is not UTF-8, or has no header.
     """
-    csv.field_size_limit(sys.maxsize)
     head = stream.read(CHUNK)
     refuse_other_formats(head, place)
     refuse_json(head, place)
-    at = len(_BOM) if head.startswith(_BOM) else 0
-    lines = io.BytesIO(head[at:])
-    first = lines.readline().decode("utf-8", "replace")
-    said = said_in(first)
-    if said is not None:
-        at += lines.tell()
-        first = lines.readline().decode("utf-8", "replace")
-    usual = BY_SUFFIX[suffix]
-    delimiter = said or (usual if usual == "\t" else likely(first, usual))
-    body = io.BytesIO(head[at:])
-    reader = _reader((line.decode("utf-8", "replace") for line in body), delimiter)
+    body = io.BytesIO(head)
+    body.seek(len(BOM_UTF8) if head.startswith(BOM_UTF8) else 0)
+    lines = (line.decode("utf-8", "replace") for line in body)
+    header, delimiter, _ = header_and_delimiter(lines, suffix)
     try:
-        names: list[str] = next(reader, [])
+        names: list[str] = next(_rows(chain([header], lines), delimiter), [])
     except csv.Error as error:
         cause = "a carriage return ends its line; save it with line ends LF or CRLF" if b"\r" in head else str(error)
         raise DataError(f"{place}: its header cannot be read: {cause}.") from error
@@ -64,24 +55,19 @@ def header_of(stream: BinaryIO, place: str, suffix: str) -> tuple[list[str], str
         raise DataError(f"{place}: its first line holds bytes that no text has; save it as a csv in UTF-8.")
     if not names:
         raise DataError(f"{place}: is empty; its first line must name the columns.")
-    again = io.BytesIO(head[at:])
-    at += sum(len(again.readline()) for _ in range(reader.line_num))
-    stream.seek(at)
+    stream.seek(body.tell())
     return names, delimiter
 
 
-def _reader(lines: Iterable[str], delimiter: str) -> Any:
+def _rows(lines: Iterable[str], delimiter: str) -> Any:
     # A tsv has no quotation marks but those of its texts.
-    if delimiter == "\t":
-        return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
-    return csv.reader(lines, delimiter=delimiter)
+    return reader(lines, delimiter, quoting=delimiter != "\t")
 
 
 def separated_rows(data: bytes, source: Source, texts: Sequence[str]) -> Rows:
     """The rows of a csv or tsv; every column is text, as it stands there, and those named ``texts`` are scored."""
     import pyarrow
 
-    csv.field_size_limit(sys.maxsize)
     names = [name for name, _ in source.columns]
     last = b""
 
@@ -90,12 +76,12 @@ def separated_rows(data: bytes, source: Source, texts: Sequence[str]) -> Rows:
         for last in io.BytesIO(data):
             yield last.decode("utf-8", "surrogateescape")
 
-    reader = _reader(lines(), source.delimiter)
+    read = _rows(lines(), source.delimiter)
     rows: list[list[str | None]] = []
     problems: dict[int, str] = {}
     while True:
         try:
-            row: list[str | None] = list(next(reader))
+            row: list[str | None] = list(next(read))
         except StopIteration:
             break
         except csv.Error as error:
@@ -130,9 +116,9 @@ def text_array(values: list[Any]) -> tuple[Any, dict[int, str]]:
         return pyarrow.array(values, pyarrow.string()), {}
     problems: dict[int, str] = {}
     for at, value in enumerate(values):
-        if value is not None and _SURROGATE.search(value):
+        if value is not None and HALVES.search(value):
             problems[at] = NOT_UTF8
-            values[at] = _SURROGATE.sub("\ufffd", value)
+            values[at] = HALVES.sub("\ufffd", value)
     return pyarrow.array(values, pyarrow.string()), problems
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,11 +12,11 @@ from marwright.errors import ArchiveError, RequestError
 from marwright.files import sha256_of
 from marwright.fleet.scoring.arrow_tables import forwards
 from marwright.fleet.scoring.blocks import Block
+from marwright.fleet.scoring.columns import texts_of
 from marwright.fleet.scoring.json_tables import json_rows
 from marwright.fleet.scoring.parts import encoded
 from marwright.fleet.scoring.storage import Folder, has_changed, opened, reading
 from marwright.fleet.scoring.text_tables import Rows, read_bytes, separated_rows
-from marwright.fleet.scoring.texts import texts_of
 from marwright.mar.abstention import abstains, probabilities_in
 
 ADDED = ("label", "probability", "predictions", "abstained", "error")
@@ -31,7 +30,6 @@ class Done:
     rows: int
     errors: int
     """Rows without an answer."""
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,6 @@ class Work:
         Raises:
             MarwrightError: the input cannot be read any more, the output cannot be written, or the archive cannot run.
         """
-        began = time.perf_counter()
         with reading(block.source.place):
             rows = self._read(block)
         if rows.table.num_rows != block.span.rows:
@@ -68,8 +65,7 @@ class Work:
         for name, column in _added(found).items():
             table = table.append_column(self.prefix + name, column)
         Folder(self.output).write(f"{block.name}.{self.format}", encoded(table, self.format))
-        errors = sum(isinstance(one, RequestError) for one in found)
-        return Done(block.name, block.span.rows, errors, time.perf_counter() - began)
+        return Done(block.name, block.span.rows, sum(isinstance(one, RequestError) for one in found))
 
     def _read(self, block: Block) -> Rows:
         source = block.source
@@ -105,10 +101,8 @@ def _answers(model: Any, work: Work, rows: Rows) -> list[Any]:
         values, damaged = texts_of(rows.table.column(name))
         texts.append(values)
         problems = damaged | problems
-    instances: list[Any]
-    if len(texts) == 1:
-        instances = texts[0]
-    else:
+    instances: list[Any] = texts[0]
+    if len(texts) > 1:
         instances = [dict(zip(work.texts, values, strict=True)) for values in zip(*texts, strict=True)]
     answers: list[Any] = [RequestError(problems.get(at, "")) for at in range(len(instances))]
     places = [at for at in range(len(instances)) if at not in problems]
@@ -125,14 +119,13 @@ def _answers(model: Any, work: Work, rows: Rows) -> list[Any]:
 def _added(answers: Sequence[Any]) -> dict[str, Any]:
     import pyarrow
 
-    read = [_read(answer) for answer in answers]
     prediction = pyarrow.struct([("label", pyarrow.string()), ("probability", pyarrow.float64())])
     types = (pyarrow.string(), pyarrow.float64(), pyarrow.list_(prediction), pyarrow.bool_(), pyarrow.string())
-    columns = zip(*read, strict=True)
+    columns = zip(*map(_values, answers), strict=True)
     return {name: pyarrow.array(column, kind) for name, column, kind in zip(ADDED, columns, types, strict=True)}
 
 
-def _read(answer: Any) -> tuple[str | None, float | None, list[tuple[str, float]] | None, bool | None, str | None]:
+def _values(answer: Any) -> tuple[str | None, float | None, list[tuple[str, float]] | None, bool | None, str | None]:
     """What is added to a row for its answer."""
     if isinstance(answer, RequestError):
         return None, None, None, None, str(answer)

@@ -52,14 +52,9 @@ def records(
     split: str | None = None,
     aside: str = "",
 ) -> Iterator[Record]:
-    """The rows of batches, numbered from 1.
+    """The rows of batches (lists of equal length, by column), numbered from 1.
 
-    Args:
-        batches: lists of equal length, by column.
-        column_of: the columns that are read, by the names under which they are wanted.
-        types: of the columns.
-        split: the part of the table they are of.
-        aside: why none of them is read.
+    ``column_of`` has the columns by the names under which they are wanted; ``aside`` says why no row is read.
     """
     number = 0
     for batch in batches:
@@ -69,10 +64,10 @@ def records(
             problem = None
             place = f"{number} of {split}" if split else str(number)
             for wish, column in column_of.items():
-                if column in types.classes:
-                    record[wish] = _class_of(record[wish], types.classes[column])
+                if (names := types.classes.get(column)) is not None:
+                    record[wish] = _class_of(record[wish], names)
                     if isinstance(record[wish], int):
-                        problem = _no_class(record[wish], types.classes[column], place)
+                        problem = _no_class(record[wish], names, place)
                 elif column in types.narrow and record[wish] is not None:
                     record[wish] = float(str(types.narrow[column](record[wish])))
             yield Record(place, record, split, problem, aside)

@@ -29,7 +29,7 @@ def require(
 
     Args:
         wanted: names; they may repeat.
-        columns: those of the table, in their order.
+        columns: those of the table.
         table: its name.
         hint: what is wrong with the whole header, if a column is missing.
         otherwise: what may be, if no column has a similar name either.

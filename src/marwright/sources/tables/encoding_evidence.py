@@ -48,13 +48,7 @@ def evidence(lines: Iterable[str]) -> Evidence:
 
 
 def doubts(found: Evidence, said: str, encoding: str) -> str:
-    """Why an encoding that was said is probably wrong, with what to do; nothing where it may be right.
-
-    Args:
-        found: in the file.
-        said: the encoding as the user wrote it.
-        encoding: the same by Python's name.
-    """
+    """Why an encoding that was said, to Python ``encoding``, is probably wrong; nothing where it may be right."""
     if found.first is not None:
         number, line = found.first
         word = word_at(line, next(at for at, letter in enumerate(line) if not letter.isascii())).encode("latin-1")

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 
 from marwright.errors import DataError
 from marwright.sources.left_out import LeftOut
+from marwright.sources.rows import Row
 from marwright.sources.tables.records import Problem
 
 _SHOWN = 5
-# What a byte that could not be decoded has become, and half a character that JSON can write.
-UNDECODED = "[\ud800-\udfff]"
 
 
 @dataclass
@@ -21,12 +20,9 @@ class _Kind:
 
 
 class Faults:
-    """What is wrong with which rows of one table.
+    """What is wrong with which rows of a table, whose places count a unit, ``line`` or ``row``.
 
-    Args:
-        table: the table's name, as the user wrote it.
-        unit: what a place counts: ``line`` or ``row``.
-        skip: leave faulty rows out instead of refusing the table.
+    With ``skip`` faulty rows are left out instead of refusing the table.
     """
 
     def __init__(self, table: str, unit: str, *, skip: bool = False) -> None:
@@ -57,7 +53,7 @@ class Faults:
 
     def leave(self, reason: str, place: str, text: str, label: str) -> None:
         """Leave out a row."""
-        self.left_out.add_unread(reason, self.named(place), readable(text), readable(label))
+        self.left_out.add(reason, Row(readable(text), readable(label), self.named(place)))
 
     def refusal(self, place: str, problem: Problem) -> DataError:
         """The error for something without which no row can be read."""

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
 from marwright.errors import DataError
+from marwright.formats.utf16 import HALVES
 from marwright.sources.tables import columns, line_ends
 from marwright.sources.tables.appearance import seen
-from marwright.sources.tables.faults import UNDECODED, Faults
+from marwright.sources.tables.faults import Faults
 from marwright.sources.tables.records import Problem, Record
 from marwright.sources.tables.text_files import TextFile
 
-_SURROGATE = re.compile(UNDECODED)
 _ARRAY = re.compile(r"\s*\[\s*(\{.*)?", re.DOTALL)
 _ONE_PER_LINE = "write one JSON object per line"
 
@@ -34,7 +34,7 @@ def read(text: TextFile, wanted: Sequence[str], faults: Faults) -> Iterator[Reco
     for number, line in chain([first], _numbered(lines, first[0])):
         values, problem = _parse(line, wanted)
         if problem and not values and line_ends.holds_returns(line):
-            yield from _rows_of_other_ends(line, str(number), wanted)
+            yield from line_ends.records(str(number), _inside(line, wanted))
             continue
         there |= dict.fromkeys(values)
         problem = text.undecoded(line) or problem
@@ -45,15 +45,12 @@ def read(text: TextFile, wanted: Sequence[str], faults: Faults) -> Iterator[Reco
         columns.require(wanted, list(there), faults.table)
 
 
-def _rows_of_other_ends(line: str, place: str, wanted: Sequence[str]) -> Iterator[Record]:
-    """The line is faulty, and each object in it is left out with its own text."""
-    parts = line_ends.parts(line)
-    if not any(_parse(part, wanted)[0] for part in parts):
-        parts = [line]
-    first, *others = (_shown(part, _parse(part, wanted)[0], wanted) for part in parts)
-    yield Record(place, first, problem=line_ends.PROBLEM)
-    for other in others:
-        yield Record(place, other, aside=line_ends.PROBLEM.what)
+def _inside(line: str, wanted: Sequence[str]) -> list[dict[str, object]]:
+    """The objects in a line, or the whole of it if there is none."""
+    found = [(part, _parse(part, wanted)[0]) for part in line_ends.parts(line)]
+    if not any(values for _, values in found):
+        found = [(line, {})]
+    return [_shown(part, values, wanted) for part, values in found]
 
 
 def _shown(line: str, values: dict[str, object], wanted: Sequence[str]) -> dict[str, object]:
@@ -121,6 +118,6 @@ def _parse(line: str, wanted: Sequence[str]) -> tuple[dict[str, object], Problem
                 other = other or Problem(f"the key {columns.listed(alike)} instead of {name}", "write one name")
     if twice:
         return values, Problem(f"the key {columns.listed(dict.fromkeys(twice))} twice", "leave one of the two")
-    if "\\u" in line and any(_SURROGATE.search(str(values.get(name))) for name in wanted):
+    if "\\u" in line and any(HALVES.search(str(values.get(name))) for name in wanted):
         return values, Problem("half of a surrogate pair", "write the whole character")
     return values, other

@@ -10,6 +10,7 @@ from marwright.errors import DataError
 from marwright.formats import signatures
 from marwright.formats.delimiters import BY_SUFFIX
 from marwright.sources.tables.settings import TableSource
+from marwright.sources.tables.text_files import unpacked
 
 _TEXT = (*BY_SUFFIX, ".jsonl")
 SUFFIXES = (*_TEXT, ".parquet", ".xlsx")
@@ -66,13 +67,9 @@ def check_kind(path: Path, kind: str, table: str) -> None:
 
 def _head(path: Path) -> tuple[bool, bytes]:
     """Whether gzip packed a file, and how it begins behind that; nothing of one that is damaged."""
-    with path.open("rb") as file:
-        head = file.read(_LONGEST)
-    if not head.startswith(signatures.GZIP):
-        return False, head
     try:
-        with gzip.open(path) as unpacked:
-            return True, unpacked.read(_LONGEST)
+        with unpacked(path) as file:
+            return isinstance(file, gzip.GzipFile), file.read(_LONGEST)
     except (EOFError, zlib.error, gzip.BadGzipFile):
         return True, b""
 

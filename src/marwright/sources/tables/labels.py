@@ -19,7 +19,7 @@ _WHOLE = re.compile(r"(-?\d+)\.0+")
 # Digits as JSON writes a number; 01 is none, since codes begin so.
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-]?[0-9]{1,3})?")
 _SHOWN = 3
-_WORDS = {bool: "true or false", str: "text"}
+_WORDS = {bool: "true or false", str: "text", int: "a whole number"}
 
 
 def name_of(value: object) -> str | None:
@@ -98,11 +98,9 @@ class Spellings:
             faults.note(f"{len(alike) - _SHOWN} more groups of labels look alike")
 
     def _kinds(self, places: dict[type, str], unit: str) -> str:
-        return ", ".join(f"{_WORDS.get(kind, _number(kind))} ({unit} {place})" for kind, place in places.items())
-
-
-def _number(kind: type) -> str:
-    return "a whole number" if kind is int else "a number with a fraction"
+        return ", ".join(
+            f"{_WORDS.get(kind, 'a number with a fraction')} ({unit} {place})" for kind, place in places.items()
+        )
 
 
 def _without_fraction(label: str) -> str:

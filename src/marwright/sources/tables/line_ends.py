@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import chain
+from collections.abc import Iterable, Iterator, Mapping
 
 from marwright.sources.tables.parsing import Lines, Parsed, Parser
-from marwright.sources.tables.records import Problem
+from marwright.sources.tables.records import Problem, Record
 
-PROBLEM = Problem("line ends of another kind than in line 1", "end all lines in the same way")
+_PROBLEM = Problem("line ends of another kind than in line 1", "end all lines in the same way")
 
 
 def holds_returns(line: str) -> bool:
@@ -26,10 +25,16 @@ def rows_in(line: str, parser: Parser, columns: int) -> list[Parsed]:
 
     A text may hold a ``\\r``, so a part that is no row proves nothing.
     """
-    each: Iterable[Parsed] = chain.from_iterable(
-        Parser(Lines(iter([part])), parser.delimiter, parser.quoting) for part in parts(line)
-    )
-    found = list(each)
+    found = [row for part in parts(line) for row in Parser(Lines(iter([part])), parser.delimiter, parser.quoting)]
     if any(len(row.fields) == columns for row in found):
         return found
     return [Parsed(0, [line], line.rstrip("\r\n").split(parser.delimiter))]
+
+
+def records(place: str, rows: Iterable[Mapping[str, object]]) -> Iterator[Record]:
+    """The values of the rows in a line: the line is faulty, and each row in it is left out with its own text."""
+    for number, values in enumerate(rows):
+        if number:
+            yield Record(place, values, aside=_PROBLEM.what)
+        else:
+            yield Record(place, values, problem=_PROBLEM)

@@ -17,6 +17,19 @@ from marwright.sources.tables.text_files import TextFile
 from marwright.sources.tables.uneven import Uneven
 
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
+# What is said of all rows of a kind together, with their number and the line of the first.
+_UNPADDED = (
+    "in {count} of its rows (first in line {first}) blanks stand before a quotation mark that opens a field; they were "
+    "read as no part of it"
+)
+_PADDED = (
+    "in {count} of its rows (first in line {first}) a field begins with a blank and a quotation mark, which were read "
+    "as part of it"
+)
+_IN_QUOTES = (
+    "fields of {count} rows begin and end with a quotation mark (first in line {first}), which was read as part of "
+    "them; if it is none, write data.source.quoting: true"
+)
 
 
 def read(text: TextFile, source: TableSource, wanted: Sequence[str], faults: Faults, usual: str) -> Iterator[Record]:
@@ -27,29 +40,19 @@ def read(text: TextFile, source: TableSource, wanted: Sequence[str], faults: Fau
     """
     lines = Lines(text.lines())
     quoting = source.quoting if source.quoting is not None else usual != "\t"
-    said = source.delimiter
     first = _said(lines)
-    said = said or first
+    said = source.delimiter or first
     parser = Parser(lines, said or usual, quoting)
     header = _header(parser, said, wanted, faults, text)
     if header:
         yield from _Rows(parser, header, source, faults, text).read(wanted)
 
 
-def column_names(text: TextFile, usual: str) -> list[str]:
+def column_names(text: TextFile, faults: Faults, usual: str) -> list[str]:
     """The names in the first row, at the delimiter that gives most of them; none of an empty table."""
     lines = Lines(text.lines())
     said = _said(lines)
-    parser = Parser(lines, usual, usual != "\t")
-    names: list[str] = []
-    for delimiter in [said] if said else dict.fromkeys([usual, *NAMES]):
-        parser.delimiter = delimiter
-        row = next(parser, None)
-        if row is None:
-            break
-        names = max(names, row.fields, key=len)
-        parser.give_back(row)
-    return names
+    return _header(Parser(lines, said or usual, usual != "\t"), said, (), faults, text) or []
 
 
 def _said(lines: Lines) -> str | None:
@@ -63,7 +66,10 @@ def _said(lines: Lines) -> str | None:
 def _header(
     parser: Parser, said: str | None, wanted: Sequence[str], faults: Faults, text: TextFile
 ) -> list[str] | None:
-    """Read the columns' names; without a delimiter that was said, the parser gets the one at which they are right."""
+    """Read the columns' names; without a delimiter that was said, the parser gets the one at which they are right.
+
+    If none is wanted, it is the one that gives most of them, and the names are all that is read.
+    """
     usual = parser.delimiter
     tried: dict[str, Parsed] = {}
     for delimiter in dict.fromkeys([usual, *NAMES]):
@@ -81,6 +87,8 @@ def _header(
         parser.give_back(row)
     likely = max(tried, key=lambda delimiter: (len(tried[delimiter].fields), delimiter == usual))
     row = tried[usual if said is not None else likely]
+    if not wanted:
+        return row.fields
     if row.error:
         raise DataError(f"{faults.table}: the header in line {row.number} breaks off ({row.error}); correct it there.")
     columns.require(
@@ -139,11 +147,9 @@ class _Rows:
     text: TextFile
     _known: set[str] | None = None
     _several: list[tuple[int, int]] = field(default_factory=list)
-    _in_quotes: list[int] = field(default_factory=list)
-    _unpadded: list[int] = field(default_factory=list)
-    _padded: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._noticed: dict[str, list[int]] = {_UNPADDED: [], _PADDED: [], _IN_QUOTES: []}
         self._uneven = Uneven(self.header, self.parser.delimiter, self.parser.quoting)
 
     def read(self, wanted: Sequence[str]) -> Iterator[Record]:
@@ -153,7 +159,8 @@ class _Rows:
         for row in self.parser:
             if (row.error or len(row.fields) != len(self.header)) and line_ends.holds_returns(row.lines[0]):
                 self.parser.give_back(row, keep=1)
-                yield from self._rows_of_other_ends(row, positions)
+                inside = line_ends.rows_in(row.lines[0], self.parser, len(self.header))
+                yield from line_ends.records(str(row.number), (_values(each, positions) for each in inside))
                 continue
             rows += 1
             problem, aside = self._problem(row, label, doubtful), ""
@@ -175,13 +182,6 @@ class _Rows:
         self._uneven.check(rows, self.faults.table)
         self._tell()
 
-    def _rows_of_other_ends(self, row: Parsed, positions: Mapping[str, int]) -> Iterator[Record]:
-        """The line is faulty, and each row in it is left out with its own text."""
-        first, *others = line_ends.rows_in(row.lines[0], self.parser, len(self.header))
-        yield Record(str(row.number), _values(first, positions), problem=line_ends.PROBLEM)
-        for other in others:
-            yield Record(str(row.number), _values(other, positions), aside=line_ends.PROBLEM.what)
-
     def _problem(self, row: Parsed, label: int, doubtful: int) -> Problem | None:
         if row.error:
             return self._mismatch(row)
@@ -194,7 +194,7 @@ class _Rows:
                 return problem._replace(place=str(row.number + offset))
         if len(row.fields) == len(self.header):
             return None
-        return self._uneven.problem(row, behind=self._padded[-1] if self._padded else None)
+        return self._uneven.problem(row, behind=next(reversed(self._noticed[_PADDED]), None))
 
     def _mismatch(self, row: Parsed, inside: int | None = None) -> Problem:
         cure = "write it doubled or close it, or set data.source.quoting: false if quotation marks belong to the texts"
@@ -246,11 +246,11 @@ class _Rows:
         if len(row.lines) > 1:
             self._several.append((row.number, row.number + len(row.lines) - 1))
         if row.unpadded:
-            self._unpadded.append(row.number)
+            self._noticed[_UNPADDED].append(row.number)
         if row.padded:
-            self._padded.append(row.number)
+            self._noticed[_PADDED].append(row.number)
         if self.source.quoting is None and not self.parser.quoting and any(map(_QUOTED.fullmatch, row.fields)):
-            self._in_quotes.append(row.number)
+            self._noticed[_IN_QUOTES].append(row.number)
 
     def _tell(self) -> None:
         if self._several:
@@ -260,21 +260,9 @@ class _Rows:
                 f"{len(self._several)} of its rows run over several lines, {count} in all, as quotation marks say "
                 f"(the first over lines {first} to {last})"
             )
-        if self._unpadded:
-            self.faults.note(
-                f"in {len(self._unpadded)} of its rows (first in line {self._unpadded[0]}) blanks stand before a "
-                "quotation mark that opens a field; they were read as no part of it"
-            )
-        if self._padded:
-            self.faults.note(
-                f"in {len(self._padded)} of its rows (first in line {self._padded[0]}) a field begins with a blank and "
-                "a quotation mark, which were read as part of it"
-            )
-        if self._in_quotes:
-            self.faults.note(
-                f"fields of {len(self._in_quotes)} rows begin and end with a quotation mark (first in line "
-                f"{self._in_quotes[0]}), which was read as part of them; if it is none, write data.source.quoting: true"
-            )
+        for sentence, lines in self._noticed.items():
+            if lines:
+                self.faults.note(sentence.format(count=len(lines), first=lines[0]))
 
 
 def _values(row: Parsed, positions: Mapping[str, int]) -> dict[str, object]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import codecs
 from collections import Counter
-from typing import TYPE_CHECKING, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from marwright.formats.section import each_or_one_text, or_one_text, setting
+from marwright.formats.section import setting
 from marwright.sources.source import Source
 
 if TYPE_CHECKING:
@@ -17,22 +17,28 @@ if TYPE_CHECKING:
 SplitName = Literal["train", "validation", "test"]
 
 
+def _or_one(several: Any) -> BeforeValidator:
+    """Take one text for a list of one."""
+    return BeforeValidator(
+        lambda value: (value,) if isinstance(value, str) else value, json_schema_input_type=str | several
+    )
+
+
 class TableSource(Source):
     """A csv, tsv, jsonl, parquet or xlsx file, a folder saved by ``datasets``, or a hub id."""
 
     name: Literal["table"]
     path: str = Field(min_length=1, description="relative to the folder in which the command runs")
-    text: tuple[str, ...] = setting(
-        ("text",), "the column of the texts, or several that are joined", min_length=1, json_schema_extra=or_one_text
+    text: Annotated[tuple[str, ...], _or_one(Annotated[list[str], Field(min_length=1)])] = setting(
+        ("text",), "the column of the texts, or several that are joined", min_length=1
     )
     join: str = setting(" ", "what stands between the texts of several columns")
     label: str = setting("label", "the column of the labels")
     split: str | None = setting(None, "a column with train, validation, test; none: the rows are divided here")
-    splits: dict[SplitName, tuple[str, ...]] = setting(
+    splits: dict[SplitName, Annotated[tuple[str, ...], _or_one(list[str])]] = setting(
         {},
         "what the table calls our splits, such as {validation: dev, test: [matched, mismatched]}; a split "
         "that no one names is left out",
-        json_schema_extra=each_or_one_text,
     )
     group: str | None = setting(None, "a column; rows with the same value stay on one side of the split")
     subset: str | None = setting(None, "the configuration of a hub dataset that has several")
@@ -47,22 +53,15 @@ class TableSource(Source):
     )
     encoding: str | None = setting(None, "of a text file, such as cp1252; none: UTF-8, or what its first bytes say")
 
-    @field_validator("text", mode="before")
-    @classmethod
-    def _one_column_is_a_list_of_one(cls, value: object) -> object:
-        return (value,) if isinstance(value, str) else value
-
     @field_validator("splits", mode="before")
     @classmethod
-    def _one_name_is_a_list_of_one(cls, value: object) -> object:
-        if not isinstance(value, dict):
-            return value
-        if strange := [str(ours) for ours in value if ours not in get_args(SplitName)]:
+    def _ours_are_named_first(cls, value: object) -> object:
+        if isinstance(value, dict) and (strange := [str(ours) for ours in value if ours not in get_args(SplitName)]):
             raise ValueError(
                 f"{', '.join(strange)}: there are train, validation and test; write them first and the table's names "
                 f"behind, as in {{validation: {strange[0]}}}"
             )
-        return {ours: (theirs,) if isinstance(theirs, str) else theirs for ours, theirs in value.items()}
+        return value
 
     @field_validator("splits")
     @classmethod

@@ -20,8 +20,7 @@ _NEEDED = ("train", "test")
 class SplitNames:
     """Translates a table's names of splits, in any case, into ours; counts what it has seen.
 
-    Args:
-        said: our name to the table's, as far as the user said them; the usual names hold for the others.
+    Where the user said nothing of one of ours, the usual names hold.
     """
 
     def __init__(self, said: Mapping[SplitName, Sequence[str]]) -> None:
@@ -68,9 +67,7 @@ class SplitNames:
     def advice(self, names: Sequence[str], lacking: str = "") -> str:
         """What to write so that the table's splits have a meaning."""
         free = [name for name in names if self.ours(name) in (None, "validation")]
-        ours = lacking or next((ours for ours in ("test", "validation") if not self._has(ours, names)), "test")
+        given = {self.ours(name) for name in names}
+        ours = lacking or next((ours for ours in ("test", "validation") if ours not in given), "test")
         example = f", for example {{{ours}: {listed(free[:1])}}}" if free else ""
         return f"Say in data.source.splits which is train, validation and test{example}; those not named are left out."
-
-    def _has(self, ours: str, names: Sequence[str]) -> bool:
-        return any(self.ours(name) == ours for name in names)

@@ -20,8 +20,8 @@ _ERRORS = frozenset({"#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!",
 # ST_Xstring of Office Open XML; half a surrogate pair is no character.
 _ESCAPED = re.compile("_x(?![Dd][89A-Fa-f])([0-9A-Fa-f]{4})_")
 
-# The values of a row and, beside them, the formulas where there are some.
-_Row = tuple[tuple[Any, ...], tuple[Any, ...]]
+# The number of a row, its values and, beside them, the formulas where there are some.
+_Row = tuple[int, tuple[Any, ...], tuple[Any, ...]]
 
 
 def read(path: Path, source: TableSource, wanted: Sequence[str], faults: Faults) -> Iterator[Record]:
@@ -34,13 +34,10 @@ def read(path: Path, source: TableSource, wanted: Sequence[str], faults: Faults)
     """
     positions: dict[str, int] = {}
     escaped: list[int] = []
-    for number, (values, formulas) in enumerate(_rows(path, source, faults), 1):
-        if _is_empty(values, formulas):
-            continue
+    for number, values, formulas in _rows(path, source, faults):
         if not positions:
-            names = _names(values)
             where = f"They stand in row {number} of the sheet, the first that is not empty."
-            positions = columns.require(wanted, names, faults.table, otherwise=where)
+            positions = columns.require(wanted, _names(values), faults.table, otherwise=where)
             continue
         cells = {name: values[at] if at < len(values) else None for name, at in positions.items()}
         record = {name: _plain(value, name in source.text) for name, value in cells.items()}
@@ -60,9 +57,7 @@ def column_names(path: Path, source: TableSource, faults: Faults) -> list[str]:
     Raises:
         DataError: as :func:`read`.
     """
-    return next(
-        (_names(values) for values, formulas in _rows(path, source, faults) if not _is_empty(values, formulas)), []
-    )
+    return next((_names(values) for _, values, _ in _rows(path, source, faults)), [])
 
 
 def _names(values: tuple[Any, ...]) -> list[str]:
@@ -70,11 +65,8 @@ def _names(values: tuple[Any, ...]) -> list[str]:
     return ["" if value is None else str(_plain(value, is_text=True)) for value in values]
 
 
-def _is_empty(values: tuple[Any, ...], formulas: tuple[Any, ...]) -> bool:
-    return all(value is None or value == "" for value in (*values, *formulas))
-
-
 def _rows(path: Path, source: TableSource, faults: Faults) -> Iterator[_Row]:
+    """The rows that are not empty."""
     try:
         import openpyxl
     except ImportError:
@@ -91,9 +83,11 @@ def _rows(path: Path, source: TableSource, faults: Faults) -> Iterator[_Row]:
         chosen = [each[index] for each in sheets]
         for sheet in chosen:
             sheet.reset_dimensions()  # some programs write a wrong size, which would cut the sheet
-        pairs = zip(*(sheet.iter_rows(values_only=True) for sheet in chosen), strict=True)
-        while (pair := _quietly(partial(next, pairs, None))) is not None:
-            yield pair
+        rows = enumerate(zip(*(sheet.iter_rows(values_only=True) for sheet in chosen), strict=True), 1)
+        while (row := _quietly(partial(next, rows, None))) is not None:
+            number, (values, formulas) = row
+            if any(value is not None and value != "" for value in (*values, *formulas)):
+                yield number, values, formulas
     except DataError:
         raise
     except Exception as error:  # a damaged workbook makes the library raise almost anything

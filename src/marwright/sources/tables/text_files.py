@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
-import re
 import unicodedata
 import zlib
 from collections.abc import Iterator
@@ -14,12 +13,12 @@ from pathlib import Path
 
 from marwright.errors import DataError
 from marwright.formats.signatures import GZIP
+from marwright.formats.utf16 import HALVES
 from marwright.sources.tables.encoding_evidence import doubts, evidence, word_at
-from marwright.sources.tables.faults import UNDECODED, Faults
+from marwright.sources.tables.faults import Faults
 from marwright.sources.tables.records import Problem
 
 _HEAD = 1 << 16
-_UNDECODED = re.compile(UNDECODED)
 # The longer mark first: that of UTF-16 begins that of UTF-32.
 _MARKS = {
     codecs.BOM_UTF8: "utf-8",
@@ -40,13 +39,15 @@ def _keep(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("marwright-keep", _keep)
 
 
-class TextFile:
-    """A text file, plain or compressed by gzip.
+def unpacked(path: Path) -> gzip.GzipFile | io.BufferedReader:
+    """The bytes of a file, without the compression of gzip if it has that."""
+    with path.open("rb") as file:
+        compressed = file.read(len(GZIP)) == GZIP
+    return gzip.open(path) if compressed else path.open("rb")
 
-    Args:
-        path: the file.
-        said: its encoding; None: what its first bytes say, else UTF-8.
-        faults: of the table it holds.
+
+class TextFile:
+    """A text file, plain or compressed by gzip, in an encoding that was said; or what its first bytes say, or UTF-8.
 
     Raises:
         DataError: its first bytes contradict the encoding.
@@ -58,7 +59,7 @@ class TextFile:
         self._faults = faults
         self._cure = ""
         self._told_of_marks = False
-        with _whole(faults.table), self._bytes() as file:
+        with _whole(faults.table), unpacked(path) as file:
             head = file.read(_HEAD)
         mark = next((mark for mark in _MARKS if head.startswith(mark)), None)
         if said is not None:
@@ -113,7 +114,7 @@ class TextFile:
 
     def undecoded(self, line: str) -> Problem | None:
         """What is wrong with a line that holds bytes which are not of the encoding."""
-        if line.isascii() or (found := _UNDECODED.search(line)) is None:  # most lines are decided by the first
+        if line.isascii() or (found := HALVES.search(line)) is None:  # most lines are decided by the first
             return None
         self._cure = self._cure or self._advice(line, found.start())
         return Problem(f"bytes that are not {self.encoding.upper()}", self._cure)
@@ -141,13 +142,8 @@ class TextFile:
             f"{read!r}; if that is wrong, it is another, such as cp1251 or shift_jis"
         )
 
-    def _bytes(self) -> gzip.GzipFile | io.BufferedReader:
-        with self.path.open("rb") as file:
-            compressed = file.read(len(GZIP)) == GZIP
-        return gzip.open(self.path) if compressed else self.path.open("rb")
-
     def _text(self, encoding: str, newline: str) -> io.TextIOWrapper:
-        return io.TextIOWrapper(self._bytes(), encoding=encoding, errors="marwright-keep", newline=newline)
+        return io.TextIOWrapper(unpacked(self.path), encoding=encoding, errors="marwright-keep", newline=newline)
 
 
 @contextmanager

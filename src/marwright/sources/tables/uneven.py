@@ -23,12 +23,7 @@ class Uneven:
     _first: Parsed | None = None
 
     def problem(self, row: Parsed, behind: int | None) -> Problem:
-        """What is wrong with such a row.
-
-        Args:
-            row: with its fields.
-            behind: the line of the last row before it in which a quotation mark stands behind a blank.
-        """
+        """What is wrong with such a row; ``behind`` is the last line before it with a quotation mark behind a blank."""
         self._lengths[len(row.fields)] += 1
         self._first = self._first or row
         kind = "fewer" if len(row.fields) < len(self.header) else "more"
@@ -40,11 +35,7 @@ class Uneven:
         return Problem(what, self._cure(row))
 
     def check(self, rows: int, table: str) -> None:
-        """Blame the header where all rows of a table have the same number of fields.
-
-        Args:
-            rows: how many there are, uneven or not.
-            table: its name.
+        """Blame the header where all rows of a table, of which there are so many, have the same number of fields.
 
         Raises:
             DataError: the header has another number.
@@ -61,8 +52,9 @@ class Uneven:
         name = NAMES.get(self.delimiter, f"a {self.delimiter!r}")
         if len(row.fields) == 1 and self.delimiter in row.fields[0]:
             return "take away the quotation marks around the whole line"
-        if self.delimiter not in row.lines[0] and (other := self._other_delimiter(row)):
-            return f"separate its fields by {self.delimiter!r} as the header's, not by {other!r}"
+        others = [other for other in NAMES if row.lines[0].count(other) == len(self.header) - 1]
+        if self.delimiter not in row.lines[0] and others:
+            return f"separate its fields by {self.delimiter!r} as the header's, not by {others[0]!r}"
         if not self.quoting:
             return (
                 f"a text must hold neither {name} nor a line break; if fields stand in quotation marks, write "
@@ -74,19 +66,12 @@ class Uneven:
             return f"delete {name} at the end of the line, or put texts that hold one in quotation marks"
         return f"put texts that hold {name} in quotation marks"
 
-    def _other_delimiter(self, row: Parsed) -> str | None:
-        return next((other for other in NAMES if row.lines[0].count(other) == len(self.header) - 1), None)
-
     def _cure_for_all(self, row: Parsed) -> str:
         missing = len(row.fields) - len(self.header)
         if missing == -1 and not self.header[-1].strip():
             return "delete the delimiter at the end of the header"
         if missing == 1 and not row.fields[-1].strip():
             return f"if each row ends with a delimiter, write {self.delimiter!r} at the end of the header too"
-        if missing == 1:
-            start = f"row{self.delimiter}"
-            return (
-                f"if each row begins with its number or name, write {start!r} at the beginning of the header; else "
-                + self._cure(row)
-            )
-        return self._cure(row)
+        start = f"row{self.delimiter}"
+        also = f"if each row begins with its number or name, write {start!r} at the beginning of the header; else "
+        return (also if missing == 1 else "") + self._cure(row)
