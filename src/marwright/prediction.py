@@ -189,7 +189,7 @@ def _cells(stream: BinaryIO, file: Path, column: str | None, fields: Sequence[st
     text, suffix = _decoded(stream, newline=""), file.suffix.lower()
     header, delimiter, before = header_and_delimiter(text, suffix)
     # Strict, or a quotation mark that nobody closes makes one text of all rows below it.
-    rows = reader(chain([header], text), delimiter, quoting=suffix != ".tsv", strict=True)
+    rows = reader(chain([header], text), delimiter, suffix, strict=True)
     line = before + 1  # in which a row begins
     try:
         names: list[str] = next(rows, [])

@@ -9,7 +9,8 @@ from itertools import chain
 from pathlib import Path
 
 from marwright.errors import DataError
-from marwright.formats.delimiters import BY_SUFFIX, likely
+from marwright.formats.column_names import listed
+from marwright.formats.delimiters import BY_SUFFIX, header_and_delimiter, reader
 from marwright.mar import layout
 from marwright.mar.golden import parsed
 from marwright.mar.reading import member_of
@@ -27,16 +28,18 @@ def texts_of_file(file: Path) -> list[str]:
     Raises:
         DataError: it cannot be read, has no such column, or has no text.
     """
-    usual = BY_SUFFIX.get(file.suffix.lower())
+    suffix = file.suffix.lower()
     try:
-        if usual is None:
+        if suffix not in BY_SUFFIX:
             return _chosen(file.read_text(encoding="utf-8-sig").split("\n"), str(file))
         with file.open(encoding="utf-8-sig", newline="") as opened:
-            first = opened.readline()
-            rows = csv.DictReader(chain([first], opened), delimiter=likely(first, usual))
-            if COLUMN not in (rows.fieldnames or ()):
-                raise DataError(f"{file}: no column {COLUMN!r}; it has {', '.join(rows.fieldnames or ['none'])}.")
-            return _chosen([row[COLUMN] or "" for row in rows], str(file))
+            header, delimiter, _ = header_and_delimiter(opened, suffix)
+            rows = reader(chain([header], opened), delimiter, suffix)
+            names: list[str] = next(rows, [])
+            if COLUMN not in names:
+                raise DataError(f"{file}: no column {COLUMN!r}; it has {listed(names or ['none'])}.")
+            at = names.index(COLUMN)
+            return _chosen([row[at] for row in rows if at < len(row)], str(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{file}: cannot be read as texts: {error}.") from error
 

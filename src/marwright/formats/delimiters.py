@@ -41,9 +41,14 @@ def header_and_delimiter(lines: Iterator[str], suffix: str) -> tuple[str, str, i
     return first, "\t" if usual == "\t" else likely(first, usual), 0
 
 
-def reader(lines: Iterable[str], delimiter: str, *, quoting: bool, strict: bool = False) -> Any:
-    """Python's own reader, of fields of any length; without quoting a quotation mark belongs to its text."""
+def is_quoted(suffix: str) -> bool:
+    """Whether quotation marks hold fields together; in a tsv they belong to the texts."""
+    return suffix != ".tsv"
+
+
+def reader(lines: Iterable[str], delimiter: str, suffix: str, *, strict: bool = False) -> Any:
+    """Python's own reader, of fields of any length."""
     csv.field_size_limit(sys.maxsize)
-    if quoting:
+    if is_quoted(suffix):
         return csv.reader(lines, delimiter=delimiter, strict=strict)
     return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from marwright.formats.utf16 import escaped
+from marwright.formats.utf16 import escaped, joined
 
 # Java's line ends and blanks, which are fewer than Python's.
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -123,7 +123,7 @@ def _unescaped(text: str) -> str:
         return chr(int(match[1], 16)) if match[1] else _ESCAPED.get(match[2], match[2])
 
     # Characters beyond 16 bits are written as two escapes.
-    return _ESCAPE.sub(plain, text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return joined(_ESCAPE.sub(plain, text))
 
 
 def _escaped(text: str, special: str) -> str:

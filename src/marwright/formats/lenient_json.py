@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any
 
+from marwright.formats.utf16 import joined
+
 _SKIPPED = re.compile(r"(?:\s|//[^\r\n]*|#[^\r\n]*|/\*.*?\*/)*", re.DOTALL)
 _QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'", re.DOTALL)
 _BARE = re.compile(r"[^/\\;#={}\[\]:,\s\"']+")
@@ -113,4 +115,5 @@ class _Reader:
 
 
 def _unescaped(text: str) -> str:
-    return _ESCAPE.sub(lambda match: chr(int(match[1], 16)) if match[1] else _ESCAPED.get(match[2], match[2]), text)
+    plain = _ESCAPE.sub(lambda match: chr(int(match[1], 16)) if match[1] else _ESCAPED.get(match[2], match[2]), text)
+    return joined(plain)

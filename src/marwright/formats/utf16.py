@@ -8,6 +8,11 @@ HALVES = re.compile("[\ud800-\udfff]")
 """Halves of characters, which no text has: JSON can write one, and Python takes them for bytes that are not UTF-8."""
 
 
+def joined(text: str) -> str:
+    """A text whose halves of characters have become characters; a half that stands alone is replaced."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def escaped(character: str) -> str:
     """A character as ``\\uXXXX``, in units of 16 bits: two of them beyond the first 65,536 characters."""
     data = character.encode("utf-16-be", "surrogatepass")

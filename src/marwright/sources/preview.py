@@ -12,11 +12,11 @@ from itertools import islice
 from pathlib import Path
 
 from marwright.errors import DataError, first_line
+from marwright.formats.column_names import listed
 from marwright.formats.delimiters import BY_SUFFIX
 from marwright.sources.table import file_records
 from marwright.sources.tables import json_lines, parquet, saved, separated, spreadsheet
 from marwright.sources.tables.batches import records, types_of
-from marwright.sources.tables.columns import listed
 from marwright.sources.tables.faults import Faults
 from marwright.sources.tables.kinds import check_kind, suffix_of
 from marwright.sources.tables.records import Record

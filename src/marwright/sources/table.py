@@ -13,12 +13,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from marwright.errors import DataError
+from marwright.formats.column_names import listed
 from marwright.formats.delimiters import BY_SUFFIX
 from marwright.resources import shipped
 from marwright.sources.rows import Reading, Row
 from marwright.sources.tables import json_lines, parquet, saved, separated, spreadsheet
 from marwright.sources.tables.appearance import is_blank, seen
-from marwright.sources.tables.columns import listed
 from marwright.sources.tables.faults import Faults
 from marwright.sources.tables.kinds import SUFFIXES, check_kind, refuse_idle_settings, suffix_of
 from marwright.sources.tables.labels import Spellings, name_of

@@ -207,7 +207,7 @@ def test_the_first_files_of_a_glob_are_told_by_their_bytes_too(tmp_path: Path) -
 
 
 def test_a_table_with_many_columns_is_listed_in_part(tmp_path: Path) -> None:
-    columns = {f"{'long ' * 100}{at}": ["tea"] for at in range(500)}
+    columns = {f"of\tlines {'long ' * 100}{at}": ["tea"] for at in range(500)}
     parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
     parquet.write_table(pyarrow.table({"text": ["tea"]}), tmp_path / "b.parquet")
     (tmp_path / "c.csv").write_text(",".join(columns) + "\n" + "tea," * 499 + "tea\n")
@@ -221,7 +221,7 @@ def test_a_table_with_many_columns_is_listed_in_part(tmp_path: Path) -> None:
         with pytest.raises(DataError) as raised:
             plan(find([str(tmp_path / place) for place in places]), [text])
         assert len(str(raised.value)) < 4_000
-        assert "\n" not in str(raised.value)
+        assert not set("\n\t") & set(str(raised.value))
 
 
 def test_found_is_compared_as_a_whole() -> None:

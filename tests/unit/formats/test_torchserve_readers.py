@@ -52,6 +52,7 @@ def test_the_launcher_is_mirrored(tmp_path_factory: pytest.TempPathFactory, text
         ("{a=1; b=>'it\\'s'}", {"a": 1, "b": "it's"}),
         ("/* one */ {# two\n a: 01} // three", {"a": "01"}),
         ('{"a": "\\u00e4\\n"}', {"a": "ä\n"}),
+        ('{"a": "\\ud83d\\ude00"}', {"a": "😀"}),
         (" null ", None),
         ("", None),
     ],

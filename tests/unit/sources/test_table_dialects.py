@@ -336,7 +336,7 @@ def test_thousands_of_columns(tmp_path: Path) -> None:
 
     assert found(table).pairs == [("a", "b")]
     assert refusal(table, label="group").endswith(
-        " and 4982 more. If its first line is a row, put a line with the columns' names before it."
+        " and 4,982 more. If its first line is a row, put a line with the columns' names before it."
     )
 
 

@@ -1,24 +1,16 @@
-"""Columns of tables: how a sentence lists them, what types they may have, and their texts."""
+"""Columns of tables: what types they may have, and their texts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-MOST_LISTED = 20
-LONGEST_NAME = 60
+from marwright.formats.column_names import listed
+
 NOT_UTF8 = "The row is not valid UTF-8"
 
 
-def listed(names: Iterable[str]) -> str:
-    """Names for a sentence; it stays one, whatever a file holds."""
-    shown = [name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…" for name in names]
-    more = len(shown) - MOST_LISTED
-    return ", ".join(shown) if more <= 0 else f"{', '.join(shown[:MOST_LISTED])} and {more:,} more"
-
-
 def listed_with_types(columns: dict[str, Any]) -> str:
-    """The same with each column's type."""
+    """Names for a sentence, each with its type."""
     return listed(f"{name}: {kind}" for name, kind in columns.items())
 
 

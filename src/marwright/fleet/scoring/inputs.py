@@ -9,13 +9,15 @@ from typing import Any
 from marwright.errors import DataError
 from marwright.fleet.scoring.arrow_tables import forwards
 from marwright.fleet.scoring.blocks import LARGE_JOB, MERGED_BLOCKS, ROWS, Block, Source, Span
-from marwright.fleet.scoring.columns import is_text, listed, listed_with_types
+from marwright.fleet.scoring.columns import is_text, listed_with_types
 from marwright.fleet.scoring.finding import ARROW, Found
 from marwright.fleet.scoring.json_tables import JSON, JsonColumns, columns_of
 from marwright.fleet.scoring.lines import spans
 from marwright.fleet.scoring.other_formats import LONGEST_SIGNATURE, refuse_other_formats
 from marwright.fleet.scoring.storage import opened, reading
 from marwright.fleet.scoring.text_tables import header_of
+from marwright.formats.column_names import listed
+from marwright.formats.delimiters import is_quoted
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def _looked_through(source: Source) -> _Table:
         names, delimiter = header_of(stream, source.place, source.kind)
         _refuse_doubles(source.place, names)
         source = replace(source, columns=tuple((name, "string") for name in names), delimiter=delimiter)
-        quoting = "" if delimiter == "\t" else delimiter
+        quoting = delimiter if is_quoted(source.kind) else ""
         parts = list(spans(stream, source.place, ROWS, quoting))
         return _Table(source, parts, dict.fromkeys(names, pyarrow.string()))
 

@@ -16,13 +16,14 @@ from marwright.errors import ArchiveError, DataError, MarwrightError
 from marwright.files import sha256_of, stable_json
 from marwright.fleet.scoring import arguments
 from marwright.fleet.scoring.blocks import LARGE_JOB, MERGED_BLOCKS, PART, ROWS, Block
-from marwright.fleet.scoring.columns import fits_csv, listed
+from marwright.fleet.scoring.columns import fits_csv
 from marwright.fleet.scoring.finding import find, see_that_nothing_changed
 from marwright.fleet.scoring.inputs import Plan, plan
 from marwright.fleet.scoring.local import score_here
 from marwright.fleet.scoring.on_ray import score_on_ray
 from marwright.fleet.scoring.storage import Folder
 from marwright.fleet.scoring.work import ADDED, Done, Work
+from marwright.formats.column_names import listed
 from marwright.mar.reading import describe
 from marwright.processes.locking import locked
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from codecs import BOM_UTF8
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -47,7 +47,7 @@ def header_of(stream: BinaryIO, place: str, suffix: str) -> tuple[list[str], str
     lines = (line.decode("utf-8", "replace") for line in body)
     header, delimiter, _ = header_and_delimiter(lines, suffix)
     try:
-        names: list[str] = next(_rows(chain([header], lines), delimiter), [])
+        names: list[str] = next(reader(chain([header], lines), delimiter, suffix), [])
     except csv.Error as error:
         cause = "a carriage return ends its line; save it with line ends LF or CRLF" if b"\r" in head else str(error)
         raise DataError(f"{place}: its header cannot be read: {cause}.") from error
@@ -57,11 +57,6 @@ def header_of(stream: BinaryIO, place: str, suffix: str) -> tuple[list[str], str
         raise DataError(f"{place}: is empty; its first line must name the columns.")
     stream.seek(body.tell())
     return names, delimiter
-
-
-def _rows(lines: Iterable[str], delimiter: str) -> Any:
-    # A tsv has no quotation marks but those of its texts.
-    return reader(lines, delimiter, quoting=delimiter != "\t")
 
 
 def separated_rows(data: bytes, source: Source, texts: Sequence[str]) -> Rows:
@@ -76,7 +71,7 @@ def separated_rows(data: bytes, source: Source, texts: Sequence[str]) -> Rows:
         for last in io.BytesIO(data):
             yield last.decode("utf-8", "surrogateescape")
 
-    read = _rows(lines(), source.delimiter)
+    read = reader(lines(), source.delimiter, source.kind)
     rows: list[list[str | None]] = []
     problems: dict[int, str] = {}
     while True:

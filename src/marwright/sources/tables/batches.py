@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from marwright.sources.tables.columns import listed
+from marwright.formats.column_names import listed
 from marwright.sources.tables.records import Problem, Record
 
 BATCH = 1024

@@ -6,10 +6,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 from marwright.errors import DataError
+from marwright.formats.column_names import listed
 from marwright.sources.tables.appearance import seen
-
-_SHOWN = 20
-_LONGEST = 60
 
 
 def find(wanted: Iterable[str], columns: Sequence[str]) -> dict[str, int] | None:
@@ -43,21 +41,10 @@ def require(
         folded = {column.strip().lower(): column for column in columns}
         near = [folded[name] for wish in missing for name in difflib.get_close_matches(wish.lower(), folded, n=1)]
         guess = hint or (f"Did you mean {listed(near)}?" if near else otherwise)
-        shown = listed(columns[:_SHOWN]) + (f" and {len(columns) - _SHOWN} more" if len(columns) > _SHOWN else "")
-        raise DataError(f"{table}: no column {listed(missing)}; its columns are {shown}. {guess}".rstrip())
+        raise DataError(f"{table}: no column {listed(missing)}; its columns are {listed(columns)}. {guess}".rstrip())
     if twice := [name for name, where in found.items() if len(where) > 1]:
         raise DataError(f"{table}: column {listed(twice)} occurs twice; rename one of the two.")
     return {name: where[0] for name, where in found.items()}
-
-
-def listed(names: Iterable[object]) -> str:
-    """Names in a row; one that would not be seen stands in quotation marks, a long one is cut."""
-    return ", ".join(_shown(str(name)) for name in names)
-
-
-def _shown(name: str) -> str:
-    name = name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…"
-    return name if name.isprintable() and name == name.strip() and name else repr(name)
 
 
 def _positions(name: str, columns: Sequence[str]) -> list[int]:

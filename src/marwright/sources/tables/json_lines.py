@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
 from marwright.errors import DataError
+from marwright.formats.column_names import listed
 from marwright.formats.utf16 import HALVES
 from marwright.sources.tables import columns, line_ends
 from marwright.sources.tables.appearance import seen
@@ -115,9 +116,9 @@ def _parse(line: str, wanted: Sequence[str]) -> tuple[dict[str, object], Problem
             if len(alike) == 1 and seen(alike[0]) == seen(name):
                 values[name] = values[alike[0]]
             elif alike:
-                other = other or Problem(f"the key {columns.listed(alike)} instead of {name}", "write one name")
+                other = other or Problem(f"the key {listed(alike)} instead of {name}", "write one name")
     if twice:
-        return values, Problem(f"the key {columns.listed(dict.fromkeys(twice))} twice", "leave one of the two")
+        return values, Problem(f"the key {listed(dict.fromkeys(twice))} twice", "leave one of the two")
     if "\\u" in line and any(HALVES.search(str(values.get(name))) for name in wanted):
         return values, Problem("half of a surrogate pair", "write the whole character")
     return values, other

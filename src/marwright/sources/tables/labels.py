@@ -10,8 +10,8 @@ import re
 from decimal import Decimal
 
 from marwright.errors import DataError
+from marwright.formats.column_names import listed
 from marwright.sources.tables.appearance import seen
-from marwright.sources.tables.columns import listed
 from marwright.sources.tables.faults import Faults
 
 _EXACT = 1 << 53  # above, not every whole number is a float

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from marwright.errors import DataError, first_line
+from marwright.formats.column_names import listed
 from marwright.sources.tables import columns
 from marwright.sources.tables.batches import BATCH, Types, class_names, records
 from marwright.sources.tables.faults import Faults
@@ -71,6 +72,6 @@ def _values(batch: Any, column: str, table: str) -> list[Any]:
         if isinstance(error, UnicodeDecodeError):
             raise
         raise DataError(
-            f"{table}: the column {columns.listed([column])} holds a value that Python cannot hold "
+            f"{table}: the column {listed([column])} holds a value that Python cannot hold "
             f"({first_line(error)}); write it as text."
         ) from error

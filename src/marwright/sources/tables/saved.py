@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from marwright.errors import DataError, first_line
+from marwright.formats.column_names import listed
 from marwright.sources.tables import columns
 from marwright.sources.tables.batches import BATCH, records, types_of
 from marwright.sources.tables.faults import Faults
@@ -69,7 +70,7 @@ def read(parts: Parts, source: TableSource, splits: SplitNames, faults: Faults) 
         there = ", ".join(f"{name} ({len(part):,} rows)" for name, part in parts.items())
         used = [name for name in aside if not aside[name]]
         raise DataError(
-            f"{faults.table}: unknown split {columns.listed(unknown)}; its splits are {there}. {splits.advice(used)}"
+            f"{faults.table}: unknown split {listed(unknown)}; its splits are {there}. {splits.advice(used)}"
         )
     told: dict[str, None] = {}
     for name, part in parts.items():

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from marwright.errors import DataError
-from marwright.sources.tables.columns import listed
+from marwright.formats.column_names import listed
 from marwright.sources.tables.settings import SplitName
 
 USUAL: dict[SplitName, tuple[str, ...]] = {

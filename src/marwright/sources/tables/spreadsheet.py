@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from marwright.errors import DataError, first_line
+from marwright.formats.column_names import listed
 from marwright.sources.tables import columns
 from marwright.sources.tables.faults import Faults
 from marwright.sources.tables.labels import name_of
@@ -111,12 +112,10 @@ def _index(titles: list[str], wanted: str | None, faults: Faults) -> int:
         raise DataError(f"{faults.table}: holds no sheet with cells.")
     if wanted is None:
         if len(titles) > 1:
-            faults.note(f"its first sheet was read; data.source.sheet chooses among {columns.listed(titles)}")
+            faults.note(f"its first sheet was read; data.source.sheet chooses among {listed(titles)}")
         return 0
     if wanted not in titles:
-        raise DataError(
-            f"{faults.table}: no sheet {columns.listed([wanted])}; its sheets are {columns.listed(titles)}."
-        )
+        raise DataError(f"{faults.table}: no sheet {listed([wanted])}; its sheets are {listed(titles)}.")
     return titles.index(wanted)
 
 
