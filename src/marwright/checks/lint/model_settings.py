@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from dataclasses import dataclass
+from typing import TypeGuard
 
 import yaml
 
+from marwright.checks.lint.findings import Settings
 from marwright.checks.lint.keys import HANDLER_SECTIONS, MODEL_KEYS, MOST_KEYS, nearest
 from marwright.errors import LintError
 from marwright.formats import bounded_yaml
 
 
 @dataclass(frozen=True)
-class ModelSettings:
-    """A model's settings, and the machine they are for.
+class ModelSettings(Settings):
+    """A model's settings; ``threads`` is the number of compute threads of a worker, where the archive says it."""
 
-    ``threads`` is the number of compute threads of a worker, where the archive says it.
-    """
-
-    values: Mapping[str, Any]
-    lines: Mapping[str, int] = field(default_factory=dict)
-    twice: tuple[str, ...] = ()
-    cores: int = 1
     threads: int | None = None
 
     def integer(self, key: str, default: int) -> int:

@@ -6,8 +6,10 @@ import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from marwright.checks.lint.findings import Settings
 from marwright.errors import LintError
 from marwright.formats.java_properties import VARIABLE, read_properties
 from marwright.formats.lenient_json import read_lenient_json
@@ -24,19 +26,21 @@ def is_from_environment(value: str) -> bool:
 
 
 @dataclass(frozen=True)
-class ServerSettings:
-    """A server's settings, and the machine they are for.
+class ServerSettings(Settings):
+    """A server's settings.
 
     ``values`` are as Java has them: blanks at their end stay. ``launcher`` has what TorchServe's launcher takes from
     the file by itself. ``not_ascii`` are the keys in whose lines other characters stand.
     """
 
     values: Mapping[str, str]
-    lines: Mapping[str, int] = field(default_factory=dict)
-    twice: tuple[str, ...] = ()
-    cores: int = 1
     launcher: Mapping[str, str] = field(default_factory=dict)
     not_ascii: tuple[str, ...] = ()
+
+    @cached_property
+    def known(self) -> dict[str, str]:
+        """Those of the values that stand in the file, and not in a variable of the environment."""
+        return {key: value for key, value in self.values.items() if not is_from_environment(value)}
 
     def true(self, key: str, default: str = "false") -> bool:
         """Whether a boolean is true to Java; whatever it does not know is false."""
@@ -54,8 +58,8 @@ class ServerSettings:
     def open_addresses(self) -> Iterator[tuple[str, str]]:
         """The key and scheme of every address that other machines can reach."""
         for key in (*HTTP_ADDRESSES, *GRPC_ADDRESSES):
-            value = self.values.get(key, "127.0.0.1").strip()
-            match = None if is_from_environment(value) else _HOST.match(value)
+            value = self.known.get(key, "127.0.0.1").strip()
+            match = _HOST.match(value)
             if match and not value.startswith("unix:") and not _is_loopback(match["host"]):
                 yield key, (match["scheme"] or "").lower()
 
