@@ -67,13 +67,7 @@ def lint_properties(file: Path, cores: int | None = None) -> list[Finding]:
 
 
 def lint_archive(file: Path, folder: Path, cores: int | None = None) -> list[Finding]:
-    """Find the traps in the model's configuration inside an archive.
-
-    Args:
-        file: the archive, shown with each finding.
-        folder: where it is unpacked.
-        cores: as for :func:`lint`, and so are the errors.
-    """
+    """As :func:`lint`, for an archive that is unpacked in ``folder``."""
     model = manifest_in(folder, file)[0]
     found = []
     if model.get("envelope"):

@@ -57,11 +57,7 @@ def key_twice(settings: Settings) -> Problems:
 def findings(file: str, settings: S, errors: Sequence[Rule[S]], warnings: Sequence[Rule[S]]) -> list[Finding]:
     """Apply rules to a file of settings; a rule is called as its function is, with hyphens.
 
-    Args:
-        file: shown with each finding.
-        settings: what stands in it.
-        errors: rules for what is never meant.
-        warnings: rules for what is rarely meant.
+    ``errors`` are rules for what is never meant, ``warnings`` for what is rarely meant.
 
     Returns:
         the findings in the order of the file; those of what is missing come last.

@@ -36,13 +36,7 @@ def is_java_integer(value: object) -> TypeGuard[int]:
 
 
 def read_model_settings(file: str, text: str, *, cores: int, threads: int | None = None) -> ModelSettings:
-    """Parse the text of a model-config.yaml.
-
-    Args:
-        file: named in errors.
-        text: the YAML.
-        cores: of the machine that will serve.
-        threads: of a worker, if known.
+    """Parse the text of a model-config.yaml, for a machine with so many cores and workers with so many threads.
 
     Raises:
         LintError: it is not YAML, not settings as ``key: value``, or a configuration of another kind.

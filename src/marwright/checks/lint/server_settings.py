@@ -93,12 +93,7 @@ class ServerSettings(Settings):
 
 
 def read_server_settings(file: str, data: bytes, *, cores: int) -> ServerSettings:
-    """Parse a config.properties.
-
-    Args:
-        file: named in errors.
-        data: its bytes.
-        cores: of the machine that will serve.
+    """Parse the bytes of a config.properties, for a machine with so many cores.
 
     Raises:
         LintError: it is not text, or Java would refuse it.

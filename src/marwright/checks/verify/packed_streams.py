@@ -23,12 +23,7 @@ _CHUNK = 1 << 16
 
 
 def unpackings(stream: BinaryIO, start: bytes) -> Iterator[Iterator[bytes]]:
-    """What a stream unpacks to, in chunks, in each way in which some reader would unpack it.
-
-    Args:
-        stream: can seek.
-        start: its first bytes.
-    """
+    """What a stream that begins with ``start`` unpacks to, in chunks, in each way in which some reader unpacks it."""
     if len(start) > 2 and start[0] == 0x78 and int.from_bytes(start[:2], "big") % 31 == 0:
         yield _inflated(stream)
     for magic, reader in _READERS.items():
