@@ -46,9 +46,6 @@ class Directory:
 def directory_of(stream: IO[bytes]) -> Directory | None:
     """Find the directory without reading it, for it may be made to fill a memory.
 
-    Args:
-        stream: can seek.
-
     Returns:
         None if there is none, or readers may find different ones.
     """
@@ -74,11 +71,7 @@ def directory_of(stream: IO[bytes]) -> Directory | None:
 
 
 def differently_read(archive: zipfile.ZipFile) -> str | None:
-    """What TorchServe would read otherwise than Python does, in a few words; None if there is nothing.
-
-    Args:
-        archive: opened for reading.
-    """
+    """What TorchServe would read otherwise than Python does, in a few words; None if there is nothing."""
     stream = archive.fp
     assert stream is not None
     infos = sorted(archive.infolist(), key=lambda info: info.header_offset)

@@ -11,12 +11,9 @@ from marwright.mar.worker import running
 
 
 def prove(file: Path, golden: Sequence[GoldenRequest], fields: Sequence[str] = ()) -> None:
-    """Start a worker, and send the golden requests one by one and as one batch.
+    """Start a worker, and send the golden requests, which all have as many labels, one by one and as one batch.
 
-    Args:
-        file: the archive.
-        golden: texts with recorded answers, which all have as many labels.
-        fields: what a request may send in place of one text; all of the text is then sent in the first one as well.
+    Of ``fields`` that a request may send in place of one text, all of the text is then sent in the first one as well.
 
     Raises:
         ArchiveError: the archive cannot be run, or its handler does not answer as recorded.

@@ -31,12 +31,9 @@ TIMEOUT_S = 120
 class ArchiveWorker:
     """A worker that has loaded an archive and answers batches."""
 
-    def __init__(self, connection: socket.socket, file: Path, process: subprocess.Popen[bytes], log: Path) -> None:
-        self._connection = connection
-        self._stream = connection.makefile("rb")
-        self._file = file
-        self.log = log
-        self.process = process
+    def __init__(self, connection: socket.socket, file: Path, log: Path) -> None:
+        self._connection, self._stream = connection, connection.makefile("rb")
+        self._file, self.log = file, log
 
     def _send(self, message: bytes) -> None:
         # If the worker has died, reading its answer finds that out.
@@ -85,10 +82,7 @@ class ArchiveWorker:
     def classify(self, texts: Sequence[str], top_k: int | None = None, field: str = "text") -> list[dict[str, Any]]:
         """Send texts as one batch of JSON requests; label: probability for each, best first, or an abstention.
 
-        Args:
-            texts: to be sent.
-            top_k: labels that are wanted; the archive's own number if not given.
-            field: of the requests, that the texts stand in.
+        ``top_k`` labels are asked for, or the archive's own number; the texts stand in ``field``.
 
         Raises:
             ArchiveError: a text was not answered, the message then has the handler's own; or with something else.
@@ -128,11 +122,7 @@ def running(file: Path) -> Iterator[ArchiveWorker]:
 
 @contextmanager
 def started(file: Path, folder: Path) -> Iterator[ArchiveWorker]:
-    """Start a worker with only an unpacked archive on its path, and load it.
-
-    Args:
-        file: the archive, named in errors.
-        folder: where it is unpacked.
+    """Start a worker with only an archive on its path that is unpacked in ``folder``, and load it.
 
     Raises:
         ArchiveError: its manifest or settings cannot be read, or its worker does not start.
@@ -147,7 +137,7 @@ def started(file: Path, folder: Path) -> Iterator[ArchiveWorker]:
             child(_command(address), cwd=folder, environment=environment_for(folder), output=output) as process,
             _connect(process, address, file, log) as connection,
         ):
-            worker = ArchiveWorker(connection, file, process, log)
+            worker = ArchiveWorker(connection, file, log)
             # As TorchServe reads it: whatever is no number counts as missing.
             size = settings.get("batchSize")
             worker.load(model["modelName"], folder, model["handler"], size if isinstance(size, int) else 1)
@@ -168,10 +158,8 @@ def _command(address: Path) -> list[str]:
 
 def environment_for(folder: Path) -> dict[str, str]:
     """The environment of a worker: TorchServe puts the unpacked archive on its path; nothing of ours may be there."""
-    environment = {
-        name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "RANK", "LOCAL_RANK")
-    }
-    return environment | {"PYTHONPATH": str(folder), "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
+    theirs = {name: value for name, value in os.environ.items() if name not in ("RANK", "LOCAL_RANK")}
+    return theirs | {"PYTHONPATH": str(folder), "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
 
 
 def _connect(process: subprocess.Popen[bytes], address: Path, file: Path, log: Path) -> socket.socket:
@@ -179,17 +167,17 @@ def _connect(process: subprocess.Popen[bytes], address: Path, file: Path, log: P
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            connection.close()
-            raise ArchiveError(f"{file}: its worker did not start.\n{_last_lines(log)}")
-        try:
+            within = ""
+            break
+        with suppress(FileNotFoundError, ConnectionRefusedError):
             connection.connect(str(address))
-        except (FileNotFoundError, ConnectionRefusedError):
-            time.sleep(0.02)
-            continue
-        connection.settimeout(TIMEOUT_S)
-        return connection
+            connection.settimeout(TIMEOUT_S)
+            return connection
+        time.sleep(0.02)
+    else:
+        within = f" within {TIMEOUT_S} s"
     connection.close()
-    raise ArchiveError(f"{file}: its worker did not start within {TIMEOUT_S} s.\n{_last_lines(log)}")
+    raise ArchiveError(f"{file}: its worker did not start{within}.\n{_last_lines(log)}")
 
 
 def _last_lines(log: Path, count: int = 12) -> str:
