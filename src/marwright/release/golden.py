@@ -13,10 +13,7 @@ _CURE = "The workers on the server answer otherwise than those that verified the
 def wrong_answers(caller: Caller, version: str, golden: Sequence[GoldenRequest]) -> list[str]:
     """Send the golden requests to a version, and say what is wrong with its answers; empty if nothing is.
 
-    Args:
-        caller: for the server.
-        version: in the path of the requests.
-        golden: those without a recorded answer only have to be answered.
+    Those without a recorded answer only have to be answered.
     """
     largest = 0.0
     for request in golden:

@@ -67,11 +67,8 @@ class Caller:
     ) -> list[tuple[Answer, ...]]:
         """Send each text to every version, one right after the other, in an order that changes by chance.
 
-        Args:
-            versions: the paths; ``None`` is the default one.
-            texts: what to send, again and again.
-            rate: texts per second, at even intervals however slow the answers are.
-            seconds: how long.
+        The texts are sent again and again for so many seconds, ``rate`` of them per second, at even intervals however
+        slow the answers are. The version ``None`` is the default one.
 
         Returns:
             for each text that was sent, the answers in the order of ``versions``.

@@ -69,12 +69,7 @@ class Store:
         return kept if (kept := self.archive(version)).is_file() else None
 
     def keep(self, archive: Path, version: str, digest: str) -> None:
-        """Copy an archive and its signature into the store, hidden.
-
-        Args:
-            archive: the .mar file, from anywhere.
-            version: of the model in it.
-            digest: hex SHA-256 that the copy must have.
+        """Copy an archive and its signature into the store, hidden; the hex SHA-256 of the copy must be ``digest``.
 
         Raises:
             ArchiveError: it is another file by now, or cannot be copied.

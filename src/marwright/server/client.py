@@ -37,13 +37,9 @@ class Refused(ServerError):
 
 @dataclass(frozen=True, kw_only=True)
 class TorchServe:
-    """A TorchServe as its clients see it.
+    """A TorchServe as its clients see it: the addresses of ``/predictions``, ``/models`` and ``/metrics``.
 
-    Args:
-        inference: address of ``/predictions``, as ``http://HOST:PORT``; so are the other two.
-        management: address of ``/models``.
-        metrics: address of ``/metrics``; ``None`` where it is off.
-        key_file: the file with its keys; ``None`` where it asks for none.
+    Each is ``http://HOST:PORT``; ``metrics`` is ``None`` where it is off, ``key_file`` where no keys are asked for.
     """
 
     inference: str

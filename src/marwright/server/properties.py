@@ -74,10 +74,7 @@ class Properties:
 
     @classmethod
     def find(cls, name: Path | None) -> Properties:
-        """Read a file, or the configuration of that name which comes with marwright (``production``).
-
-        Args:
-            name: a file or a name; marwright's configuration for development if not given.
+        """Read what :func:`located` finds.
 
         Raises:
             ServerError: there is none, or as for :meth:`read`.
@@ -176,11 +173,8 @@ class Properties:
     def effective(self, *, ports: Ports | None, models: Sequence[str], flags: Sequence[str], worker: int) -> str:
         """Return the text of a file that TorchServe can be started with from any folder.
 
-        Args:
-            ports: what to listen on instead of the file's own ports.
-            models: names of archive files to load instead of what ``load_models`` says.
-            flags: options for Java besides those of ``vmargs``.
-            worker: the first TCP port for workers, where the machine has no Unix sockets for them.
+        The ports and the archives named in ``models`` are taken instead of the file's; ``flags`` are options for Java
+        besides those of ``vmargs``, and ``worker`` is the first TCP port for workers without Unix sockets.
         """
         changes = {"load_models": self.settings.get("load_models", "all")}
         changes["metrics_config"] = str(shipped("configs") / "metrics.yaml")

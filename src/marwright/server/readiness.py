@@ -19,13 +19,7 @@ _ANSWERS_WITHIN_S = 5
 def wait_until_ready(
     server: RunningServer, *, archives: Collection[str], log: StartLog, timeout_s: float
 ) -> tuple[str, ...]:
-    """Wait until every archive is loaded and all workers of every model are READY.
-
-    Args:
-        server: the server that has just been started.
-        archives: the file names that must be among the loaded ones.
-        log: watched for the reason of a failure.
-        timeout_s: how long to wait, in seconds.
+    """Wait up to ``timeout_s`` seconds until all of these archives are loaded and all workers of every model are READY.
 
     Returns:
         The names of the models, sorted.
