@@ -16,13 +16,12 @@ from marwright.processes.interrupts import held, interruptible
 from marwright.processes.socket_folder import make_socket_folder
 from marwright.server.archives import archives_expected
 from marwright.server.failure import StartLog
-from marwright.server.first_answer import require_an_answer
 from marwright.server.identity import ProcessIdentity
 from marwright.server.java import Java, find_java
 from marwright.server.ports import Ports, first_worker_port, require_free
 from marwright.server.process import Launch, end, end_started_with
 from marwright.server.properties import Properties
-from marwright.server.readiness import wait_until_ready
+from marwright.server.readiness import require_an_answer, wait_until_ready
 from marwright.server.state import (
     DEFAULT_STATE,
     SCRATCH_PREFIX,
