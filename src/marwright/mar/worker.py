@@ -29,7 +29,11 @@ TIMEOUT_S = 120
 
 
 class ArchiveWorker:
-    """A worker that has loaded an archive and answers batches."""
+    """A worker that loads an archive and answers batches.
+
+    Every method raises ``ArchiveError``: the worker died, was silent for too long, or does not speak the protocol; the
+    message has the end of its log.
+    """
 
     def __init__(self, connection: socket.socket, file: Path, log: Path) -> None:
         self._connection, self._stream = connection, connection.makefile("rb")
@@ -53,22 +57,14 @@ class ArchiveWorker:
         return data
 
     def load(self, model: str, folder: Path, handler: str, batch_size: int) -> None:
-        """Load the unpacked archive.
-
-        Raises:
-            ArchiveError: the handler cannot be loaded; the message has the end of the worker's log.
-        """
+        """Load the unpacked archive; it is an ArchiveError too if the handler cannot be loaded."""
         self._send(protocol.load_message(model, str(folder), handler, batch_size))
         code, message = protocol.read_load_answer(self._read)
         if code != 200:
             raise ArchiveError(f"{self._file}: its handler cannot be loaded: {message}\n{_last_lines(self.log)}")
 
     def answer(self, bodies: Sequence[Body]) -> list[Answer]:
-        """Answer one batch.
-
-        Raises:
-            ArchiveError: the worker died, was silent for too long, or does not speak the protocol.
-        """
+        """Answer one batch."""
         self._send(protocol.predict_message(bodies))
         try:
             answers = protocol.read_answers(self._read)
@@ -95,11 +91,7 @@ class ArchiveWorker:
         return [self.labels_in(answer.body) for answer in answers]
 
     def labels_in(self, body: bytes) -> dict[str, Any]:
-        """Label: probability for each label of a good answer, or an abstention.
-
-        Raises:
-            ArchiveError: it is something else.
-        """
+        """Label: probability for each label of a good answer, or an abstention; else it is an ArchiveError."""
         with suppress(ValueError, RecursionError, TypeError, KeyError):
             answer: dict[str, Any] = json.loads(body)
             if all(isinstance(value, int | float) for value in probabilities_in(answer).values()):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 
 from marwright.checks.lint.findings import Problem, Problems
 from marwright.checks.lint.server_number_rules import java_integer
-from marwright.checks.lint.server_settings import GRPC_ADDRESSES, HTTP_ADDRESSES, ServerSettings
+from marwright.checks.lint.server_settings import GRPC_ADDRESSES, HTTP_ADDRESSES, ServerSettings, ip_of
 from marwright.formats.torchserve_address import ADDRESS, DEFAULT_PORT, LARGEST_PORT, WITHOUT_PORT, port_of
 
 _HOST_NAME = re.compile(r"[^\s:/\[\]]*")
@@ -33,7 +32,7 @@ def not_a_host(settings: ServerSettings) -> Problems:
     """Java looks the whole value up as the name of a host."""
     for key in GRPC_ADDRESSES:
         value = settings.known.get(key, "127.0.0.1")
-        if not _HOST_NAME.fullmatch(value) and not _is_ip(value):
+        if not _HOST_NAME.fullmatch(value) and ip_of(value) is None:
             reason = f"{key}={value[:80]!r} is no host to TorchServe, which ends as it starts"
             cure = f"write the host alone, such as 127.0.0.1; the port is {key.replace('_address', '_port')}"
             yield Problem(key, reason, cure)
@@ -79,14 +78,6 @@ def _http_place(settings: ServerSettings, key: str) -> tuple[str, int] | None:
 def _grpc_place(settings: ServerSettings, key: str) -> tuple[str, int] | None:
     port = java_integer(key, settings.values.get(key, str(DEFAULT_PORT[key])))
     return None if port is None else (settings.values.get(key.replace("_port", "_address"), "127.0.0.1").lower(), port)
-
-
-def _is_ip(value: str) -> bool:
-    try:
-        ipaddress.ip_address(value.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        return False
-    return True
 
 
 ERRORS = (not_an_address, not_a_host, tls_without_its_files, one_address_for_two)

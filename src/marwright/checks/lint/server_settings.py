@@ -60,8 +60,10 @@ class ServerSettings(Settings):
         for key in (*HTTP_ADDRESSES, *GRPC_ADDRESSES):
             value = self.known.get(key, "127.0.0.1").strip()
             match = _HOST.match(value)
-            if match and not value.startswith("unix:") and not _is_loopback(match["host"]):
-                yield key, (match["scheme"] or "").lower()
+            if match and not value.startswith("unix:"):
+                host, ip = match["host"], ip_of(match["host"])
+                if not ip.is_loopback if ip else host.lower() != "localhost":
+                    yield key, (match["scheme"] or "").lower()
 
     def models(self) -> dict[str, dict[str, dict[str, Any]]]:
         """What ``models`` says, by name and version; a name may have none.
@@ -108,8 +110,9 @@ def read_server_settings(file: str, data: bytes, *, cores: int) -> ServerSetting
     return ServerSettings(read.values, lines, read.twice, cores, values, read.not_ascii)
 
 
-def _is_loopback(host: str) -> bool:
+def ip_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that a host is written as; ``None`` if it is a name."""
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
     except ValueError:
-        return host.lower() == "localhost"
+        return None
