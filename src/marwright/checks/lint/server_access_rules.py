@@ -91,7 +91,7 @@ def _open_allowed_urls(settings: ServerSettings) -> Problems:
             reason = f"{written[:80]} in allowed_urls cannot be read as a pattern: no rule here can say whom it lets in"
             yield Problem("allowed_urls", reason, "write it without what only Java knows; commas divide patterns")
             return
-        if stranger := next((url for url in (*STRANGERS, *_lookalikes(pattern)) if _matches(pattern, url)), None):
+        if stranger := next((url for url in (*STRANGERS, *_lookalikes(pattern)) if _takes(pattern, url)), None):
             how = "allows" if "allowed_urls" in settings.values else "is missing, which allows"
             reason = f"allowed_urls {how} archives from anywhere, such as {stranger}"
             cure = r"allowed_urls=(?!) allows none; or the one place, as https://models\.example\.org/[^/]*\.mar"
@@ -106,13 +106,10 @@ def _in_python(pattern: str) -> str:
 
 def _is_pattern(pattern: str) -> bool:
     """Whether it is one; of a longer one nobody needs to know."""
-    if len(pattern) > LONGEST_PATTERN:
-        return True
     try:
-        regex.compile(pattern, flags=regex.IGNORECASE)
+        return len(pattern) > LONGEST_PATTERN or bool(regex.compile(pattern, flags=regex.IGNORECASE))
     except (regex.error, RecursionError, ValueError, OverflowError):
         return False
-    return True
 
 
 def _lookalikes(pattern: str) -> Iterator[str]:
@@ -127,12 +124,11 @@ def _lookalikes(pattern: str) -> Iterator[str]:
             yield f"{scheme}://{url}x"
 
 
-def _matches(pattern: str, url: str) -> bool:
-    """As TorchServe does, in a bounded time: a pattern may take years to say no."""
-    if len(pattern) > LONGEST_PATTERN:
-        return True
+def _takes(pattern: str, url: str) -> bool:
+    """Whether TorchServe takes a URL, found out in a bounded time: a pattern may take years to say no."""
     try:
-        return regex.fullmatch(pattern, url, flags=regex.IGNORECASE, timeout=PATIENCE_S) is not None
+        long = len(pattern) > LONGEST_PATTERN
+        return long or bool(regex.fullmatch(pattern, url, flags=regex.IGNORECASE, timeout=PATIENCE_S))
     except TimeoutError:
         return True
 
