@@ -14,11 +14,10 @@ from marwright.processes.interrupts import interruptible
 from marwright.release.canary import Trial, rate_for, trial
 from marwright.release.candidate import Candidate
 from marwright.release.draining import drained
-from marwright.release.golden import wrong_answers
 from marwright.release.labels import change_of, labels_of
 from marwright.release.live_server import LiveServer
 from marwright.release.plan import Outcome, Plan
-from marwright.release.predictions import Caller
+from marwright.release.predictions import Caller, wrong_answers
 from marwright.release.snapshot import snapshot_of
 from marwright.release.store import Store
 from marwright.release.verdict import objections
