@@ -20,8 +20,8 @@ from marwright.mar import layout
 from marwright.mar.golden import parsed
 from marwright.mar.handler_modules import SERVING
 from marwright.mar.model_config import model_config
-from marwright.mar.proof import prove
 from marwright.mar.training_digests import TrainingDigests
+from marwright.mar.worker import prove
 from marwright.mar.writing import Contents, Manifest, packed, source_date
 from marwright.metrics.confidence import selective_accuracy
 from marwright.pretrained.tokenization import token_ids

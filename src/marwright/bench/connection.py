@@ -9,9 +9,12 @@ from __future__ import annotations
 import selectors
 import socket
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import httptools
+
+if TYPE_CHECKING:
+    from marwright.bench.generator import Generator
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _BUFFER = 1 << 16
@@ -25,20 +28,8 @@ class Address:
     sockaddr: tuple[str | int, ...]
 
 
-class Owner(Protocol):
-    """Whom a connection tells what became of its request. It is free again by then."""
-
-    def answered(self, connection: Connection, due: float, status: int) -> None:
-        """The whole answer to the request that was due then has come, with this HTTP status."""
-        ...
-
-    def broken(self, connection: Connection, due: float) -> None:
-        """There will be no answer: no connection, one that broke, or one that does not speak HTTP."""
-        ...
-
-
 class Connection:
-    """Sends one request at a time, and reconnects by itself.
+    """Sends one request at a time, reconnects by itself, and tells its owner what became of each, being free again.
 
     ``due`` is the moment at which the request under way was due, in seconds; ``None`` while there is none.
     """
@@ -48,7 +39,7 @@ class Connection:
         "due",
     )
 
-    def __init__(self, address: Address, selector: selectors.BaseSelector, owner: Owner) -> None:
+    def __init__(self, address: Address, selector: selectors.BaseSelector, owner: Generator) -> None:
         self._address, self._selector, self._owner = address, selector, owner
         self._socket: socket.socket | None = None
         self._rest = b""  # what the kernel has not taken yet

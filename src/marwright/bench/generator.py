@@ -87,9 +87,8 @@ class Generator:
         record.connections = len(self._connections)
         return record
 
-    # What connections report.
-
     def answered(self, connection: Connection, due: float, status: int) -> None:
+        """The whole answer to the request that was due then has come, with this HTTP status."""
         now = clock()
         record = self._record
         if now - due > self._load.timeout_s:
@@ -108,6 +107,7 @@ class Generator:
         self._schedule.answered(now)
 
     def broken(self, connection: Connection, due: float) -> None:
+        """There will be no answer: no connection, one that broke, or one that does not speak HTTP."""
         self._fail("connection", due)
         self._idle.append(connection)
         self._schedule.failed(clock())

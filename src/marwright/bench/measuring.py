@@ -25,9 +25,7 @@ def measure(
 
     Args:
         url: where to POST.
-        texts: what to send, again and again.
-        load: how hard and how long.
-        instances: texts in one request.
+        texts: what to send, again and again, ``instances`` of them in one request.
         template: the body for servers that want another one; see :func:`marwright.bench.target.bodies`.
         headers: more headers, each as ``Name: value``.
         observer: called twice a second with the seconds since the start and the record so far.

@@ -19,9 +19,7 @@ from marwright.server.server import serving, stop
 def serving_archive(archive: Path, properties: Path | None = None) -> Iterator[str]:
     """Serve an archive alone on free ports, and yield the URL of its predictions.
 
-    Args:
-        archive: a ``.mar`` file.
-        properties: TorchServe's configuration; marwright's for development if not given. It must not ask for keys.
+    TorchServe's configuration, by default marwright's for development, must not ask for keys.
 
     Raises:
         ArchiveError: there is no such archive.

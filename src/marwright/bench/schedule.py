@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import math
 from dataclasses import dataclass
-from typing import Protocol
 
 from marwright.errors import MarwrightError
 
@@ -53,25 +52,23 @@ class Load:
         return ClosedLoop(start, end, self.connections) if self.rate is None else OpenLoop(start, end, self.rate)
 
 
-class Schedule(Protocol):
+class Schedule:
     """Says when requests are due. All moments are seconds of one clock; ``next_due`` is infinite at the end."""
 
     next_due: float
 
     def take(self) -> float:
         """Return ``next_due`` and go on to the moment after it."""
-        ...
+        raise NotImplementedError
 
     def answered(self, now: float) -> None:
         """Note that a client has its answer, or has given up on it."""
-        ...
 
     def failed(self, now: float) -> None:
         """Note that a client could not reach the server."""
-        ...
 
 
-class OpenLoop:
+class OpenLoop(Schedule):
     """Due at ``start``, ``start + 1/rate``, … up to ``end``; the server has no say in it."""
 
     def __init__(self, start: float, end: float, rate: float) -> None:
@@ -87,14 +84,8 @@ class OpenLoop:
         self.next_due = following if following < self._end else math.inf
         return due
 
-    def answered(self, now: float) -> None:
-        pass
 
-    def failed(self, now: float) -> None:
-        pass
-
-
-class ClosedLoop:
+class ClosedLoop(Schedule):
     """Due at ``start`` once per client, and then whenever a client is free, up to ``end``."""
 
     def __init__(self, start: float, end: float, clients: int) -> None:

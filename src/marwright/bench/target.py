@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import socket
@@ -16,6 +15,7 @@ from urllib3.exceptions import TimeoutError as NoAnswer
 from marwright import __version__
 from marwright.bench.connection import Address
 from marwright.errors import MarwrightError, ServerError
+from marwright.mar.worker import message_in
 from marwright.server.client import http_client
 
 PLACE = "%s"
@@ -85,7 +85,7 @@ class Target:
         except HTTPError as error:
             raise ServerError(f"{self.url}: what answers there does not speak HTTP/1.1: {error}.") from None
         if not 200 <= answer.status < 300:
-            said = _message(answer.data)
+            said = " ".join(message_in(answer.data).split())[:_LONGEST_MESSAGE] or "(no text)"
             raise ServerError(f"{self.url} answers the first request with status {answer.status}: {said}")
         return address
 
@@ -109,11 +109,10 @@ def bodies(texts: Sequence[str], instances: int = 1, template: str | None = None
     """
     if template is not None and PLACE not in template:
         raise MarwrightError(f"--body {template}: it has no {PLACE}, where the text goes.")
+    values: Sequence[object] = texts
     if template is None:
         template = '{"text": %s}' if instances == 1 else '{"instances": %s}'
-        values: Sequence[object] = texts if instances == 1 else [{"text": text} for text in texts]
-    else:
-        values = texts
+        values = texts if instances == 1 else [{"text": text} for text in texts]
     endless = itertools.cycle(values)
     made = []
     for _ in range(-(-len(values) // instances)):
@@ -126,11 +125,3 @@ def bodies(texts: Sequence[str], instances: int = 1, template: str | None = None
     except ValueError as error:
         raise MarwrightError(f"--body {template}: with a text in place of {PLACE} it is not JSON: {error}.") from None
     return made
-
-
-def _message(answer: bytes) -> str:
-    """What an error's body says: the ``message`` of JSON, or its beginning."""
-    text = answer.decode("utf-8", errors="replace")
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        text = str(json.loads(text)["message"])
-    return " ".join(text.split())[:_LONGEST_MESSAGE] or "(no text)"

@@ -27,11 +27,7 @@ class Budget:
         self._next_look = items
 
     def spend(self, *, items: int = 0, size: int = 0) -> None:
-        """Take from what is left.
-
-        Raises:
-            OverBudget: there is not so much left.
-        """
+        """Take from what is left; an OverBudget says that there is not so much."""
         self._items -= items
         self._bytes -= size
         if self._items < 0 or self._bytes < 0:

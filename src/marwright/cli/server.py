@@ -19,7 +19,7 @@ from marwright.errors import ArchiveError, LintError, ServerError
 
 if TYPE_CHECKING:
     from marwright.server import RunningServer
-    from marwright.server.status import ModelVersion
+    from marwright.server.versions import ModelVersion
 
 EXIT_NOT_SERVING = 1
 # What serving does something about: it brings a log configuration where none is named.
@@ -90,7 +90,7 @@ def status(state: StateOption = Path(".marwright"), as_json: JsonOption = False)
     Example: marwright status --json
     """
     from marwright.server import server
-    from marwright.server.status import models_of
+    from marwright.server.versions import models_of
 
     running = server.running(state)
     if running is None:

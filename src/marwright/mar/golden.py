@@ -20,16 +20,16 @@ from marwright.mar.reading import member_of
 # to that. Another model is further off than this.
 TOLERANCE = 0.05
 
-Recorded = Sequence[Mapping[str, Any]]
-"""``{"label": …, "probability": …}`` for each label of a recorded answer, best first."""
-
 
 @dataclass(frozen=True)
 class GoldenRequest:
-    """A text with its recorded answer, which is empty where a handler of its own answers: nobody has recorded that."""
+    """A text with its recorded answer: ``{"label": …, "probability": …}`` for each label, best first.
+
+    The answer is empty where a handler of its own answers: nobody has recorded that.
+    """
 
     text: str
-    answer: Recorded = ()
+    answer: Sequence[Mapping[str, Any]] = ()
 
     def request(self, field: str = "text") -> dict[str, Any]:
         """Ask for as many labels as are recorded; the text stands in ``field``."""
@@ -40,8 +40,20 @@ class GoldenRequest:
         return Body(json.dumps(self.request(field)).encode())
 
     def off(self, answer: Any) -> float:
-        """How far an answer, parsed from its JSON, is from the recorded one; see :func:`difference`."""
-        return difference(self.answer, answer)
+        """The largest difference of a probability; infinite if one is not a number, or ``answer`` is none of this kind.
+
+        Args:
+            answer: label to probability, also of a handler that abstains, as many labels as are recorded. Of two labels
+                that are nearly as likely either may be the last one, so a label that is missing is taken to be as
+                likely as it can be: no more than the last one, and no more than what the others leave of 1.
+        """
+        try:
+            found = probabilities_in(answer)
+            least = min([*found.values(), 1 - sum(found.values())]) if found else 0.0
+            differences = [abs(one["probability"] - found.get(one["label"], least)) for one in self.answer]
+        except (TypeError, KeyError, AttributeError, ArithmeticError):
+            return math.inf
+        return max(value if math.isfinite(value) else math.inf for value in differences)
 
     def off_in(self, body: bytes) -> float:
         """The same for an answer as a worker sends it."""
@@ -54,24 +66,6 @@ class GoldenRequest:
         """Say what is wrong with an answer; empty if it is within the tolerance."""
         off = self.off(answer)
         return "" if off <= TOLERANCE else f"{self.text[:60]!r} has a probability that is {off:.3f} off"
-
-
-def difference(recorded: Recorded, answer: Any) -> float:
-    """The largest difference of a probability; infinite if one is not a number, or ``answer`` is none of this kind.
-
-    Args:
-        recorded: what the answer should be.
-        answer: label to probability, also of a handler that abstains, as many labels as are recorded. Of two labels
-            that are nearly as likely either may be the last one, so a label that is missing is taken to be as likely as
-            it can be: no more than the last one, and no more than what the others leave of 1.
-    """
-    try:
-        found = probabilities_in(answer)
-        least = min([*found.values(), 1 - sum(found.values())]) if found else 0.0
-        differences = [abs(one["probability"] - found.get(one["label"], least)) for one in recorded]
-    except (TypeError, KeyError, AttributeError, ArithmeticError):
-        return math.inf
-    return max(value if math.isfinite(value) else math.inf for value in differences)
 
 
 def parsed(written: bytes) -> list[GoldenRequest]:

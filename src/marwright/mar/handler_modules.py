@@ -17,9 +17,7 @@ SERVING = ("torch", "torchserve", "tokenizers")
 def handler_modules(handler: Path, runtimes: Iterable[str] = (layout.TORCHSCRIPT,)) -> list[Path]:
     """Find what a handler needs of the modules beside it and of the shipped ones.
 
-    Args:
-        handler: its imports are followed.
-        runtimes: modules that it loads by name.
+    ``runtimes`` are modules that it loads by name.
 
     Raises:
         ArchiveError: the handler is missing or is not Python.

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import IO
 
+from marwright.formats.signatures import ZIP
+
 # 4.3.7 of https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT: signature, version, flags, method, time, date,
 # CRC, packed and unpacked size, lengths of name and extra field.
 _HEADER = struct.Struct("<4s5H3L2H")
-_SIGNATURE = b"PK\x03\x04"
 _ENCRYPTED, _SIZES_FOLLOW = 0x1, 0x8
 # After the data, with or without its own signature, with sizes of four bytes or eight. Too short for a local header.
 _DESCRIPTOR_LENGTHS = (12, 16, 20, 24)
@@ -46,9 +47,6 @@ class Directory:
 def directory_of(stream: IO[bytes]) -> Directory | None:
     """Find the directory without reading it, for it may be made to fill a memory.
 
-    Args:
-        stream: can seek.
-
     Returns:
         None if there is none, or readers may find different ones.
     """
@@ -74,11 +72,7 @@ def directory_of(stream: IO[bytes]) -> Directory | None:
 
 
 def differently_read(archive: zipfile.ZipFile) -> str | None:
-    """What TorchServe would read otherwise than Python does, in a few words; None if there is nothing.
-
-    Args:
-        archive: opened for reading.
-    """
+    """What TorchServe would read otherwise than Python does, in a few words; None if there is nothing."""
     stream = archive.fp
     assert stream is not None
     infos = sorted(archive.infolist(), key=lambda info: info.header_offset)
@@ -101,7 +95,7 @@ def _is_one_file(stream: IO[bytes], info: zipfile.ZipInfo, start: int, following
     name, extra = stream.read(name_length), stream.read(extra_length)
     listed = info.orig_filename.encode("utf-8" if info.flag_bits & 0x800 else "cp437", errors="replace")
     if (signature, name, method, flags & (_ENCRYPTED | _SIZES_FOLLOW)) != (
-        _SIGNATURE,
+        ZIP,
         listed,
         info.compress_type,
         info.flag_bits & (_ENCRYPTED | _SIZES_FOLLOW),

@@ -43,20 +43,11 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def load_message(model: str, folder: str, handler: str, batch_size: int, gpu: int | None = None) -> bytes:
-    """Ask a worker to load a model from a folder."""
-    return b"".join(
-        [
-            b"L",
-            _string(model),
-            _string(folder),
-            struct.pack("!i", batch_size),
-            _string(handler),
-            struct.pack("!i", -1 if gpu is None else gpu),
-            _string(""),
-            struct.pack("!?", True),
-        ]
-    )
+def load_message(model: str, folder: str, handler: str, batch_size: int) -> bytes:
+    """Ask a worker to load a model from a folder onto the CPU."""
+    no_gpu, envelope, limits_images = struct.pack("!i", -1), _string(""), struct.pack("!?", True)
+    parts = [b"L", _string(model), _string(folder), struct.pack("!i", batch_size), _string(handler)]
+    return b"".join([*parts, no_gpu, envelope, limits_images])
 
 
 def predict_message(bodies: Sequence[Body]) -> bytes:
@@ -91,15 +82,9 @@ def read_answers(read: Read) -> list[Answer]:
         content_type, status, phrase = _read_string(read), _int(read), _read_string(read)
         headers = {_read_string(read): _read_string(read) for _ in range(_length(read))}
         body = read(_length(read))
-        failed = batch_code != 200
-        answers.append(
-            Answer(
-                batch_code if failed else status,
-                (message or phrase).encode() if failed else body,
-                content_type,
-                headers,
-            )
-        )
+        if batch_code != 200:
+            status, body = batch_code, (message or phrase).encode()
+        answers.append(Answer(status, body, content_type, headers))
     return answers
 
 

@@ -39,9 +39,7 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 def unpacked(file: Path, data: bytes | None = None) -> Iterator[Path]:
     """Unpack an archive into a private folder, which is removed afterwards.
 
-    Args:
-        file: the archive.
-        data: its bytes, where they have been looked at already: the file may have changed since.
+    ``data`` are its bytes, where they have been looked at already: the file may have changed since.
 
     Raises:
         ArchiveError: it is no zip file or damaged, has links or names that would leave the folder, a name twice, an
@@ -59,10 +57,6 @@ def unpacked(file: Path, data: bytes | None = None) -> Iterator[Path]:
 
 def manifest_in(folder: Path, file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The manifest's model of an unpacked archive, and the settings that it names; none are an empty mapping.
-
-    Args:
-        folder: where it is.
-        file: named in errors.
 
     Raises:
         ArchiveError: the manifest does not name a model and its handler, or the settings cannot be read.
@@ -122,13 +116,8 @@ def describe(file: Path) -> dict[str, Any]:
 def member_of(file: Path, name: str, largest: int = LARGEST_DESCRIPTION) -> bytes | None:
     """One file of an archive; None if it has none of that name.
 
-    Args:
-        file: the archive.
-        name: of the file in it.
-        largest: bytes that it may have.
-
     Raises:
-        ArchiveError: the archive cannot be read, or the file is larger.
+        ArchiveError: the archive cannot be read, or the file has more than ``largest`` bytes.
     """
     with _opened(file) as archive, _description_of(file):
         return _read(archive, name, largest) if name in archive.namelist() else None

@@ -22,11 +22,8 @@ from marwright import __version__
 def bill_of_materials(name: str, version: str, packages: Sequence[str], date: int) -> str:
     """The serving dependencies of a model as CycloneDX JSON; the same environment gives the same text.
 
-    Args:
-        name: of the model.
-        version: of the model.
-        packages: what its worker imports; what they require here comes with them.
-        date: that it shows, in seconds since 1970.
+    ``packages`` are what its worker imports; what they require here comes with them. ``date`` is that which it shows,
+    in seconds since 1970.
     """
     found = _with_requirements(packages)
     components = {own: _component(package) for own, package in found.items()}

@@ -6,8 +6,10 @@ Keys are PEM files and signatures are raw, so `openssl` reads both.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from marwright.errors import SigningError
 from marwright.files import replacing
@@ -73,12 +75,9 @@ def sign(archive: Path, key: Path) -> Path:
 
 
 def signature_holds(archive: Path, public_key: Path, data: bytes | None = None) -> bool:
-    """Whether the signature beside an archive is that of this key over these bytes.
+    """Whether the signature beside an archive is that of this key.
 
-    Args:
-        archive: the signature is beside it.
-        public_key: of whoever should have signed it.
-        data: the archive's bytes, where they have been read already: the file may have changed since.
+    ``data`` are the archive's bytes, where they have been read already: the file may have changed since.
 
     Raises:
         SigningError: the archive, its signature or the key cannot be read.
@@ -95,34 +94,37 @@ def signature_holds(archive: Path, public_key: Path, data: bytes | None = None) 
 
 def _private_key(file: Path) -> Ed25519PrivateKey:
     _need_cryptography()
-    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+    read = partial(load_pem_private_key, password=None)
     try:
-        key = load_pem_private_key(_bytes_of(file), password=None)
+        key: Ed25519PrivateKey = _key(file, Ed25519PrivateKey, read, "private", "Make one with `marwright keygen KEY`.")
     except TypeError as error:
         raise SigningError(f"{file}: encrypted; decrypt it with `openssl pkey -in {file} -out KEY`.") from error
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise SigningError(f"{file}: no private key. Make one with `marwright keygen KEY`.") from error
-    if isinstance(key, Ed25519PrivateKey):
-        return key
-    raise SigningError(f"{file}: not an Ed25519 key. Make one with `marwright keygen KEY`.")
+    return key
 
 
 def _public_key(file: Path) -> Ed25519PublicKey:
     _need_cryptography()
-    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+    cure = "`marwright keygen KEY` writes one as KEY.pub."
+    key: Ed25519PublicKey = _key(file, Ed25519PublicKey, load_pem_public_key, "public", cure)
+    return key
+
+
+def _key(file: Path, kind: Any, read: Callable[[bytes], object], what: str, cure: str) -> Any:
+    from cryptography.exceptions import UnsupportedAlgorithm
+
     try:
-        key = load_pem_public_key(_bytes_of(file))
+        key = read(_bytes_of(file))
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise SigningError(f"{file}: no public key. `marwright keygen KEY` writes one as KEY.pub.") from error
-    if isinstance(key, Ed25519PublicKey):
+        raise SigningError(f"{file}: no {what} key. {cure}") from error
+    if isinstance(key, kind):
         return key
-    raise SigningError(f"{file}: not an Ed25519 key. `marwright keygen KEY` writes one as KEY.pub.")
+    raise SigningError(f"{file}: not an Ed25519 key. {cure}")
 
 
 def _bytes_of(file: Path) -> bytes:

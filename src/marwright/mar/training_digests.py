@@ -58,12 +58,11 @@ class TrainingDigests:
         written = member_of(file, layout.TRAINING_DIGESTS, _LARGEST)
         if written is None:
             return None
+        tokenizer = member_of(file, layout.TOKENIZER, _LARGEST) or b""
         try:
             found = json.loads(written)
-            tokenizer = Tokenizer.from_str((member_of(file, layout.TOKENIZER, _LARGEST) or b"").decode("utf-8"))
-            return cls(tokenizer, _decoded(found["salt"], _SALT_BYTES)[0], frozenset(_decoded(found["digests"])))
-        except ArchiveError:
-            raise
+            salt, digests = _decoded(found["salt"], _SALT_BYTES)[0], frozenset(_decoded(found["digests"]))
+            return cls(Tokenizer.from_str(tokenizer.decode("utf-8")), salt, digests)
         except Exception as error:  # a tokenizer that cannot be read raises a bare Exception
             raise ArchiveError(f"{file}: its {layout.TRAINING_DIGESTS} cannot be read: {error!r}") from error
 

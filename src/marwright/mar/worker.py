@@ -18,6 +18,7 @@ from typing import Any
 from marwright.errors import ArchiveError
 from marwright.mar import protocol
 from marwright.mar.abstention import probabilities_in
+from marwright.mar.golden import GoldenRequest
 from marwright.mar.protocol import Answer, Body
 from marwright.mar.reading import manifest_in, unpacked
 from marwright.processes.child import child
@@ -29,14 +30,15 @@ TIMEOUT_S = 120
 
 
 class ArchiveWorker:
-    """A worker that has loaded an archive and answers batches."""
+    """A worker that loads an archive and answers batches.
 
-    def __init__(self, connection: socket.socket, file: Path, process: subprocess.Popen[bytes], log: Path) -> None:
-        self._connection = connection
-        self._stream = connection.makefile("rb")
-        self._file = file
-        self.log = log
-        self.process = process
+    Every method raises ``ArchiveError``: the worker died, was silent for too long, or does not speak the protocol; the
+    message has the end of its log.
+    """
+
+    def __init__(self, connection: socket.socket, file: Path, log: Path) -> None:
+        self._connection, self._stream = connection, connection.makefile("rb")
+        self._file, self.log = file, log
 
     def _send(self, message: bytes) -> None:
         # If the worker has died, reading its answer finds that out.
@@ -56,22 +58,14 @@ class ArchiveWorker:
         return data
 
     def load(self, model: str, folder: Path, handler: str, batch_size: int) -> None:
-        """Load the unpacked archive.
-
-        Raises:
-            ArchiveError: the handler cannot be loaded; the message has the end of the worker's log.
-        """
+        """Load the unpacked archive; it is an ArchiveError too if the handler cannot be loaded."""
         self._send(protocol.load_message(model, str(folder), handler, batch_size))
         code, message = protocol.read_load_answer(self._read)
         if code != 200:
             raise ArchiveError(f"{self._file}: its handler cannot be loaded: {message}\n{_last_lines(self.log)}")
 
     def answer(self, bodies: Sequence[Body]) -> list[Answer]:
-        """Answer one batch.
-
-        Raises:
-            ArchiveError: the worker died, was silent for too long, or does not speak the protocol.
-        """
+        """Answer one batch."""
         self._send(protocol.predict_message(bodies))
         try:
             answers = protocol.read_answers(self._read)
@@ -85,10 +79,7 @@ class ArchiveWorker:
     def classify(self, texts: Sequence[str], top_k: int | None = None, field: str = "text") -> list[dict[str, Any]]:
         """Send texts as one batch of JSON requests; label: probability for each, best first, or an abstention.
 
-        Args:
-            texts: to be sent.
-            top_k: labels that are wanted; the archive's own number if not given.
-            field: of the requests, that the texts stand in.
+        ``top_k`` labels are asked for, or the archive's own number; the texts stand in ``field``.
 
         Raises:
             ArchiveError: a text was not answered, the message then has the handler's own; or with something else.
@@ -101,11 +92,7 @@ class ArchiveWorker:
         return [self.labels_in(answer.body) for answer in answers]
 
     def labels_in(self, body: bytes) -> dict[str, Any]:
-        """Label: probability for each label of a good answer, or an abstention.
-
-        Raises:
-            ArchiveError: it is something else.
-        """
+        """Label: probability for each label of a good answer, or an abstention; else it is an ArchiveError."""
         with suppress(ValueError, RecursionError, TypeError, KeyError):
             answer: dict[str, Any] = json.loads(body)
             if all(isinstance(value, int | float) for value in probabilities_in(answer).values()):
@@ -126,13 +113,27 @@ def running(file: Path) -> Iterator[ArchiveWorker]:
         yield worker
 
 
+def prove(file: Path, golden: Sequence[GoldenRequest], fields: Sequence[str] = ()) -> None:
+    """Start a worker, and send the golden requests, which all have as many labels, one by one and as one batch.
+
+    Of ``fields`` that a request may send in place of one text, all of the text is then sent in the first one as well.
+
+    Raises:
+        ArchiveError: the archive cannot be run, or its handler does not answer as recorded.
+    """
+    texts, labels = [request.text for request in golden], len(golden[0].answer)
+    with running(file) as worker:
+        rounds = [[worker.classify([text], top_k=labels)[0] for text in texts], worker.classify(texts, top_k=labels)]
+        rounds += [worker.classify(texts, top_k=labels, field=field) for field in fields[:1]]
+    for answers in rounds:
+        for request, answer in zip(golden, answers, strict=True):
+            if mistake := request.mistake(answer):
+                raise ArchiveError(f"The handler does not answer as the exported module did: {mistake}.")
+
+
 @contextmanager
 def started(file: Path, folder: Path) -> Iterator[ArchiveWorker]:
-    """Start a worker with only an unpacked archive on its path, and load it.
-
-    Args:
-        file: the archive, named in errors.
-        folder: where it is unpacked.
+    """Start a worker with only an archive on its path that is unpacked in ``folder``, and load it.
 
     Raises:
         ArchiveError: its manifest or settings cannot be read, or its worker does not start.
@@ -147,7 +148,7 @@ def started(file: Path, folder: Path) -> Iterator[ArchiveWorker]:
             child(_command(address), cwd=folder, environment=environment_for(folder), output=output) as process,
             _connect(process, address, file, log) as connection,
         ):
-            worker = ArchiveWorker(connection, file, process, log)
+            worker = ArchiveWorker(connection, file, log)
             # As TorchServe reads it: whatever is no number counts as missing.
             size = settings.get("batchSize")
             worker.load(model["modelName"], folder, model["handler"], size if isinstance(size, int) else 1)
@@ -168,10 +169,8 @@ def _command(address: Path) -> list[str]:
 
 def environment_for(folder: Path) -> dict[str, str]:
     """The environment of a worker: TorchServe puts the unpacked archive on its path; nothing of ours may be there."""
-    environment = {
-        name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "RANK", "LOCAL_RANK")
-    }
-    return environment | {"PYTHONPATH": str(folder), "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
+    theirs = {name: value for name, value in os.environ.items() if name not in ("RANK", "LOCAL_RANK")}
+    return theirs | {"PYTHONPATH": str(folder), "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
 
 
 def _connect(process: subprocess.Popen[bytes], address: Path, file: Path, log: Path) -> socket.socket:
@@ -179,17 +178,17 @@ def _connect(process: subprocess.Popen[bytes], address: Path, file: Path, log: P
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            connection.close()
-            raise ArchiveError(f"{file}: its worker did not start.\n{_last_lines(log)}")
-        try:
+            within = ""
+            break
+        with suppress(FileNotFoundError, ConnectionRefusedError):
             connection.connect(str(address))
-        except (FileNotFoundError, ConnectionRefusedError):
-            time.sleep(0.02)
-            continue
-        connection.settimeout(TIMEOUT_S)
-        return connection
+            connection.settimeout(TIMEOUT_S)
+            return connection
+        time.sleep(0.02)
+    else:
+        within = f" within {TIMEOUT_S} s"
     connection.close()
-    raise ArchiveError(f"{file}: its worker did not start within {TIMEOUT_S} s.\n{_last_lines(log)}")
+    raise ArchiveError(f"{file}: its worker did not start{within}.\n{_last_lines(log)}")
 
 
 def _last_lines(log: Path, count: int = 12) -> str:

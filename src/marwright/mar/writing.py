@@ -29,11 +29,9 @@ class Contents:
         self._files: dict[str, bytes] = {}
 
     def add(self, name: str, data: bytes | str | Path) -> None:
-        """Add a file.
+        """Add a file: bytes, text (written as UTF-8), or the file that has them.
 
-        Args:
-            name: in the archive, without folders: TorchServe's own archiver flattens them.
-            data: bytes, text (written as UTF-8), or the file that has them.
+        The name has no folders, since TorchServe's own archiver flattens them.
 
         Raises:
             ArchiveError: the name is taken or has a folder, or the file cannot be read. Two files of one name would
@@ -54,12 +52,9 @@ class Contents:
             self._files[name] = data.encode("utf-8") if isinstance(data, str) else data
 
     def add_handler(self, handler: Path, runtimes: Iterable[str] = (), given: Iterable[Path] = ()) -> None:
-        """Add a handler and the modules that it needs.
+        """Add a handler and the modules that it needs, which may be among the files that were ``given`` already.
 
-        Args:
-            handler: a Python file.
-            runtimes: modules that it loads by name.
-            given: files that were added already, which may be among the modules.
+        ``runtimes`` are modules that it loads by name.
 
         Raises:
             ArchiveError: it is missing or not Python, or a name is taken.
@@ -129,11 +124,7 @@ def packed(contents: Contents, file: Path, manifest: Manifest) -> Iterator[Path]
     """Write an archive beside its place, and move it there when the ``with`` block has proven it.
 
     If the block raises, whatever was there before stays. An ArchiveError of the block names the archive's own place.
-
-    Args:
-        contents: all files but the manifest and the hashes, which are added.
-        file: the .mar file; it appears whole or not at all.
-        manifest: names files among the contents.
+    The manifest and the hashes are added to the contents.
 
     Raises:
         ArchiveError: a file that the manifest names is not there.

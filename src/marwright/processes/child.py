@@ -13,20 +13,18 @@ from typing import IO
 from marwright.processes.interrupts import held
 from marwright.processes.keeper import kept
 
+# For the keeper: three seconds for what ends by itself, and ten for what that has left.
+_GRACE_S = 15
+
 
 @contextmanager
 def child(
-    command: Sequence[str], *, cwd: Path, environment: dict[str, str], output: IO[bytes], grace_s: float = 15
+    command: Sequence[str], *, cwd: Path, environment: dict[str, str], output: IO[bytes]
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command in a session of its own, under a keeper, so that what it starts ends with it, daemons too.
 
-    Args:
-        command: what to run; it reads nothing.
-        cwd: its working directory.
-        environment: all of its variables.
-        output: where its standard output and error go.
-        grace_s: how long the keeper may take when the block is left, in seconds: three for what ends by itself, and ten
-            for what that has left.
+    It reads nothing, has all of ``environment`` and nothing else for variables, and writes standard output and error to
+    ``output``.
     """
     process = None
     try:
@@ -47,12 +45,7 @@ def child(
             with held():
                 process.terminate()
                 with suppress(subprocess.TimeoutExpired):
-                    process.wait(grace_s)
-                end_group(process)
-
-
-def end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process that leads a session, and all that it has started there."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+                    process.wait(_GRACE_S)
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()

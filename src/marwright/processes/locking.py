@@ -23,15 +23,11 @@ def locked(
 ) -> Iterator[None]:
     """Hold a lock file; a kill lets go of it. Of several processes of one build the main one holds it for all.
 
-    Args:
-        file: the lock, in a folder that exists.
-        taken: what the user is told if another process holds it.
-        wait_s: how long to wait for that process, in seconds.
-        keep: leave the file there; otherwise it is removed afterwards.
-        error: what is raised.
+    Unless it is to ``keep``, the file is removed afterwards.
 
     Raises:
-        MarwrightError: another process holds it, or the file cannot be written.
+        MarwrightError: another process still holds it after ``wait_s`` seconds, which ``taken`` tells the user, or the
+            file cannot be written; the class is ``error``.
     """
     if not is_main():
         yield

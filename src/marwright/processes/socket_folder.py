@@ -16,9 +16,6 @@ _LONGEST = 104 - 17 - 9
 def make_socket_folder(prefix: str) -> Path:
     """Make a folder that only this user can read; whoever makes it removes it.
 
-    Args:
-        prefix: how its name begins.
-
     Raises:
         MarwrightError: there is no temporary folder that can be written.
     """

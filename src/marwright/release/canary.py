@@ -40,11 +40,8 @@ class Trial:
 def rate_for(caller: Caller, *, share: float, least: float, seconds: float) -> float:
     """How many texts per second are sent: a share of the live rate, which is watched for two seconds to know it.
 
-    Args:
-        caller: for the server.
-        share: of the requests that come without a version in their path.
-        least: texts per second that are sent in any case.
-        seconds: how long; a short trial takes a higher rate, to see enough.
+    The live rate is that of requests without a version in their path. ``least`` texts per second are sent in any case,
+    and more in a trial of few ``seconds``, to see enough.
     """
     before, watched_s = read_counters(caller.server, caller.model), 2.0
     time.sleep(watched_s)
@@ -66,17 +63,9 @@ def trial(
 ) -> Trial:
     """Send each text to both versions, one right after the other.
 
-    Both are asked in the same moments, on the same busy machine; only the default one has the live requests besides.
-
-    Args:
-        caller: for the server.
-        old: the old version, asked by its path.
-        new: the new one, asked by its path; ``None`` once it is the default one.
-        texts: what is sent, again and again.
-        task: says what an answer says.
-        rate: texts per second.
-        seconds: how long.
-        trained_on: of each text, whether the new version was trained on it; empty if that is not known.
+    Both are asked by their paths in the same moments, on the same busy machine, ``rate`` texts per second for so many
+    seconds; only the default one has the live requests besides. ``new`` is ``None`` once it is that. ``trained_on``
+    says of each text whether the new version was trained on it; empty if that is not known.
     """
     before = read_counters(caller.server, caller.model)
     pairs = caller.in_turn([old, new], texts, rate=rate, seconds=seconds)

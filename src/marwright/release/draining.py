@@ -19,11 +19,8 @@ def drained(versions: Versions, version: str, *, asked: int | None = None) -> bo
     TorchServe shows what waits in a version's queue, but not what its workers have in hand. They have it for no longer
     than the version's response timeout: when for so long nothing has waited and no request has come, there is none.
 
-    Args:
-        versions: of the model.
-        version: not the default one.
-        asked: how many requests this process has sent to it, all of which are answered, if it has never been the
-            default one. If TorchServe counted no others there is nothing to wait for.
+    Of a version that has never been the default one, ``asked`` is how many requests this process has sent to it, all of
+    which are answered. If TorchServe counted no others there is nothing to wait for.
 
     Returns:
         False if requests with this version in their path kept coming.

@@ -14,12 +14,7 @@ from marwright.server.ports import Ports
 
 @dataclass(frozen=True, kw_only=True)
 class LiveServer(TorchServe):
-    """A running TorchServe with its files.
-
-    Args:
-        model_store: the folder it was started with, as this process sees it.
-        logs: its logs, if this process can read them.
-    """
+    """A running TorchServe with the model store it was started with and its logs, as far as this process sees them."""
 
     model_store: Path
     logs: Path | None = None

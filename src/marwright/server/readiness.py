@@ -1,12 +1,20 @@
-"""Asks TorchServe's management address whether the models can answer. ``/ping`` is healthy long before that."""
+"""Asks TorchServe whether the models can answer, and each model of marwright one question.
+
+``/ping`` is healthy long before a worker is READY, and one that is READY need not be able to answer.
+"""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote
 
-from marwright.errors import ServerError
+from marwright.errors import ArchiveError, ServerError
 from marwright.mar.names import can_be_asked_for
+from marwright.mar.reading import describe
 from marwright.server.client import Refused, TorchServe
 from marwright.server.failure import StartLog
 from marwright.server.state import RunningServer
@@ -14,18 +22,15 @@ from marwright.server.versions import Versions
 
 _PAUSE_S = 0.1
 _ANSWERS_WITHIN_S = 5
+# Every archive of marwright answers it, if only with a 400 where its texts have other fields.
+_QUESTION = {"text": "herbal tea"}
+_NO_ANSWER, _TOO_LONG, _SERVER_FAILED = 0, 413, 500
 
 
 def wait_until_ready(
     server: RunningServer, *, archives: Collection[str], log: StartLog, timeout_s: float
 ) -> tuple[str, ...]:
-    """Wait until every archive is loaded and all workers of every model are READY.
-
-    Args:
-        server: the server that has just been started.
-        archives: the file names that must be among the loaded ones.
-        log: watched for the reason of a failure.
-        timeout_s: how long to wait, in seconds.
+    """Wait up to ``timeout_s`` seconds until all of these archives are loaded and all workers of every model are READY.
 
     Returns:
         The names of the models, sorted.
@@ -83,3 +88,40 @@ def _can_answer(client: TorchServe, model: str) -> bool:
         return Versions(client, model, timeout_s=_ANSWERS_WITHIN_S).default().is_whole
     except ServerError:
         return False
+
+
+def require_an_answer(server: RunningServer, model_store: Path) -> None:
+    """Send a request to each model that marwright has built; a stranger's handler may take any other request ill.
+
+    Raises:
+        ServerError: no answer comes, or one that the handler has not given.
+    """
+    for name, file in server.client.models().items():
+        if not _is_ours(model_store / file):
+            continue
+        status, answer = server.client.predict(f"/predictions/{quote(name, safe='')}", _QUESTION)
+        if status in (_NO_ANSWER, _TOO_LONG) or status >= _SERVER_FAILED:
+            raise ServerError(
+                f"TorchServe has started, but {name} does not answer: {_said(status, answer)} (see {server.logs}). "
+                f"{_cure_of(status, server.properties)}"
+            )
+
+
+def _is_ours(archive: Path) -> bool:
+    with suppress(ArchiveError):
+        return isinstance(describe(archive)["setup"], dict)
+    return False
+
+
+def _said(status: int, answer: bytes) -> str:
+    with suppress(ValueError, KeyError, TypeError):
+        return f"{status}, {str(json.loads(answer)['message']).rstrip('.')}"
+    return str(status) if status else "no answer came"
+
+
+def _cure_of(status: int, properties: str) -> str:
+    if status == _TOO_LONG:
+        return f"Remove max_request_size from {properties}, or make it larger."
+    return (
+        f"`marwright verify` tries the archive; `marwright lint {properties}` looks for what keeps it from answering."
+    )

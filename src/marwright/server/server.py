@@ -16,13 +16,12 @@ from marwright.processes.interrupts import held, interruptible
 from marwright.processes.socket_folder import make_socket_folder
 from marwright.server.archives import archives_expected
 from marwright.server.failure import StartLog
-from marwright.server.first_answer import require_an_answer
 from marwright.server.identity import ProcessIdentity
 from marwright.server.java import Java, find_java
 from marwright.server.ports import Ports, first_worker_port, require_free
 from marwright.server.process import Launch, end, end_started_with
 from marwright.server.properties import Properties
-from marwright.server.readiness import wait_until_ready
+from marwright.server.readiness import require_an_answer, wait_until_ready
 from marwright.server.state import (
     DEFAULT_STATE,
     SCRATCH_PREFIX,
@@ -104,9 +103,8 @@ def start(
             # Written before there is a process, so that a server whose starter is killed can still be found.
             remember(state, server)
             log = StartLog(state / "logs")
-            launch = Launch(
-                state, Path(server.scratch), effective, model_store.resolve(), config.log_config(), java.home
-            )
+            scratch = Path(server.scratch)
+            launch = Launch(state, scratch, effective, model_store.resolve(), config.log_config(), java.home)
             pid = launch.run(log, foreground=foreground)
             identity = ProcessIdentity.of(pid)
             if identity is None:
@@ -128,23 +126,18 @@ def running(state: Path = DEFAULT_STATE) -> RunningServer | None:
     """
     state = state.absolute()
     server = recall(state)
-    if server is None:
-        return None
-    if not (server.pid and server.is_alive()):
-        # Whoever holds the lock is starting or stopping one, and clears up himself.
-        with suppress(ServerError), alone_in(state):
-            return _running(state)
-        return None
-    return server
+    if server is None or (server.pid and server.is_alive()):
+        return server
+    # Whoever holds the lock is starting or stopping one, and clears up himself.
+    with suppress(ServerError), alone_in(state):
+        return _running(state)
+    return None
 
 
 def stop(state: Path = DEFAULT_STATE, *, grace_s: float = 30) -> RunningServer | None:
     """Stop the server that runs from ``state``, with its workers; also one that is not ready yet.
 
-    Args:
-        state: the folder it was started with.
-        grace_s: how long it may take to end by itself, in seconds, before it is killed. TorchServe takes about
-            four; 0 kills it at once.
+    After ``grace_s`` seconds it is killed. TorchServe takes about four to end by itself; 0 kills it at once.
 
     Returns:
         The server that ran, or ``None`` if none did.
@@ -251,8 +244,6 @@ def _prepare(state: Path, config: Properties, ports: Ports | None, archives: Seq
     for name in ("key_file.json", "logs/console.log"):
         (state / name).unlink(missing_ok=True)
     effective = state / "config.properties"
-    write_text(
-        effective,
-        config.effective(ports=ports, models=archives, flags=java.flags, worker=first_worker_port()),
-    )
+    worker = first_worker_port()
+    write_text(effective, config.effective(ports=ports, models=archives, flags=java.flags, worker=worker))
     return effective

@@ -1,4 +1,4 @@
-"""The versions of one model on a running server, through TorchServe's management API.
+"""The versions of models on a running server, through TorchServe's management API.
 
 What TorchServe 0.12 does, and what follows from it here:
 
@@ -108,3 +108,32 @@ def _version(answer: dict[str, Any]) -> Version:
         response_timeout_s=answer["responseTimeout"],
         process_ids=tuple(worker["pid"] for worker in answer["workers"] if worker["pid"] > 0),
     )
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One version of a model; ``workers`` has their states, ``READY`` for one that can answer."""
+
+    model: str
+    version: str
+    default: bool
+    workers: tuple[str, ...]
+
+    @property
+    def ready(self) -> int:
+        """How many workers can answer."""
+        return self.workers.count("READY")
+
+
+def models_of(server: TorchServe, timeout_s: float = 5) -> list[ModelVersion]:
+    """Ask a server for every version of its models.
+
+    Raises:
+        ServerError: it does not answer within ``timeout_s`` seconds, or not as TorchServe does.
+    """
+    found: list[ModelVersion] = []
+    for model in server.models(timeout_s=timeout_s):
+        versions = Versions(server, model, timeout_s=timeout_s)
+        default = versions.default().name
+        found += [ModelVersion(model, one.name, one.name == default, one.states) for one in versions.all()]
+    return sorted(found, key=lambda one: (one.model, one.version))

@@ -17,10 +17,11 @@ from marwright.archive.station import worker_settings
 from marwright.checks.lint import Finding, lint
 from marwright.checks.lint.files import SERVER_ERRORS, SERVER_WARNINGS
 from marwright.checks.lint.keys import MODEL_KEYS, SERVER_KEYS
-from marwright.checks.lint.model_rules import MODEL_ERRORS, MODEL_WARNINGS
+from marwright.checks.lint.model_rules import ERRORS as MODEL_ERRORS
+from marwright.checks.lint.model_rules import WARNINGS as MODEL_WARNINGS
 from marwright.checks.lint.served_together import lint_together
 from marwright.checks.lint.server_number_rules import BOUNDS
-from marwright.checks.lint.server_protocol_rules import ENVELOPES
+from marwright.checks.lint.server_rules import ENVELOPES
 from marwright.checks.lint.server_settings import HTTP_ADDRESSES
 from marwright.config import ArchiveConfig
 from marwright.errors import LintError

@@ -27,7 +27,7 @@ from marwright.checks.verify.subject import Subject
 from marwright.config import ArchiveConfig
 from marwright.errors import ArchiveError
 from marwright.mar import layout
-from marwright.mar.golden import difference
+from marwright.mar.golden import GoldenRequest
 from marwright.mar.signing import new_key, sign, signature_holds, signature_of
 from marwright.mar.worker import TIMEOUT_S, running
 from marwright.workspace import Run
@@ -280,11 +280,11 @@ def test_wrong_answers_are_found(tiny_archive: Path, tmp_path: Path, methods: st
     ids=str,
 )
 def test_another_label_is_not_taken_for_the_recorded_one(answer: dict[str, float], off: float) -> None:
-    assert difference([{"label": "tea", "probability": 0.97}], answer) == pytest.approx(off)
+    assert GoldenRequest("", [{"label": "tea", "probability": 0.97}]).off(answer) == pytest.approx(off)
 
 
 def test_either_of_two_labels_that_are_as_likely_may_be_the_last() -> None:
-    assert difference([{"label": "tea", "probability": 0.501}], {"rice": 0.5}) == pytest.approx(0.001)
+    assert GoldenRequest("", [{"label": "tea", "probability": 0.501}]).off({"rice": 0.5}) == pytest.approx(0.001)
 
 
 @pytest.mark.slow

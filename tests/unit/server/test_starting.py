@@ -18,9 +18,8 @@ from marwright.server import RunningServer, start
 from marwright.server.archives import archives_expected
 from marwright.server.client import TorchServe
 from marwright.server.failure import StartLog
-from marwright.server.first_answer import require_an_answer
 from marwright.server.properties import Properties
-from marwright.server.readiness import wait_until_ready
+from marwright.server.readiness import require_an_answer, wait_until_ready
 from told_server import answering
 
 SECRET_REFUSED = {"code": 400, "type": "InvalidKeyException", "message": "Token Authorization failed."}

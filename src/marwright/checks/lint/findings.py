@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
 
 Severity = Literal["error", "warning"]
 
@@ -18,7 +18,7 @@ class Problem:
     cure: str
 
 
-Problems = Iterator[Problem]
+Problems = Iterable[Problem]
 
 
 @dataclass(frozen=True)
@@ -33,36 +33,41 @@ class Finding:
     cure: str
 
 
-class Settings(Protocol):
-    """A file of settings."""
+@dataclass(frozen=True)
+class Settings:
+    """A file of settings, with the line of each key, from 1, and the keys that stand there twice; and the cores of the
+    machine that they are for."""
 
-    @property
-    def lines(self) -> Mapping[str, int]:
-        """The line of each key, from 1."""
+    values: Mapping[str, Any]
+    lines: Mapping[str, int] = field(default_factory=dict)
+    twice: tuple[str, ...] = ()
+    cores: int = 1
 
 
 S = TypeVar("S", bound=Settings)
-Rule = Callable[[S], Iterable[Problem]]
+Rule = Callable[[S], Problems]
+
+
+def key_twice(settings: Settings) -> Problems:
+    """The rule that any file may break: YAML and Java take the last of two."""
+    for key in settings.twice:
+        yield Problem(key, f"{key} stands there twice, and only the last one counts", "keep one of them")
 
 
 def findings(file: str, settings: S, errors: Sequence[Rule[S]], warnings: Sequence[Rule[S]]) -> list[Finding]:
     """Apply rules to a file of settings; a rule is called as its function is, with hyphens.
 
-    Args:
-        file: shown with each finding.
-        settings: what stands in it.
-        errors: rules for what is never meant.
-        warnings: rules for what is rarely meant.
+    ``errors`` are rules for what is never meant, ``warnings`` for what is rarely meant.
 
     Returns:
         the findings in the order of the file; those of what is missing come last.
     """
-    found = [*_applied(file, settings, "error", errors), *_applied(file, settings, "warning", warnings)]
-    return sorted(found, key=lambda finding: finding.line or 1 << 30)
 
+    def found() -> Iterator[Finding]:
+        for rule in (*errors, *warnings):
+            severity: Severity = "error" if rule in errors else "warning"
+            name = rule.__name__.replace("_", "-")
+            for problem in rule(settings):
+                yield Finding(file, settings.lines.get(problem.key), severity, name, problem.reason, problem.cure)
 
-def _applied(file: str, settings: S, severity: Severity, rules: Sequence[Rule[S]]) -> Iterator[Finding]:
-    for rule in rules:
-        name = rule.__name__.replace("_", "-")
-        for problem in rule(settings):
-            yield Finding(file, settings.lines.get(problem.key), severity, name, problem.reason, problem.cure)
+    return sorted(found(), key=lambda finding: finding.line or 1 << 30)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from marwright.checks.lint.findings import Problem, Problems
+from marwright.checks.lint.findings import Problem, Problems, key_twice
 from marwright.checks.lint.keys import (
     HANDLER_SECTIONS,
     MODEL_BOOLEANS,
@@ -18,14 +18,12 @@ LONG_DELAY_MS = 100
 
 
 def zero_batch_delay(settings: ModelSettings) -> Problems:
-    """Zero counts as missing."""
     if settings.integer("maxBatchDelay", 1) == 0:
         reason = "maxBatchDelay: 0 counts as missing, and a lone request then waits 100 ms for others"
         yield Problem("maxBatchDelay", reason, "maxBatchDelay: 1 is the least")
 
 
 def not_a_whole_number(settings: ModelSettings) -> Problems:
-    """TorchServe takes a number that YAML reads as anything else for missing."""
     for key in MODEL_INTEGERS:
         value = settings.values.get(key)
         if key in settings.values and not is_java_integer(value):
@@ -36,21 +34,18 @@ def not_a_whole_number(settings: ModelSettings) -> Problems:
 
 
 def number_too_small(settings: ModelSettings) -> Problems:
-    """TorchServe drops numbers below the least with a line in its log, or raises them to it and says nothing."""
     for key, least in MODEL_INTEGERS.items():
         if (value := settings.integer(key, least)) < least:
             yield Problem(key, f"{key}: {value} is too small, and does not count", f"write {least} or more")
 
 
 def not_true_or_false(settings: ModelSettings) -> Problems:
-    """A boolean that YAML reads as a string is dropped."""
     for key in sorted(MODEL_BOOLEANS & settings.values.keys()):
         if not isinstance(value := settings.values[key], bool):
             yield Problem(key, f"{key}: {value!r} is neither true nor false and is dropped", f"write {key}: true")
 
 
 def unknown_choice(settings: ModelSettings) -> Problems:
-    """An unknown device or kind of parallelism means none."""
     for key, choices in MODEL_CHOICES.items():
         value = settings.values.get(key)
         if key in settings.values and (not isinstance(value, str) or value.lower() not in choices):
@@ -58,7 +53,6 @@ def unknown_choice(settings: ModelSettings) -> Problems:
 
 
 def wrong_kind(settings: ModelSettings) -> Problems:
-    """The two settings that are neither numbers nor words."""
     ids = settings.values.get("deviceIds", [])
     if not isinstance(ids, list) or not all(isinstance(one, int) and not isinstance(one, bool) for one in ids):
         yield Problem("deviceIds", f"deviceIds: {ids!r} is dropped", "write deviceIds: [0, 1]")
@@ -67,7 +61,6 @@ def wrong_kind(settings: ModelSettings) -> Problems:
 
 
 def misspelt_key(settings: ModelSettings) -> Problems:
-    """TorchServe says nothing of keys it does not know."""
     for key in sorted(settings.values.keys() - MODEL_KEYS - HANDLER_SECTIONS):
         if meant := nearest(key, MODEL_KEYS):
             yield Problem(key, f"TorchServe does not know {key} and ignores it", f"you probably mean {meant}")
@@ -76,14 +69,7 @@ def misspelt_key(settings: ModelSettings) -> Problems:
             yield Problem(key, reason, "write it into config.properties")
 
 
-def key_twice(settings: ModelSettings) -> Problems:
-    """YAML takes the last of two."""
-    for key in settings.twice:
-        yield Problem(key, f"{key} stands there twice, and only the last one counts", "keep one of them")
-
-
 def min_workers_without_max(settings: ModelSettings) -> Problems:
-    """The two only count together."""
     least, most = settings.integer("minWorkers", 0), settings.integer("maxWorkers", 0)
     if "minWorkers" in settings.values and least <= 0:
         return  # number_too_small says it: TorchServe takes one worker
@@ -95,13 +81,11 @@ def min_workers_without_max(settings: ModelSettings) -> Problems:
 
 
 def device_ids_on_the_cpu(settings: ModelSettings) -> Problems:
-    """A model for the CPU has no devices to choose from."""
     if settings.device_ids() and str(settings.values.get("deviceType", "")).lower() == "cpu":
         yield Problem("deviceIds", "deviceIds is ignored with deviceType: cpu", "remove it, or write deviceType: gpu")
 
 
 def negative_device_id(settings: ModelSettings) -> Problems:
-    """One id that is none loses them all."""
     if any(device < 0 for device in settings.device_ids()):
         reason = "an id below 0 has TorchServe ignore the whole list, as has one that the server does not have"
         yield Problem("deviceIds", reason, "GPUs count from 0: write deviceIds: [0, 1]")
@@ -116,7 +100,6 @@ def device_ids_without_workers(settings: ModelSettings) -> Problems:
 
 
 def device_without_a_worker(settings: ModelSettings) -> Problems:
-    """Workers are dealt out to the devices in turn."""
     workers, devices = settings.integer("minWorkers", 0), len(settings.device_ids())
     if 0 < workers < devices:
         reason = f"with minWorkers: {workers} only the first {workers} of {devices} GPUs in deviceIds get a worker"
@@ -124,7 +107,6 @@ def device_without_a_worker(settings: ModelSettings) -> Problems:
 
 
 def unknown_key(settings: ModelSettings) -> Problems:
-    """Perhaps the handler reads it, perhaps nobody does."""
     for key in sorted(settings.values.keys() - MODEL_KEYS - HANDLER_SECTIONS - SERVER_KEYS):
         if nearest(key, MODEL_KEYS) is None:
             reason = f"TorchServe does not know {key} and ignores it; only a handler could read it"
@@ -132,41 +114,35 @@ def unknown_key(settings: ModelSettings) -> Problems:
 
 
 def workers_left_to_the_server(settings: ModelSettings) -> Problems:
-    """Without a number of workers there is one for every core, and PyTorch gives each as many threads."""
     if settings.threads != 1 and not {"minWorkers", "maxWorkers"} & settings.values.keys():
         reason = "without minWorkers and maxWorkers there is one worker per core, with a thread per core each"
         yield Problem("minWorkers", reason, "write both, such as minWorkers: 1 and maxWorkers: 1")
 
 
 def response_timeout_reset(settings: ModelSettings) -> Problems:
-    """A model-config.yaml sets the timeout even where it does not name it."""
     if "responseTimeout" not in settings.values:
         reason = "a model-config.yaml without responseTimeout sets it to 120 s, whatever default_response_timeout says"
         yield Problem("responseTimeout", reason, "write it in seconds, such as responseTimeout: 30")
 
 
 def no_batching(settings: ModelSettings) -> Problems:
-    """The default is one request at a time."""
     if "batchSize" not in settings.values:
         yield Problem("batchSize", "without batchSize requests are answered one at a time", "write batchSize: 16")
 
 
 def default_batch_delay(settings: ModelSettings) -> Problems:
-    """The default delay is long."""
     if settings.integer("batchSize", 1) > 1 and "maxBatchDelay" not in settings.values:
         reason = "without maxBatchDelay a lone request waits 100 ms for others"
         yield Problem("maxBatchDelay", reason, "write maxBatchDelay: 1, in milliseconds")
 
 
 def long_batch_delay(settings: ModelSettings) -> Problems:
-    """At low load every request pays the whole delay."""
     if settings.integer("batchSize", 1) > 1 and (delay := settings.integer("maxBatchDelay", 1)) >= LONG_DELAY_MS:
         reason = f"at low load every request waits {delay} ms for others; an idle worker does not answer sooner"
         yield Problem("maxBatchDelay", reason, "a few milliseconds fill a batch when there is load")
 
 
 def more_threads_than_cores(settings: ModelSettings) -> Problems:
-    """Workers share the cores."""
     workers, threads = settings.integer("maxWorkers", 1), settings.threads or 1
     if workers * threads > settings.cores:
         each = f" of {threads} threads" if threads > 1 else ""
@@ -175,7 +151,6 @@ def more_threads_than_cores(settings: ModelSettings) -> Problems:
 
 
 def answered_without_a_queue(settings: ModelSettings) -> Problems:
-    """TorchServe then batches nothing itself, and takes the worker down with one answer that is not 200."""
     if settings.values.get("asyncCommunication") is True:
         reason = (
             "asyncCommunication: true hands each request to the worker at once: batchSize and the queue's limit do not "
@@ -184,7 +159,7 @@ def answered_without_a_queue(settings: ModelSettings) -> Problems:
         yield Problem("asyncCommunication", reason, "remove it, unless the handler answers through a loop of its own")
 
 
-MODEL_ERRORS = (
+ERRORS = (
     zero_batch_delay,
     not_a_whole_number,
     number_too_small,
@@ -197,7 +172,7 @@ MODEL_ERRORS = (
     device_ids_on_the_cpu,
     negative_device_id,
 )
-MODEL_WARNINGS = (
+WARNINGS = (
     answered_without_a_queue,
     unknown_key,
     workers_left_to_the_server,

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from dataclasses import dataclass
+from typing import TypeGuard
 
 import yaml
 
+from marwright.checks.lint.findings import Settings
 from marwright.checks.lint.keys import HANDLER_SECTIONS, MODEL_KEYS, MOST_KEYS, nearest
 from marwright.errors import LintError
 from marwright.formats import bounded_yaml
 
 
 @dataclass(frozen=True)
-class ModelSettings:
-    """A model's settings, and the machine they are for.
+class ModelSettings(Settings):
+    """A model's settings; ``threads`` is the number of compute threads of a worker, where the archive says it."""
 
-    ``threads`` is the number of compute threads of a worker, where the archive says it.
-    """
-
-    values: Mapping[str, Any]
-    lines: Mapping[str, int] = field(default_factory=dict)
-    twice: tuple[str, ...] = ()
-    cores: int = 1
     threads: int | None = None
 
     def integer(self, key: str, default: int) -> int:
@@ -43,13 +36,7 @@ def is_java_integer(value: object) -> TypeGuard[int]:
 
 
 def read_model_settings(file: str, text: str, *, cores: int, threads: int | None = None) -> ModelSettings:
-    """Parse the text of a model-config.yaml.
-
-    Args:
-        file: named in errors.
-        text: the YAML.
-        cores: of the machine that will serve.
-        threads: of a worker, if known.
+    """Parse the text of a model-config.yaml, for a machine with so many cores and workers with so many threads.
 
     Raises:
         LintError: it is not YAML, not settings as ``key: value``, or a configuration of another kind.

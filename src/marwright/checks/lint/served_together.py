@@ -17,9 +17,7 @@ _DEFAULT_RESPONSE_SIZE = "6553500"
 def lint_together(properties: Path, archives: Iterable[Path]) -> Iterator[Finding]:
     """Find archives whose answers are longer than the server takes, and settings that are for another version.
 
-    Args:
-        properties: the server's configuration.
-        archives: ``.mar`` files that it is to serve; only those of marwright say how long their answers are.
+    Only archives of marwright say how long their answers are.
 
     Raises:
         LintError: the configuration cannot be read.

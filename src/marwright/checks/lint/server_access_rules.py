@@ -18,7 +18,6 @@ STRANGERS = ("http://example.com/a.mar", "https://example.com/a.mar", "file:///t
 
 
 def open_to_the_network_without_tokens(settings: ServerSettings) -> Problems:
-    """Other machines may come in, and nobody asks who they are."""
     if not settings.asks_for_tokens:
         for key, _ in settings.open_addresses():
             if key != "metrics_address":
@@ -27,26 +26,21 @@ def open_to_the_network_without_tokens(settings: ServerSettings) -> Problems:
 
 
 def model_api_without_tokens(settings: ServerSettings) -> Problems:
-    """A model is code: whoever registers one runs it."""
     if settings.true("enable_model_api") and not settings.asks_for_tokens:
         reason = "everybody who reaches the management port can register a model, and a model is code that runs here"
         yield Problem("enable_model_api", reason, "enable_model_api=false, or disable_token_authorization=false")
 
 
 def open_allowed_urls_with_model_api(settings: ServerSettings) -> Problems:
-    """Models can be registered from anywhere."""
-    if settings.true("enable_model_api"):
-        yield from _open_allowed_urls(settings)
+    return _open_allowed_urls(settings) if settings.true("enable_model_api") else ()
 
 
 def open_allowed_urls(settings: ServerSettings) -> Problems:
     """Nothing can be registered, but the next one who turns the model API on opens it to the world."""
-    if not settings.true("enable_model_api"):
-        yield from _open_allowed_urls(settings)
+    return () if settings.true("enable_model_api") else _open_allowed_urls(settings)
 
 
 def model_api(settings: ServerSettings) -> Problems:
-    """Any folder of the disk is a model to TorchServe."""
     if settings.true("enable_model_api") and settings.asks_for_tokens:
         reason = "with the model API any unpacked folder on this disk can be registered, whatever allowed_urls says"
         yield Problem("enable_model_api", reason, "enable_model_api=false unless models must change while it serves")
@@ -61,14 +55,12 @@ def management_open_to_the_network(settings: ServerSettings) -> Problems:
 
 
 def metrics_open_to_the_network(settings: ServerSettings) -> Problems:
-    """The metrics port asks for no token, ever."""
     if any(key == "metrics_address" for key, _ in settings.open_addresses()):
         reason = "metrics_address is open to other machines, and metrics ask for no token"
         yield Problem("metrics_address", reason, "bind it where only the monitoring can reach it")
 
 
 def tokens_in_clear_text(settings: ServerSettings) -> Problems:
-    """A token without TLS is anybody's."""
     if settings.asks_for_tokens:
         for key, scheme in settings.open_addresses():
             plain = not settings.true("enable_grpc_ssl") if key.startswith("grpc_") else scheme != "https"
@@ -78,14 +70,12 @@ def tokens_in_clear_text(settings: ServerSettings) -> Problems:
 
 
 def packages_installed_by_archives(settings: ServerSettings) -> Problems:
-    """pip runs what an archive asks for."""
     if settings.true("install_py_dep_per_model"):
         reason = "install_py_dep_per_model=true has pip install what an archive's requirements.txt names, at each load"
         yield Problem("install_py_dep_per_model", reason, "install packages beforehand and set it to false")
 
 
 def any_web_page(settings: ServerSettings) -> Problems:
-    """Browsers of strangers may ask in their users' place."""
     if any(origin.strip() == "*" for origin in settings.values.get("cors_allowed_origin", "").split(",")):
         reason = "cors_allowed_origin=* lets the script of any web page call the server from its visitor's browser"
         yield Problem("cors_allowed_origin", reason, "name the one origin that needs it")
@@ -101,7 +91,7 @@ def _open_allowed_urls(settings: ServerSettings) -> Problems:
             reason = f"{written[:80]} in allowed_urls cannot be read as a pattern: no rule here can say whom it lets in"
             yield Problem("allowed_urls", reason, "write it without what only Java knows; commas divide patterns")
             return
-        if stranger := next((url for url in (*STRANGERS, *_lookalikes(pattern)) if _matches(pattern, url)), None):
+        if stranger := next((url for url in (*STRANGERS, *_lookalikes(pattern)) if _takes(pattern, url)), None):
             how = "allows" if "allowed_urls" in settings.values else "is missing, which allows"
             reason = f"allowed_urls {how} archives from anywhere, such as {stranger}"
             cure = r"allowed_urls=(?!) allows none; or the one place, as https://models\.example\.org/[^/]*\.mar"
@@ -116,13 +106,10 @@ def _in_python(pattern: str) -> str:
 
 def _is_pattern(pattern: str) -> bool:
     """Whether it is one; of a longer one nobody needs to know."""
-    if len(pattern) > LONGEST_PATTERN:
-        return True
     try:
-        regex.compile(pattern, flags=regex.IGNORECASE)
+        return len(pattern) > LONGEST_PATTERN or bool(regex.compile(pattern, flags=regex.IGNORECASE))
     except (regex.error, RecursionError, ValueError, OverflowError):
         return False
-    return True
 
 
 def _lookalikes(pattern: str) -> Iterator[str]:
@@ -137,18 +124,17 @@ def _lookalikes(pattern: str) -> Iterator[str]:
             yield f"{scheme}://{url}x"
 
 
-def _matches(pattern: str, url: str) -> bool:
-    """As TorchServe does, in a bounded time: a pattern may take years to say no."""
-    if len(pattern) > LONGEST_PATTERN:
-        return True
+def _takes(pattern: str, url: str) -> bool:
+    """Whether TorchServe takes a URL, found out in a bounded time: a pattern may take years to say no."""
     try:
-        return regex.fullmatch(pattern, url, flags=regex.IGNORECASE, timeout=PATIENCE_S) is not None
+        long = len(pattern) > LONGEST_PATTERN
+        return long or bool(regex.fullmatch(pattern, url, flags=regex.IGNORECASE, timeout=PATIENCE_S))
     except TimeoutError:
         return True
 
 
-ACCESS_ERRORS = (open_to_the_network_without_tokens, model_api_without_tokens, open_allowed_urls_with_model_api)
-ACCESS_WARNINGS = (
+ERRORS = (open_to_the_network_without_tokens, model_api_without_tokens, open_allowed_urls_with_model_api)
+WARNINGS = (
     open_allowed_urls,
     model_api,
     management_open_to_the_network,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 
 from marwright.checks.lint.findings import Problem, Problems
 from marwright.checks.lint.server_number_rules import java_integer
-from marwright.checks.lint.server_settings import GRPC_ADDRESSES, HTTP_ADDRESSES, ServerSettings, is_from_environment
+from marwright.checks.lint.server_settings import GRPC_ADDRESSES, HTTP_ADDRESSES, ServerSettings, ip_of
 from marwright.formats.torchserve_address import ADDRESS, DEFAULT_PORT, LARGEST_PORT, WITHOUT_PORT, port_of
 
 _HOST_NAME = re.compile(r"[^\s:/\[\]]*")
@@ -17,10 +16,8 @@ _CURE = "write http://HOST:PORT with nothing after it; HOST is a name or an IPv4
 def not_an_address(settings: ServerSettings) -> Problems:
     """Java compares the whole value, with blanks and comments at its end, and knows no IPv6 addresses."""
     for key in HTTP_ADDRESSES:
-        value = settings.values.get(key, "http://127.0.0.1")
+        value = settings.known.get(key, "http://127.0.0.1")
         match = ADDRESS.fullmatch(value)
-        if is_from_environment(value):
-            continue
         if match is None:
             yield Problem(key, f"{key}={value[:80]!r} is no address to TorchServe, which ends as it starts", _CURE)
         elif match["port"] and not 0 < port_of(match["port"]) <= LARGEST_PORT:
@@ -34,8 +31,8 @@ def not_an_address(settings: ServerSettings) -> Problems:
 def not_a_host(settings: ServerSettings) -> Problems:
     """Java looks the whole value up as the name of a host."""
     for key in GRPC_ADDRESSES:
-        value = settings.values.get(key, "127.0.0.1")
-        if not is_from_environment(value) and not _HOST_NAME.fullmatch(value) and not _is_ip(value):
+        value = settings.known.get(key, "127.0.0.1")
+        if not _HOST_NAME.fullmatch(value) and ip_of(value) is None:
             reason = f"{key}={value[:80]!r} is no host to TorchServe, which ends as it starts"
             cure = f"write the host alone, such as 127.0.0.1; the port is {key.replace('_address', '_port')}"
             yield Problem(key, reason, cure)
@@ -83,12 +80,5 @@ def _grpc_place(settings: ServerSettings, key: str) -> tuple[str, int] | None:
     return None if port is None else (settings.values.get(key.replace("_port", "_address"), "127.0.0.1").lower(), port)
 
 
-def _is_ip(value: str) -> bool:
-    try:
-        ipaddress.ip_address(value.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        return False
-    return True
-
-
-ADDRESS_ERRORS = (not_an_address, not_a_host, tls_without_its_files, one_address_for_two)
+ERRORS = (not_an_address, not_a_host, tls_without_its_files, one_address_for_two)
+WARNINGS = ()

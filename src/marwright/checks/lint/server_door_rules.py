@@ -5,51 +5,37 @@ from __future__ import annotations
 import re
 
 from marwright.checks.lint.findings import Problem, Problems
-from marwright.checks.lint.server_settings import ServerSettings, is_from_environment
+from marwright.checks.lint.server_settings import GRPC_ADDRESSES, HTTP_ADDRESSES, ServerSettings
 
-# What the words of vmargs begin with, and what Java does then.
+# What Java does with an option, and what such options begin with; of two that fit the first one counts.
 _INTO_JAVA = {
-    "-agentlib:jdwp": "lets a debugger run any code in the server",
-    "-Xrunjdwp": "lets a debugger run any code in the server",
-    "-Xdebug": "is for a debugger, which can run any code in the server",
-    "-agentlib:": "loads a library into the server",
-    "-agentpath:": "loads a library into the server",
-    "-Xrun": "loads a library into the server",
-    "-javaagent:": "loads code into the server that may change all other",
-    "-Dcom.sun.management": "opens the server to JMX, which can run code in it",
-    "-Djava.rmi": "opens the server to other Java programs",
-    "-XX:OnOutOfMemoryError=": "runs a command when the memory is full",
-    "-XX:OnError=": "runs a command when Java fails",
-    "-XX:Flags=": "reads more options from a file",
-    "-XX:VMOptionsFile=": "reads more options from a file",
-    "-XX:+StartAttachListener": "lets other programs load code into the server",
-    "@": "reads more options from a file",
-    "-Xbootclasspath": "puts other code before Java's own",
-    "--patch-module": "puts other code before Java's own",
-    "-Djava.security.manager": "changes what code may do",
-    "-Dcom.sun.jndi.": "may let Java load code from other machines",
-    "-cp": "replaces the server's code",
-    "-classpath": "replaces the server's code",
-    "-Djava.class.path": "replaces the server's code",
-    "-Djava.system.class.loader": "has other code load the server's",
-    "-XX:SharedArchiveFile": "takes classes from a file",
-    "--module-path": "adds code to the server",
-    "-p": "adds code to the server",
-    "--upgrade-module-path": "puts other code in the place of Java's own",
-    "-Djdk.module.": "adds code to the server, or puts other code in the place of Java's own",
-    "--class-path": "replaces the server's code",
-    "-jar": "replaces the server's code",
+    "lets a debugger run any code in the server": ("-agentlib:jdwp", "-Xrunjdwp"),
+    "is for a debugger, which can run any code in the server": ("-Xdebug",),
+    "loads a library into the server": ("-agentlib:", "-agentpath:", "-Xrun"),
+    "loads code into the server that may change all other": ("-javaagent:",),
+    "opens the server to JMX, which can run code in it": ("-Dcom.sun.management",),
+    "opens the server to other Java programs": ("-Djava.rmi",),
+    "runs a command when the memory is full": ("-XX:OnOutOfMemoryError=",),
+    "runs a command when Java fails": ("-XX:OnError=",),
+    "reads more options from a file": ("-XX:Flags=", "-XX:VMOptionsFile=", "@"),
+    "lets other programs load code into the server": ("-XX:+StartAttachListener",),
+    "puts other code before Java's own": ("-Xbootclasspath", "--patch-module"),
+    "changes what code may do": ("-Djava.security.manager",),
+    "may let Java load code from other machines": ("-Dcom.sun.jndi.",),
+    "replaces the server's code": ("-cp", "-classpath", "--class-path", "-Djava.class.path", "-jar"),
+    "has other code load the server's": ("-Djava.system.class.loader",),
+    "takes classes from a file": ("-XX:SharedArchiveFile",),
+    "adds code to the server": ("-p", "--module-path"),
+    "puts other code in the place of Java's own": ("--upgrade-module-path",),
+    "adds code to the server, or puts other code in the place of Java's own": ("-Djdk.module.",),
 }
 _REMOTE_LOG_CONFIG = re.compile(r"-Dlog4j2?\.configurationFile=.*?(?:https?|ftp|jar|ldap)://", re.IGNORECASE)
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 # Whoever decides these decides who comes in.
 _DOORS = frozenset(
     {
-        "inference_address",
-        "management_address",
-        "metrics_address",
-        "grpc_inference_address",
-        "grpc_management_address",
+        *HTTP_ADDRESSES,
+        *GRPC_ADDRESSES,
         "disable_token_authorization",
         "enable_model_api",
         "enable_envvars_config",
@@ -70,9 +56,8 @@ _DOORS = frozenset(
 
 
 def a_way_into_java(settings: ServerSettings) -> Problems:
-    """Options for Java are code, or let it in."""
     for word in dict.fromkeys(word for value in settings.either("vmargs") for word in value.split()):
-        what = next((what for start, what in _INTO_JAVA.items() if word.startswith(start)), None)
+        what = next((what for what, starts in _INTO_JAVA.items() if word.startswith(starts)), None)
         if _REMOTE_LOG_CONFIG.match(word):
             what = "has another machine say how to log, which may run code"
         if what is not None:
@@ -96,15 +81,12 @@ def settings_from_the_environment(settings: ServerSettings) -> Problems:
 
 def left_to_the_environment(settings: ServerSettings) -> Problems:
     """``$$NAME$$`` is replaced by a variable of the environment."""
-    for key in sorted(_DOORS & settings.values.keys()):
-        value = settings.values[key]
-        if is_from_environment(value):
-            reason = f"{key}={value[:80]} is whatever the environment says; no rule here can judge it"
-            yield Problem(key, reason, "write the value, or check the variable where the server is started")
+    for key in sorted(_DOORS & settings.values.keys() - settings.known.keys()):
+        reason = f"{key}={settings.values[key][:80]} is whatever the environment says; no rule here can judge it"
+        yield Problem(key, reason, "write the value, or check the variable where the server is started")
 
 
 def a_program_of_its_own(settings: ServerSettings) -> Problems:
-    """What runs beside the models with the server's rights."""
     if command := settings.values.get("system_metrics_cmd", "").strip():
         reason = f"the server runs {command[:80]!r} with its own rights, again and again"
         yield Problem("system_metrics_cmd", reason, "remove it: TorchServe collects the machine's metrics by itself")
@@ -126,7 +108,6 @@ def a_program_of_its_own(settings: ServerSettings) -> Problems:
 
 
 def archives_from_urls(settings: ServerSettings) -> Problems:
-    """What is fetched at the start is run, and nobody has verified it."""
     named = [("load_models", file) for _, file in settings.loaded()]
     models = settings.readable_models().values()
     named += [("models", str(one.get("marName", ""))) for versions in models for one in versions.values()]
@@ -135,20 +116,18 @@ def archives_from_urls(settings: ServerSettings) -> Problems:
             reason = f"{key} has the server fetch {file[:80]} when it starts, and run the code in it"
             if file.lower().startswith("http:"):
                 reason += "; on the way anybody can replace it"
-            yield Problem(
-                key, reason, "fetch it beforehand, `marwright verify` it, and name the file in the model store"
-            )
+            cure = "fetch it beforehand, `marwright verify` it, and name the file in the model store"
+            yield Problem(key, reason, cure)
 
 
 def images_of_any_size(settings: ServerSettings) -> Problems:
-    """A picture of a few kilobytes can unpack to gigabytes."""
     if settings.values.get("limit_max_image_pixels", "true").lower() == "false":
         reason = "limit_max_image_pixels=false: one small request can unpack to an image that fills the memory"
         yield Problem("limit_max_image_pixels", reason, "limit_max_image_pixels=true")
 
 
-DOOR_ERRORS = (a_way_into_java,)
-DOOR_WARNINGS = (
+ERRORS = (a_way_into_java,)
+WARNINGS = (
     settings_from_the_environment,
     left_to_the_environment,
     a_program_of_its_own,

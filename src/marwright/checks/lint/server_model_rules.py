@@ -1,4 +1,4 @@
-"""The rules for what a config.properties says of models, in JSON: one function each."""
+"""The rules for which archives a server loads, and for what its file says of models: one function each."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import Any
 
 from marwright.checks.lint.findings import Problem, Problems
 from marwright.checks.lint.keys import MODEL_KEYS, nearest
-from marwright.checks.lint.server_settings import ServerSettings, is_from_environment
+from marwright.checks.lint.server_settings import ServerSettings
 from marwright.formats.lenient_json import read_lenient_json
 
 # Model, as TorchServe reads one of ``models`` and of a snapshot; and what it writes around them.
@@ -19,6 +20,47 @@ INTEGERS = frozenset(
 )
 KEYS = INTEGERS | {"defaultVersion", "marName", "runtimeType"}
 SNAPSHOT_KEYS = frozenset({"name", "created", "modelCount", "models"})
+_NO_FILE = re.compile(r"[\"'\[\]{}*?]")
+_EXAMPLE = "write load_models=a.mar,b.mar without blanks or quotes, or load_models=all"
+
+
+def no_archive(settings: ServerSettings) -> Problems:
+    """TorchServe takes each name as it stands, knows no patterns, and goes on without what it does not find."""
+    for entry in settings.known.get("load_models", "").split(","):
+        if entry != entry.strip() or any(part != part.strip() for part in entry.split("=", 1)):
+            reason = f"load_models has {entry[:80]!r}, and TorchServe looks for a file with these blanks in its name"
+            yield Problem("load_models", reason, _EXAMPLE)
+        elif _NO_FILE.search(entry) and "://" not in entry:
+            reason = f"load_models has {entry[:80]}, and TorchServe looks for a file of this very name"
+            yield Problem("load_models", reason, _EXAMPLE)
+
+
+def nothing_loaded(settings: ServerSettings) -> Problems:
+    """It may be meant, but no word says so to TorchServe."""
+    text = settings.values.get("load_models", "all").strip()
+    if text.lower() in ("", "none"):
+        reason = f"load_models={text} loads nothing" + (", with an error in the log" if text else "")
+        yield Problem("load_models", reason, "write load_models=all, or name the archives")
+
+
+def settings_under_another_name(settings: ServerSettings) -> Problems:
+    """Settings are looked up by the name that a model is loaded under: ``NAME=FILE`` takes those of NAME.
+
+    A file without a name is loaded under the name in its manifest, so then any settings may be the right ones, but for
+    those of a file that was given another name.
+    """
+    loaded = settings.loaded()
+    names = {name for name, _ in loaded if name}
+    renamed = {PurePosixPath(file).name.removesuffix(".mar") for name, file in loaded if name}
+    all_named = loaded and len(names) == len(loaded)
+    for name in sorted(settings.readable_models().keys() - names):
+        if all_named or name in renamed:
+            loads = ", ".join(sorted(names))
+            reason = f"load_models loads {loads}: the settings that models has for {name} are ignored"
+            cure = (
+                "write them into the archive's model-config.yaml, or give both the same name; GET /models/NAME shows it"
+            )
+            yield Problem("models", reason, cure)
 
 
 def misspelt_model_setting(settings: ServerSettings) -> Problems:
@@ -51,13 +93,11 @@ def model_setting_of_another_kind(settings: ServerSettings) -> Problems:
             elif name == "defaultVersion" and not isinstance(value, bool):
                 yield Problem(key, f"{key}: {where} has {name}: {_shown(value)}", "write true or false, without quotes")
             elif name == "marName" and not isinstance(value, str):
-                yield Problem(
-                    key, f"{key}: {where} has {name}: {_shown(value)}, no file", 'write "marName": "NAME.mar"'
-                )
+                reason = f"{key}: {where} has {name}: {_shown(value)}, no file"
+                yield Problem(key, reason, 'write "marName": "NAME.mar"')
 
 
 def model_without_versions(settings: ServerSettings) -> Problems:
-    """TorchServe looks for a version of each model that it loads."""
     for key, models in _sections(settings):
         for name in [name for name, versions in models.items() if versions is None]:
             reason = f"{key} has null for {name[:60]}, and TorchServe fails as it loads a model of that name"
@@ -66,8 +106,7 @@ def model_without_versions(settings: ServerSettings) -> Problems:
 
 def snapshot_not_json(settings: ServerSettings) -> Problems:
     """TorchServe does not start with a broken one."""
-    text = settings.values.get("model_snapshot", "")
-    if text and not is_from_environment(text) and not isinstance(_parsed(text).get("models"), dict):
+    if settings.known.get("model_snapshot") and not isinstance(_snapshot(settings).get("models"), dict):
         cure = "TorchServe writes snapshots itself: take one from logs/config, or remove model_snapshot"
         yield Problem("model_snapshot", 'model_snapshot is no JSON with "models": {"NAME": {"VERSION": {…}}}', cure)
 
@@ -83,18 +122,18 @@ def _models(settings: ServerSettings) -> Iterator[tuple[str, str, dict[str, Any]
 
 def _sections(settings: ServerSettings) -> Iterator[tuple[str, dict[str, Any]]]:
     """The keys under which models stand, and what stands there by name."""
-    yield "models", _parsed(settings.values.get("models", ""))
+    yield "models", _parsed(settings, "models")
     models = _snapshot(settings).get("models")
     yield "model_snapshot", models if isinstance(models, dict) else {}
 
 
 def _snapshot(settings: ServerSettings) -> dict[str, Any]:
-    return _parsed(settings.values.get("model_snapshot", ""))
+    return _parsed(settings, "model_snapshot")
 
 
-def _parsed(text: str) -> dict[str, Any]:
+def _parsed(settings: ServerSettings, key: str) -> dict[str, Any]:
     try:
-        found = None if is_from_environment(text) else read_lenient_json(text)
+        found = read_lenient_json(settings.known.get(key, ""))
     except ValueError:
         return {}  # another rule says it
     return found if isinstance(found, dict) else {}
@@ -112,5 +151,11 @@ def _shown(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)[:60]
 
 
-MODELS_ERRORS = (misspelt_model_setting, model_setting_of_another_kind, snapshot_not_json)
-MODELS_WARNINGS = (model_without_versions,)
+ERRORS = (
+    no_archive,
+    settings_under_another_name,
+    misspelt_model_setting,
+    model_setting_of_another_kind,
+    snapshot_not_json,
+)
+WARNINGS = (nothing_loaded, model_without_versions)

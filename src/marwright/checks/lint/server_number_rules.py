@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from marwright.checks.lint.findings import Problem, Problems
 from marwright.checks.lint.keys import SERVER_INTEGERS, SERVER_LONGS
-from marwright.checks.lint.server_settings import ServerSettings, is_from_environment
+from marwright.checks.lint.server_settings import ServerSettings
 
 _LARGEST_INTEGER, _LARGEST_LONG = (1 << 31) - 1, (1 << 63) - 1
 # Double.valueOf, but for hexadecimal numbers.
@@ -58,9 +58,9 @@ BOUNDS = {
 
 def not_a_whole_number(settings: ServerSettings) -> Problems:
     """Java parses the value as it stands, with blanks and comments at its end."""
-    for key in sorted((SERVER_INTEGERS | SERVER_LONGS) & settings.values.keys()):
-        value = settings.values[key]
-        if java_integer(key, value) is None and not is_from_environment(value):
+    for key in sorted((SERVER_INTEGERS | SERVER_LONGS) & settings.known.keys()):
+        value = settings.known[key]
+        if java_integer(key, value) is None:
             bits = 64 if key in SERVER_LONGS else 32
             reason = (
                 f"{key}={value!r} is no number of {bits} bits to Java, and TorchServe ends with a NumberFormatException"
@@ -74,17 +74,14 @@ def number_out_of_bounds(settings: ServerSettings) -> Problems:
         number = java_integer(key, settings.values.get(key, ""))
         if number is not None and not bounds.least <= number <= bounds.most and bounds.is_read(settings):
             most = f" to {bounds.most}" if bounds.most < _LARGEST_INTEGER else " or more"
-            yield Problem(
-                key,
-                f"{key}={number} {bounds.otherwise}",
-                f"write {bounds.least}{most}; without the line TorchServe's default counts",
-            )
+            cure = f"write {bounds.least}{most}; without the line TorchServe's default counts"
+            yield Problem(key, f"{key}={number} {bounds.otherwise}", cure)
 
 
 def not_a_number(settings: ServerSettings) -> Problems:
     """Java takes decimals here; whatever is none is dropped with a line in the log."""
-    value = settings.values.get("token_expiration_min", "60")
-    if _java_decimal(value) is None and not is_from_environment(value):
+    value = settings.known.get("token_expiration_min", "60")
+    if _java_decimal(value) is None:
         reason = f"token_expiration_min={value!r} is no number to Java, and keys last for 60 minutes"
         yield Problem("token_expiration_min", reason, "minutes, such as 60 or 0.5, without a unit")
 
@@ -110,4 +107,5 @@ def _java_decimal(value: str) -> float | None:
     return float(value.strip().rstrip("fFdD")) if _JAVA_DECIMAL.fullmatch(value.strip()) else None
 
 
-NUMBER_ERRORS = (not_a_whole_number, number_out_of_bounds, not_a_number, keys_that_never_work)
+ERRORS = (not_a_whole_number, number_out_of_bounds, not_a_number, keys_that_never_work)
+WARNINGS = ()

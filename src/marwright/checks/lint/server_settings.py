@@ -6,8 +6,10 @@ import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from marwright.checks.lint.findings import Settings
 from marwright.errors import LintError
 from marwright.formats.java_properties import VARIABLE, read_properties
 from marwright.formats.lenient_json import read_lenient_json
@@ -24,19 +26,21 @@ def is_from_environment(value: str) -> bool:
 
 
 @dataclass(frozen=True)
-class ServerSettings:
-    """A server's settings, and the machine they are for.
+class ServerSettings(Settings):
+    """A server's settings.
 
     ``values`` are as Java has them: blanks at their end stay. ``launcher`` has what TorchServe's launcher takes from
     the file by itself. ``not_ascii`` are the keys in whose lines other characters stand.
     """
 
     values: Mapping[str, str]
-    lines: Mapping[str, int] = field(default_factory=dict)
-    twice: tuple[str, ...] = ()
-    cores: int = 1
     launcher: Mapping[str, str] = field(default_factory=dict)
     not_ascii: tuple[str, ...] = ()
+
+    @cached_property
+    def known(self) -> dict[str, str]:
+        """Those of the values that stand in the file, and not in a variable of the environment."""
+        return {key: value for key, value in self.values.items() if not is_from_environment(value)}
 
     def true(self, key: str, default: str = "false") -> bool:
         """Whether a boolean is true to Java; whatever it does not know is false."""
@@ -54,10 +58,12 @@ class ServerSettings:
     def open_addresses(self) -> Iterator[tuple[str, str]]:
         """The key and scheme of every address that other machines can reach."""
         for key in (*HTTP_ADDRESSES, *GRPC_ADDRESSES):
-            value = self.values.get(key, "127.0.0.1").strip()
-            match = None if is_from_environment(value) else _HOST.match(value)
-            if match and not value.startswith("unix:") and not _is_loopback(match["host"]):
-                yield key, (match["scheme"] or "").lower()
+            value = self.known.get(key, "127.0.0.1").strip()
+            match = _HOST.match(value)
+            if match and not value.startswith("unix:"):
+                host, ip = match["host"], ip_of(match["host"])
+                if not ip.is_loopback if ip else host.lower() != "localhost":
+                    yield key, (match["scheme"] or "").lower()
 
     def models(self) -> dict[str, dict[str, dict[str, Any]]]:
         """What ``models`` says, by name and version; a name may have none.
@@ -89,12 +95,7 @@ class ServerSettings:
 
 
 def read_server_settings(file: str, data: bytes, *, cores: int) -> ServerSettings:
-    """Parse a config.properties.
-
-    Args:
-        file: named in errors.
-        data: its bytes.
-        cores: of the machine that will serve.
+    """Parse the bytes of a config.properties, for a machine with so many cores.
 
     Raises:
         LintError: it is not text, or Java would refuse it.
@@ -109,8 +110,9 @@ def read_server_settings(file: str, data: bytes, *, cores: int) -> ServerSetting
     return ServerSettings(read.values, lines, read.twice, cores, values, read.not_ascii)
 
 
-def _is_loopback(host: str) -> bool:
+def ip_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that a host is written as; ``None`` if it is a name."""
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
     except ValueError:
-        return host.lower() == "localhost"
+        return None

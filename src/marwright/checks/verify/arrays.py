@@ -16,15 +16,11 @@ _LONGEST_HEADER = 1 << 16
 def after_the_array(stream: BinaryIO, budget: Budget) -> BinaryIO | None:
     """What must be looked at as pickles: the values of an array of objects, or what follows the numbers.
 
-    Args:
-        stream: begins with an array.
-        budget: pays for what is returned.
-
     Returns:
         None if the numbers end the stream.
 
     Raises:
-        ValueError: its header cannot be read.
+        ValueError: its header cannot be read, or it is cut off.
     """
     size = stream.seek(0, io.SEEK_END)
     stream.seek(len(MAGIC))

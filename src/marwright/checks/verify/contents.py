@@ -17,6 +17,7 @@ from marwright.checks.budget import Budget, OverBudget
 from marwright.checks.verify import arrays, exported_programs, packed_streams, torchscript, zip_files
 from marwright.checks.verify.operators import Operators
 from marwright.checks.verify.pickles import Pickles, pickles_in
+from marwright.formats.signatures import ZIP
 
 # A file in a file in a file, and so on; no format goes deeper.
 DEEPEST = 4
@@ -29,7 +30,7 @@ BY_SUFFIX = {
 # Linux, macOS and Windows; a library may have any name.
 _MACHINE_CODE = (b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"MZ\x90\x00")
 PICKLES = (".pkl", ".pickle", ".pck", ".pth", ".pt", ".joblib", ".ckpt", ".dill", ".cloudpickle", ".sav", ".p")
-_NO_PICKLE = (zip_files.BEGINNING, arrays.MAGIC, *packed_streams.NO_PICKLE)
+_NO_PICKLE = (ZIP, arrays.MAGIC, *packed_streams.NO_PICKLE)
 _FAILURES = (
     OverBudget,
     zip_files.UnlikeZip,
@@ -133,7 +134,7 @@ class _Search:
         for chunks in packed_streams.unpackings(stream, start):
             is_container = True
             self._look_into_unpacked(chunks, _said(inside, "unpacked"), depth)
-        if zipfile.is_zipfile(stream) or start.startswith(zip_files.BEGINNING):
+        if zipfile.is_zipfile(stream) or start.startswith(ZIP):
             is_container = True
             with self._noting_failures(inside):
                 self._look_into_zip(stream, inside, depth)

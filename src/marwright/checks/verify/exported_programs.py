@@ -37,12 +37,7 @@ def is_part(name: str) -> bool:
 
 
 def operators_in(stream: BinaryIO, budget: Budget, *, beside_program: bool = False) -> Operators | None:
-    """Judge a JSON file of a program.
-
-    Args:
-        stream: the file.
-        budget: what may be spent.
-        beside_program: whether it lies where such programs do, so that what cannot be read may be one.
+    """Judge a JSON file of a program. If it lies ``beside_program``, what cannot be read may be one.
 
     Returns:
         None if it is another JSON file, or none.

@@ -9,26 +9,23 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-ZSTANDARD, LZ4, RAR, SEVEN_ZIP = b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18", b"Rar!\x1a\x07", b"7z\xbc\xaf\x27\x1c"
-NOT_UNPACKED = (ZSTANDARD, LZ4, RAR, SEVEN_ZIP)
+from marwright.formats.signatures import BZIP2, GZIP, XZ, ZSTANDARD
+
+_LZ4, _RAR, _SEVEN_ZIP = b"\x04\x22\x4d\x18", b"Rar!\x1a\x07", b"7z\xbc\xaf\x27\x1c"
+NOT_UNPACKED = (ZSTANDARD, _LZ4, _RAR, _SEVEN_ZIP)
 _READERS: dict[bytes, Callable[[BinaryIO], Any]] = {
-    b"\x1f\x8b\x08": lambda stream: gzip.GzipFile(fileobj=stream),
-    **{b"BZh%d1AY&SY" % level: bz2.BZ2File for level in range(1, 10)},
-    b"\xfd7zXZ\x00": lzma.LZMAFile,
+    GZIP + b"\x08": lambda stream: gzip.GzipFile(fileobj=stream),
+    **{BZIP2 + b"%d1AY&SY" % level: bz2.BZ2File for level in range(1, 10)},
+    XZ + b"\x00": lzma.LZMAFile,
     b"]\x00\x00": lzma.LZMAFile,
 }
 # Whose first bytes no unpickler goes beyond, by an opcode that there is not, or that takes from an empty stack.
-NO_PICKLE = (b"\x1f\x8b", b"\xfd7zXZ", b"]\x00\x00", *NOT_UNPACKED)
+NO_PICKLE = (GZIP, XZ, b"]\x00\x00", *NOT_UNPACKED)
 _CHUNK = 1 << 16
 
 
 def unpackings(stream: BinaryIO, start: bytes) -> Iterator[Iterator[bytes]]:
-    """What a stream unpacks to, in chunks, in each way in which some reader would unpack it.
-
-    Args:
-        stream: can seek.
-        start: its first bytes.
-    """
+    """What a stream that begins with ``start`` unpacks to, in chunks, in each way in which some reader unpacks it."""
     if len(start) > 2 and start[0] == 0x78 and int.from_bytes(start[:2], "big") % 31 == 0:
         yield _inflated(stream)
     for magic, reader in _READERS.items():

@@ -34,13 +34,9 @@ OPAQUE = Opaque()
 
 
 class Arguments:
-    """The arguments in a stream.
+    """The arguments in a stream of ``size`` bytes, which stands behind an opcode whenever one is read.
 
-    Args:
-        stream: stands behind an opcode whenever one is read.
-        budget: pays for what is passed over.
-        size: bytes of the whole stream.
-        strings: gets those that are written as operators are, ``aten::add``.
+    ``budget`` pays for what is passed over; ``strings`` gets those that are written as operators are, ``aten::add``.
     """
 
     def __init__(self, stream: BinaryIO, budget: Budget, size: int, strings: set[str]) -> None:
@@ -48,10 +44,7 @@ class Arguments:
         self._kept = 0
 
     def read(self, kind: Any) -> Any:
-        """Read an argument.
-
-        Args:
-            kind: an ``ArgumentDescriptor`` of ``pickletools``, or None.
+        """Read an argument of a kind, which is an ``ArgumentDescriptor`` of ``pickletools``, or None.
 
         Raises:
             Malformed: it is not there, or not of that kind.

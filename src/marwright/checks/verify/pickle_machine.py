@@ -45,12 +45,7 @@ class Followed:
 
 
 def follow(stream: BinaryIO, budget: Budget, size: int) -> Followed:
-    """Follow one pickle from where a stream stands.
-
-    Args:
-        stream: can seek; it stands behind the pickle afterwards if that is complete.
-        budget: what may be spent.
-        size: bytes of the whole stream.
+    """Follow one pickle from where a stream of ``size`` bytes stands; it stands behind a complete one afterwards.
 
     Raises:
         OverBudget: it has more steps than that.

@@ -35,7 +35,6 @@ _HARMLESS = frozenset(
     }
 )
 _HARMLESS_KINDS = re.compile(r"torch\.(\w+Storage|u?int\d+|b?float\d+\w*|double|half|bfloat16|bool|long|complex\d+)")
-UNREADABLE = "a part that cannot be read"
 # With this number begins what `torch.save` wrote before its files were zip files (torch/serialization.py).
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PICKLES = 5

@@ -9,28 +9,23 @@ from typing import Any, Literal
 State = Literal["passed", "failed", "skipped"]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a check went, and one line of cure if it failed."""
-
-    state: State
-    detail: str
-    cure: str = ""
+Outcome = tuple[State, str, str]
+"""How a check went, what it saw, and one line of cure if it failed."""
 
 
 def passed(detail: str) -> Outcome:
     """It holds."""
-    return Outcome("passed", detail)
+    return "passed", detail, ""
 
 
 def failed(detail: str, cure: str) -> Outcome:
     """It does not hold."""
-    return Outcome("failed", detail, cure)
+    return "failed", detail, cure
 
 
 def skipped(why: str) -> Outcome:
     """It could not be checked, which is no failure of its own."""
-    return Outcome("skipped", why)
+    return "skipped", why, ""
 
 
 @dataclass(frozen=True)
@@ -58,7 +53,7 @@ class Report:
 
     def add(self, name: str, outcome: Outcome) -> None:
         """Note how a check went."""
-        self.checks.append(Check(name, outcome.state, outcome.detail, outcome.cure))
+        self.checks.append(Check(name, *outcome))
 
     @property
     def failures(self) -> list[Check]:

@@ -17,11 +17,8 @@ def missing_modules(handler: str) -> list[str]:
 
     They are read from its source, since importing it would name the first one only.
 
-    Args:
-        handler: as a manifest names it, such as ``image_classifier``.
-
     Returns:
-        names in alphabetical order; none if it is not one of TorchServe's.
+        names in alphabetical order; none if ``handler`` is not one of TorchServe's, such as ``image_classifier``.
     """
     package = importlib.util.find_spec("ts")
     if package is None or package.origin is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ class Subject:
 
     ``file`` is the archive, for messages; ``files`` are the names in ``folder``, sorted. Checks fill in ``model`` (what
     a good manifest says of it), ``handler`` (what it defines) and ``can_be_served``; ``stack`` ends what they start.
+    Whatever is asked for and is not there raises :class:`NotThere`.
     """
 
     def __init__(self, file: Path, folder: Path, stack: ExitStack) -> None:
@@ -51,12 +52,7 @@ class Subject:
         return found
 
     def start_worker(self) -> None:
-        """Start a worker as TorchServe does, for the checks that follow.
-
-        Raises:
-            NotThere: there is no handler that could be loaded.
-            ArchiveError: it does not start.
-        """
+        """Start a worker as TorchServe does, for the checks that follow; an ArchiveError says why it does not start."""
         if not self.can_be_served:
             raise NotThere("no handler")
         self._worker = self._stack.enter_context(started(self.file, self.folder))
@@ -67,39 +63,26 @@ class Subject:
 
     @property
     def worker(self) -> ArchiveWorker:
-        """The worker.
-
-        Raises:
-            NotThere: there is none.
-        """
+        """The worker, as long as it lives."""
         if self._worker is None:
             raise NotThere("no worker" if self.can_be_served else "no handler")
         return self._worker
 
     @cached_property
     def golden(self) -> list[GoldenRequest]:
-        """The golden requests, at least one.
-
-        Raises:
-            NotThere: there are none that can be read.
-        """
+        """The golden requests, at least one."""
         if layout.GOLDEN not in self.files:
             raise NotThere(f"it has no {layout.GOLDEN}; archives of marwright carry them")
-        try:
+        found = None
+        with suppress(ValueError, RecursionError):
             found = golden.checked(description_in(self.folder, layout.GOLDEN))
-        except (ValueError, RecursionError):
-            found = []
         if not found:
             raise NotThere(f"its {layout.GOLDEN} has not what marwright writes there")
         return found
 
     @property
     def recorded(self) -> list[GoldenRequest]:
-        """The golden requests, each with the answer that was recorded.
-
-        Raises:
-            NotThere: there are none.
-        """
+        """The golden requests, each with the answer that was recorded."""
         if not all(request.answer for request in self.golden):
             raise NotThere("it has a handler of its own, whose answers were not recorded")
         return self.golden

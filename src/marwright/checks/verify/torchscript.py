@@ -66,9 +66,7 @@ def foreign_classes(names: Iterable[str]) -> set[str]:
 def operators_in(code: Iterable[tuple[str, bytes]], budget: Budget) -> Operators:
     """Judge the code of one TorchScript file.
 
-    Args:
-        code: names and texts of all its files, since any may be imported by any; a name may stand there twice.
-        budget: what may be spent.
+    ``code`` has names and texts of all its files, since any may be imported by any; a name may stand there twice.
 
     Raises:
         OverBudget: there is more code than that.

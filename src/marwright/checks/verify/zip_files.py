@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from typing import IO, BinaryIO
 
 from marwright.checks.budget import Budget, OverBudget
+from marwright.formats.signatures import ZIP
 from marwright.mar.local_headers import directory_of
 
-BEGINNING = b"PK\x03\x04"
 _HEADER = struct.Struct("<4s22xHH")
 # Of a hundred thousand files with short names; Python keeps about fifteen times as much of it in memory.
 _LARGEST_DIRECTORY = 8 << 20
@@ -76,7 +76,7 @@ class _Window(io.RawIOBase):
         self._stream: IO[bytes] = archive.fp
         self._stream.seek(info.header_offset)
         header = self._stream.read(_HEADER.size)
-        if len(header) < _HEADER.size or not header.startswith(BEGINNING):
+        if len(header) < _HEADER.size or not header.startswith(ZIP):
             raise UnlikeZip(f"{info.filename} is not where the directory says")
         _, name, extra = _HEADER.unpack(header)
         self._start = info.header_offset + _HEADER.size + name + extra
