@@ -7,9 +7,11 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,9 @@ TESTS = Path(__file__).parents[2] / "tests" / "unit" / "runtimes" / "test_on_gpu
 TIMED_SHARE = 0.3
 # 16 bits change the label of texts that stand between two; banking77's module in fp16 changes one of a thousand.
 LEAST_SAME_LABELS = 0.99
+
+Rival = Callable[[Path, Any, list[str], torch.device, int], Answer]
+"""Checkpoint, tokenizer, labels, device and the most tokens of a text, to what answers."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ def correctness(subject: Subject) -> dict[str, Any]:
     archived = subject.loaded()
     encoder = archived.handler.encoder
     if subject.on_a_gpu:
-        own, cpu = archived.handler.runtime.logits, subject.loaded_on(None).handler.runtime.logits
+        own, cpu = archived.handler.runtime.logits, subject.loaded(on_the_cpu=True).handler.runtime.logits
     else:
         own, cpu = jit.load(subject.folder / layout.GPU_MODULE), archived.handler.runtime.logits
     ours = logits_of(own, encoder, subject.texts, "the GPU's module")
@@ -108,36 +113,26 @@ def tests(subject: Subject) -> dict[str, Any]:
     return {"result": lines[-1]}
 
 
-def handler(subject: Subject) -> dict[str, Any]:
-    """The handler's whole time from texts to JSON, and of it the time that the device is busy."""
-    return _timed(subject)
+def handler(subject: Subject, rivals: Mapping[str, Rival] = MappingProxyType({})) -> dict[str, Any]:
+    """The handler's whole time from texts to JSON, and of it the time that the device is busy.
 
-
-def with_eager(subject: Subject) -> dict[str, Any]:
-    """Hugging Face's module in half precision, as it is."""
-
-    def made(encoder: Any, labels: list[str], longest: int) -> Answer:
-        return eager(subject.checkpoint(), encoder, labels, subject.device)
-
-    return _timed(subject, ("Hugging Face, eager", made))
-
-
-def with_compile(subject: Subject) -> dict[str, Any]:
-    """The same through ``torch.compile(mode="reduce-overhead")``, which records CUDA graphs."""
-
-    def made(encoder: Any, labels: list[str], longest: int) -> Answer:
-        return compiled(subject.checkpoint(), encoder, labels, subject.device, padded_to=-8 * (-longest // 8))
-
-    return _timed(subject, ("torch.compile, reduce-overhead", made))
-
-
-def with_onnx(subject: Subject) -> dict[str, Any]:
-    """ONNX Runtime's CUDA provider, in half precision."""
-
-    def made(encoder: Any, labels: list[str], longest: int) -> Answer:
-        return onnx(subject.checkpoint(), encoder, labels, subject.device)
-
-    return _timed(subject, ("ONNX Runtime", made))
+    With rivals, by name: only the whole times, in turns, so that all meet the same machine.
+    """
+    archived = subject.loaded()
+    encoder, labels = archived.handler.encoder, archived.handler.labels
+    found: dict[str, Any] = {}
+    batches = batches_of(archived, subject.texts)
+    for name, each in batches.items():
+        longest = max(encoder.encode(list(batch))[0].size(1) for batch in each)
+        ways: dict[str, Answer] = {"marwright": archived.answer}
+        for title, rival in rivals.items():
+            ways[title] = rival(subject.checkpoint(), encoder, labels, subject.device, longest)
+            ways[title](each[0])
+        within = TIMED_SHARE * subject.seconds / len(batches)
+        found[name] = {"tokens_at_most": longest, "ways": timed(ways, each, subject.given.calls, name, within)}
+        if subject.on_a_gpu and not rivals:
+            found[name] |= on_the_device(subject, archived, each, found[name]["ways"]["marwright"]["p50_ms"])
+    return found
 
 
 def serving(subject: Subject) -> dict[str, Any]:
@@ -162,38 +157,15 @@ def serving(subject: Subject) -> dict[str, Any]:
     )
 
 
-Made = Callable[[Any, list[str], int], Answer]
-
-
-def _timed(subject: Subject, rival: tuple[str, Made] | None = None) -> dict[str, Any]:
-    """The handler and a rival in turns, so that they meet the same machine."""
-    archived = subject.loaded()
-    found: dict[str, Any] = {}
-    batches = batches_of(archived, subject.texts)
-    for name, each in batches.items():
-        encoder, labels = archived.handler.encoder, archived.handler.labels
-        longest = max(encoder.encode(list(batch))[0].size(1) for batch in each)
-        ways: dict[str, Answer] = {"marwright": archived.answer}
-        if rival is not None:
-            name_of_rival, made = rival
-            ways[name_of_rival] = made(encoder, labels, longest)
-            ways[name_of_rival](each[0])
-        within = TIMED_SHARE * subject.seconds / len(batches)
-        found[name] = {"tokens_at_most": longest, "ways": timed(ways, each, subject.given.calls, name, within)}
-        if subject.on_a_gpu and rival is None:
-            found[name] |= on_the_device(subject, archived, each, found[name]["ways"]["marwright"]["p50_ms"])
-    return found
-
-
 PARTS = {
     "machine": Part("card, driver and versions", machine, 20),
     "correctness": Part("the same labels as in float32 and in int8", correctness, 70),
     "graphs": Part("CUDA graphs that answer as the module does", graphs, 30),
     "tests": Part("the project's tests that need a GPU", tests, 80),
     "handler": Part("from texts to JSON", handler, 40),
-    "eager": Part("Hugging Face's module", with_eager, 40),
-    "onnx": Part("ONNX Runtime's CUDA provider", with_onnx, 60),
-    "compile": Part("torch.compile", with_compile, 90),
+    "eager": Part("Hugging Face's module", partial(handler, rivals={"Hugging Face, eager": eager}), 40),
+    "onnx": Part("ONNX Runtime's CUDA provider", partial(handler, rivals={"ONNX Runtime": onnx}), 60),
+    "compile": Part("torch.compile", partial(handler, rivals={"torch.compile, reduce-overhead": compiled}), 90),
     "serving": Part("TorchServe", serving, 170),
 }
 """In the order in which they run: ten minutes."""

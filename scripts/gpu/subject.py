@@ -49,12 +49,9 @@ class Subject:
         """Whether this is no rehearsal."""
         return self.device.type == "cuda"
 
-    def loaded(self) -> Archived:
-        """The archive's handler, with the module for the device."""
-        return self.loaded_on((self.device.index or 0) if self.on_a_gpu else None)
-
-    def loaded_on(self, gpu: int | None) -> Archived:
-        """The archive's handler on a GPU, or on the CPU."""
+    def loaded(self, *, on_the_cpu: bool = False) -> Archived:
+        """The archive's handler, with the module for the device, or with that for the CPU."""
+        gpu = (self.device.index or 0) if self.on_a_gpu and not on_the_cpu else None
         return loaded(self.archive, self.folder, gpu)
 
     def checkpoint(self) -> Path:
