@@ -12,9 +12,9 @@ import argparse
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,16 +79,15 @@ def replaced_in_turn(config: Config, archive: Path, folder: Path, requests: int,
     texts = texts_of_archive(archive)
     starts: list[float] = []
     ends: list[float] = []
-    with ExitStack() as stack, ExitStack() as last:
+    with ExitStack() as stack, ThreadPoolExecutor(1) as asking:
         servers = []
         for number in NUMBERS:
             own = stack.enter_context(ExitStack())
             servers.append((own, _started(own, number, context, config.name, folder)))
         starts += [server.wait_until_ready() for _, server in servers]
         url = stack.enter_context(proxy(context, [server for _, server in servers], folder / "proxy.log"))
-        asked = _Asking(f"{url}/predictions/{config.name}", texts, Load(rate=rate, duration_s=requests / rate))
-        last.callback(asked.join)
-        asked.start()
+        load = Load(rate=rate, duration_s=requests / rate)
+        asked = asking.submit(measure, f"{url}/predictions/{config.name}", texts, load)
         time.sleep(5)
         for (own, server), number in zip(servers, NUMBERS, strict=True):
             told = time.monotonic()
@@ -99,28 +98,13 @@ def replaced_in_turn(config: Config, archive: Path, folder: Path, requests: int,
             starts.append(_started(own, number, context, config.name, folder).wait_until_ready())
             # The other one goes only when the proxy has found this one: two checks of half a second.
             time.sleep(2)
-        if not asked.is_alive():
+        if asked.done():
             raise MarwrightError("The requests came to an end before both servers were replaced: send more of them.")
-        asked.join()
-    if asked.result is None:
-        raise MarwrightError("The requests could not be sent.")
-    return Seen(asked.result, starts, ends)
+        return Seen(asked.result(), starts, ends)
 
 
 def _started(stack: ExitStack, number: int, context: Path, model: str, folder: Path) -> Container:
     return stack.enter_context(context_serving(number, context, model, folder / f"server-{number}.log"))
-
-
-class _Asking(threading.Thread):
-    """Sends the load; ``result`` is there when it is over."""
-
-    def __init__(self, url: str, texts: Sequence[str], load: Load) -> None:
-        super().__init__(daemon=True)
-        self.result: Result | None = None
-        self._asked = (url, texts, load)
-
-    def run(self) -> None:
-        self.result = measure(*self._asked)
 
 
 @contextmanager

@@ -13,7 +13,6 @@ import argparse
 import csv
 import os
 import random
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -99,8 +98,8 @@ def bench(run: Run, file: Path | None, rounds: int, output: Path) -> None:
         batch("16×128", [_exactly(128, rows[0], flat[at:]) for at in range(16)]),
     ]
     calibration = [batch("", [row]) for row in rows[COMPARED_TEXTS:]]
-    folder = Path(tempfile.mkdtemp(prefix="bench-model-"))
-    try:
+    with tempfile.TemporaryDirectory(prefix="bench-model-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
         say("making the modules")
         rows_to_calibrate = [(each.ids, each.mask) for each in calibration]
         own, encoder = marwright_engines(run.teacher.checkpoint, folder, rows_to_calibrate)
@@ -109,8 +108,6 @@ def bench(run: Run, file: Path | None, rounds: int, output: Path) -> None:
         agreement = _agreement(engines, [batch("", [row]) for row in rows[:COMPARED_TEXTS]])
         products = {shape.name: Products(encoder, shape.mask) for shape in shapes}
         times = {shape.name: timed(engines, products[shape.name], shape, rounds) for shape in track(shapes, "shapes")}
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     origin = f"the test split of {run.root.name}" if file is None else file.name
     _write(output, run, origin, rounds, engines, shapes, times, products, agreement)
 

@@ -80,13 +80,9 @@ class Artifacts:
             making.data,
             making.student,
             CompressedFolder(making.compressed.root),
-            max_length=longest(model),
+            # Where the tokenizer cuts a text.
+            max_length=int(read_json(model.tokenizer)["truncation"]["max_length"]),
             output=making.exported.root,
         )
         making.root.rename(run.root)
         return run
-
-
-def longest(model: ModelFolder) -> int:
-    """The most tokens a text can have: where the tokenizer cuts it."""
-    return int(read_json(model.tokenizer)["truncation"]["max_length"])

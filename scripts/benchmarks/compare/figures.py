@@ -40,6 +40,12 @@ class Measured:
     failed: int
     doubts: tuple[str, ...] = ()
 
+    @property
+    def latencies(self) -> str:
+        """Latencies and failures in words."""
+        failed = f", {self.failed} failed" if self.failed else ""
+        return f"p50 {self.p50_ms:.1f} ms, p99 {self.p99_ms:.1f} ms{failed}"
+
 
 @dataclass(frozen=True)
 class Visit:
