@@ -22,6 +22,13 @@ PATTERNS = {
 }
 """What a text must look like."""
 
+BOUNDS = {
+    "minimum": "of at least",
+    "exclusiveMinimum": "above",
+    "maximum": "of at most",
+    "exclusiveMaximum": "below",
+}
+
 SECTION = "a section: lines of `key: value`, indented"
 
 
@@ -156,17 +163,10 @@ def _forms(node: Node) -> list[Node]:
 
 
 def _bounds(node: Node) -> str:
-    least, above = node.get("minimum"), node.get("exclusiveMinimum")
-    most, below = node.get("maximum"), node.get("exclusiveMaximum")
-    if least is not None and most is not None:
-        return f" from {least:g} to {most:g}"
-    found = [
-        *([f"of at least {least:g}"] if least is not None else []),
-        *([f"above {above:g}"] if above is not None else []),
-        *([f"of at most {most:g}"] if most is not None else []),
-        *([f"below {below:g}"] if below is not None else []),
-    ]
-    return f" {' and '.join(found)}" if found else ""
+    if "minimum" in node and "maximum" in node:
+        return f" from {node['minimum']:g} to {node['maximum']:g}"
+    found = [f" {words} {node[bound]:g}" for bound, words in BOUNDS.items() if bound in node]
+    return " and".join(found)
 
 
 def _either(words: Iterable[str]) -> str:

@@ -37,16 +37,10 @@ def commented_yaml(start: Start, file: str) -> str:
     length = next((each for each in LENGTHS if start.tokens <= each), LENGTHS[-1])
     fewest, fewest_rows = min(start.labels.items(), key=lambda each: (each[1], each[0]))
     rare = sum(rows < ROWS_FOR_ALL_SPLITS for rows in start.labels.values())
-    optional = {
-        "split": (start.split, "a column with train, validation, test; without it the rows are divided here"),
-        "group": (None, "rows with one value in this column stay on one side of the split"),
-    }
-    columns = [
-        f"    {key}: {_scalar(column)}"
-        if column is not None
-        else f"    # {key}: {_scalar((start.group if key == 'group' else None) or 'COLUMN')}  # {why}"
-        for key, (column, why) in optional.items()
-    ]
+    split = "    # split: COLUMN  # a column with train, validation, test; without it the rows are divided here"
+    if start.split is not None:
+        split = f"    split: {_scalar(start.split)}"
+    group = _scalar(start.group or "COLUMN")
     text = start.text[0] if len(start.text) == 1 else list(start.text)
     lines = [
         f"# {start.rows:,} rows with {len(start.labels)} labels, the rarest {_comment(fewest)} with {fewest_rows}.",
@@ -59,7 +53,8 @@ def commented_yaml(start: Start, file: str) -> str:
         *([f"    encoding: {_scalar(start.encoding)}"] if start.encoding else []),
         f"    text: {_scalar(text)}  # one column, or several as [subject, body]",
         f"    label: {_scalar(start.label)}",
-        *columns,
+        split,
+        f"    # group: {group}  # rows with one value in this column stay on one side of the split",
         *(_rare(rare) if rare and start.split is None else []),
         "teacher:",
         "  # English; for other languages a folder or a hub id such as google-bert/bert-base-multilingual-cased",

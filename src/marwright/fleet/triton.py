@@ -9,7 +9,7 @@ from marwright.config import ArchiveConfig
 from marwright.errors import ExportError
 from marwright.files import filling, read_json, stable_json, write_text
 from marwright.fleet.finished import temperature_of
-from marwright.fleet.triton_config import TextModel, classifier_config, module_config
+from marwright.fleet.triton_config import classifier_config, module_config
 from marwright.runtimes import RUNTIMES
 from marwright.workspace import ModelFolder, Run
 
@@ -52,18 +52,11 @@ def export_triton(
         raise ExportError(
             f"Triton has nothing that computes modules for {runtime}: build it with another export.runtime."
         )
-    module = f"{name}_module"
-    pair = TextModel(
-        labels=len(labels),
-        top_k=min(archive.top_k, len(labels)),
-        batch_size=archive.batch_size,
-        delay_us=1000 * archive.max_batch_delay_ms,
-        instances=archive.workers or 1,
-    )
+    module, top_k = f"{name}_module", min(archive.top_k, len(labels))
     with filling(folder) as partial:
         step = partial / name / str(version)
         step.mkdir(parents=True)
-        write_text(partial / name / "config.pbtxt", classifier_config(name, pair))
+        write_text(partial / name / "config.pbtxt", classifier_config(name, archive, top_k))
         shutil.copyfile(STEP, step / "model.py")
         shutil.copyfile(model.tokenizer, step / "tokenizer.json")
         settings = {
@@ -71,7 +64,7 @@ def export_triton(
             "max_characters": archive.max_characters,
             "temperature": temperature_of(run),
             "module": {"name": module, "inputs": backend.inputs, "output": backend.output},
-            "top_k": pair.top_k,
+            "top_k": top_k,
         }
         write_text(step / "settings.json", stable_json(settings))
 
@@ -80,7 +73,5 @@ def export_triton(
         shutil.copyfile(file, partial / module / str(version) / file.name)
         # One label a line, by id: Triton's own classification extension reads it.
         write_text(partial / module / LABELS_FILE, "".join(f"{' '.join(label.split())}\n" for label in labels))
-        config = module_config(
-            module, pair, backend.name, backend.inputs, backend.output, LABELS_FILE, {backend.threads: archive.threads}
-        )
+        config = module_config(module, archive, backend, len(labels), LABELS_FILE)
         write_text(partial / module / "config.pbtxt", config)

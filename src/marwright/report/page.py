@@ -48,7 +48,7 @@ def page(exploration: Exploration, details: Details | None, environment: dict[st
         drawings |= {
             "reliability": figures.reliability_diagram(details.reliability),
             "tokens": figures.token_lengths(details.token_lengths, details.max_length),
-            "training": {who: figures.training_curves(history, who) for who, history in details.histories.items()},
+            "training": {who: figures.training_curves(history, who) for who, history in details.training.items()},
         }
         if details.confusion is not None:
             drawings["confusion"] = figures.confusion_matrix(details.confusion, details.labels)

@@ -50,36 +50,31 @@ def rehearse(config: Config, data: DataFolder, work: Path) -> None:
     if not is_main():
         return
     student = config.student if isinstance(config.student, StudentConfig) else None
-    own = student is None or student.layers is not None
-    checkpoint = config.teacher.checkpoint if own or student is None else student.checkpoint
+    checkpoint, length, task = config.teacher.checkpoint, config.teacher.max_length, TASKS[config.task]
     if student is not None and student.augmentation is not None:
         from marwright.training.augmentation import mask_id
 
-        mask_id(load_tokenizer(config.teacher.checkpoint, config.teacher.max_length))
+        mask_id(load_tokenizer(checkpoint, length))
     if student is not None and student.checkpoint is not None:
         _check_reading(config, student.checkpoint, data)
     labels = read_json(data.labels)
-    if not all(read_facts(each).scripted for each in {config.teacher.checkpoint, checkpoint} if each is not None):
+    if not all(read_facts(each).scripted for each in (checkpoint, student and student.checkpoint) if each):
         say("  rehearsal: the whole road in small, with the weights as they are")
-    teacher = load_classifier(config.teacher.checkpoint, labels)
-    texts = _texts(config.teacher.checkpoint, data, config.teacher.max_length)
-    with _trying(config.teacher.checkpoint, teacher, "trained"):
-        _train_a_step(teacher, texts, TASKS[config.task], freeze=config.teacher.freeze_word_embeddings)
+    teacher = load_classifier(checkpoint, labels)
+    texts = _texts(checkpoint, data, length)
+    with _trying(checkpoint, teacher, "trained"):
+        _train_a_step(teacher, texts, task, freeze=config.teacher.freeze_word_embeddings)
     served = teacher if student is None else start_student(student, teacher, labels)
-    if checkpoint is not None and not own:
-        texts = _texts(checkpoint, data, config.teacher.max_length)
+    if student is not None and student.checkpoint is not None:
+        checkpoint = student.checkpoint
+        texts = _texts(checkpoint, data, length)
         with _trying(checkpoint, served, "trained"):
-            _train_a_step(
-                served, texts, TASKS[config.task], freeze=student is not None and student.freeze_word_embeddings
-            )
-    _check_techniques(config, student, teacher, served, texts, checkpoint or config.teacher.checkpoint)
-    if checkpoint is None:
+            _train_a_step(served, texts, task, freeze=student.freeze_word_embeddings)
+    _check_techniques(config, student, teacher, served, texts, checkpoint)
+    if student is not None and (student.shape or student.bilstm):
         return  # a fresh BERT or Bi-LSTM: marwright's own encoder computes it
-    what = (
-        "exported"
-        if student is None or student.layers is None
-        else "exported with student.layers (and perhaps without)"
-    )
+    with_layers = student is not None and student.layers is not None
+    what = "exported with student.layers (and perhaps without)" if with_layers else "exported"
     with _trying(checkpoint, served, what):
         _export(config, served, texts, checkpoint, work)
 

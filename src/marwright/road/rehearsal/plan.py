@@ -29,15 +29,17 @@ def check_plan(config: Config) -> None:
     length = config.teacher.max_length
     teacher = _checked(config.teacher.checkpoint, length)
     student = config.student if isinstance(config.student, StudentConfig) else None
-    check_precision(config.teacher.precision, "teacher.precision")
-    if config.pruning is not None:
-        check_precision(config.pruning.precision, "pruning.precision")
-    if config.compression.quantization_aware is not None:
-        check_precision(config.compression.quantization_aware.precision, "compression.quantization_aware.precision")
-    if student is not None:
-        check_precision(student.precision, "student.precision")
-        if student.layers is not None:
-            check_layers(teacher, student.layers)
+    trained = {
+        "teacher": config.teacher,
+        "pruning": config.pruning,
+        "compression.quantization_aware": config.compression.quantization_aware,
+        "student": student,
+    }
+    for key, section in trained.items():
+        if section is not None:
+            check_precision(section.precision, f"{key}.precision")
+    if student is not None and student.layers is not None:
+        check_layers(teacher, student.layers)
     served: EncoderFacts | None = teacher
     if student is not None and student.checkpoint is not None:
         served = _checked(student.checkpoint, length)
