@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -63,7 +63,17 @@ def settings() -> list[Setting]:
     return list(_settings(editor_schema(), "", None))
 
 
-def wanted_at(location: Sequence[str | int]) -> str | None:
+def forms_at(location: Location) -> list[Node]:
+    """The alternatives that a place may hold; none if there is no such place."""
+    return [form for node in _at(location) for form in _forms(node)]
+
+
+def forms_of_items(forms: Iterable[Node]) -> list[Node]:
+    """What the lists among some alternatives hold."""
+    return [item for form in forms if "items" in form for item in _forms(form["items"])]
+
+
+def wanted_at(location: Location) -> str | None:
     """What a place must hold, in plain words; none if there is no such place."""
     nodes = _at(location)
     return in_words({"anyOf": nodes}) if nodes else None
@@ -77,8 +87,8 @@ def in_words(node: Node) -> str:
 
 def _form_in_words(form: Node) -> str:
     kind = form.get("type")
-    if "const" in form or "enum" in form:
-        words = _either([str(word) for word in form.get("enum", [form.get("const")])])
+    if only := _words(form):
+        words = _either(only)
     elif kind in ("integer", "number"):
         words = f"a {'whole ' if kind == 'integer' else ''}number{_bounds(form)}"
     elif kind == "array":
@@ -90,18 +100,21 @@ def _form_in_words(form: Node) -> str:
     return words
 
 
-def choices(location: Sequence[str | int]) -> list[str]:
+def choices(location: Location) -> list[str]:
     """The words that a place may hold, where there are only some."""
-    forms = [form for node in _at(location) for form in _forms(node)]
-    return [str(word) for form in forms for word in form.get("enum", [form["const"]] if "const" in form else [])]
+    return [word for form in forms_at(location) for word in _words(form)]
 
 
-def keys(location: Sequence[str | int]) -> list[str]:
+def keys(location: Location) -> list[str]:
     """The keys that a section may hold; of one with choices, those of all of them."""
-    return [key for node in _at(location) for form in _forms(node) for key in form.get("properties", ())]
+    return [key for form in forms_at(location) for key in form.get("properties", ())]
 
 
-def _at(location: Sequence[str | int]) -> list[Node]:
+def _words(form: Node) -> list[str]:
+    return [str(word) for word in form.get("enum", [form["const"]] if "const" in form else [])]
+
+
+def _at(location: Location) -> list[Node]:
     nodes = [editor_schema()]
     for part in location:
         nodes = [found for node in nodes for found in _inside(node, part)]
