@@ -12,17 +12,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from marwright import runtimes
 from marwright.console.progress import progress_bar, say
 from marwright.encoder.logits import Module
-from marwright.explore.measured import token_rows
+from marwright.explore.measured import validation_texts
 from marwright.explore.rows import Latency
 from marwright.files import read_json, stable_json, write_text
 from marwright.metrics.latency import Latencies
-from marwright.pretrained.tokenization import pad_id, padded
+from marwright.pretrained.tokenization import padded
 from marwright.processes.threads import one_thread
 from marwright.road.freshness import fingerprint, recorded_digest
 from marwright.workspace import Run
@@ -113,11 +112,10 @@ def _calls(module: Module, batches: Sequence[Batch]) -> Latencies:
 
 def _batches(run: Run) -> dict[int, list[Batch]]:
     """Calls of real texts, cut from the validation split in its order, from the start again when it ends."""
-    rows = token_rows(run, "validation")
-    filler = pad_id(Tokenizer.from_file(str(run.student.tokenizer)))
+    texts = validation_texts(run)
     return {
         size: [
-            padded([rows[(call * size + at) % len(rows)] for at in range(size)], filler)
+            padded([texts.rows[(call * size + at) % len(texts.rows)] for at in range(size)], texts.filler)
             for call in range(WARM_UP + CALLS)
         ]
         for size in SIZES

@@ -61,7 +61,7 @@ def build(
     Raises:
         MarwrightError: a station cannot do its work; stations before it are done and stay fresh.
     """
-    stations = _stations(config, until)
+    stations = stations_of(config, until)
     run = run or Run(config.runs / config.name)
     digests: dict[str, str] = {}
     with _held(run):
@@ -82,7 +82,7 @@ def first_missing(
     """
     digests: dict[str, str] = {}
     with _held(run, wait_s):
-        for station in _stations(config, until):
+        for station in stations_of(config, until):
             made_from = fingerprint_of(station, config, digests)
             if _lender(station.name, made_from, (run, *lenders)) is None:
                 return Missing(station.name, made_from)
@@ -90,7 +90,7 @@ def first_missing(
     return None
 
 
-def _stations(config: Config, until: str | None) -> list[Station]:
+def stations_of(config: Config, until: str | None) -> list[Station]:
     """A configuration's stations up to one of them."""
     stations = [station for station in STATIONS if station.when(config)]
     names = [station.name for station in stations]
