@@ -24,7 +24,7 @@ from marwright.bench import Load, Result, measure, texts_of_archive
 from marwright.config import Config, load_config
 from marwright.console.progress import say
 from marwright.errors import MarwrightError
-from marwright.fleet.container import export_container
+from marwright.fleet.container.context import export_container
 from marwright.road.stations import archive_path
 from marwright.server.ports import Ports
 
@@ -33,7 +33,6 @@ NUMBERS = (201, 202)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Replace both servers under load, and print what became of the requests."""
     parser = argparse.ArgumentParser(
         prog="behind_a_proxy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -57,7 +57,6 @@ class Batch:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, and write what was found."""
     parser = argparse.ArgumentParser(
         prog="bench_model", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -48,8 +48,6 @@ def missing() -> str | None:
 
 @dataclass
 class Container:
-    """One that has been started."""
-
     address: str
     """Its IP address; it listens on 8080, and shows metrics on 8082."""
     process: subprocess.Popen[bytes]
@@ -58,7 +56,6 @@ class Container:
 
     @property
     def url(self) -> str:
-        """Where its requests go."""
         return f"http://{self.address}:8080"
 
     def get(self, path: str) -> int:

@@ -66,7 +66,6 @@ def fastapi_app() -> Any:
 
 
 def hosts(archive: Path, folder: Path) -> dict[str, Start]:
-    """How each server is started."""
     path = f"/predictions/{describe(archive)['manifest']['model']['modelName']}"
 
     def python(name: str, arguments: Sequence[str], **environment: str) -> Start:

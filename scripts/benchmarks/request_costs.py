@@ -41,7 +41,6 @@ PHASES = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure one archive and print the table."""
     parser = argparse.ArgumentParser(
         prog="request_costs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -89,7 +88,6 @@ def per_request(result: Result, seconds: Sequence[float], samples: dict[str, lis
 
 
 def table(found: dict[str, float]) -> str:
-    """The costs as Markdown."""
     rows = list(found.items())
     total = sum(value for _, value in rows[:-1])
     lines = [f"| {name} | {value:.3f} | {value / total:.0%} |" for name, value in rows[:-1]]

@@ -20,7 +20,7 @@ import torch
 from gpu.agreement import agreement, logits_of
 from gpu.busy import on_the_device
 from gpu.rates import served
-from gpu.rivals import compiled, eager, onnx
+from gpu.rivals import Rival, compiled, eager, onnx
 from gpu.subject import LeftOutError, Subject, batches_of
 from gpu.timing import Answer, timed
 from marwright.mar import layout
@@ -32,14 +32,9 @@ TIMED_SHARE = 0.3
 # 16 bits change the label of texts that stand between two; banking77's module in fp16 changes one of a thousand.
 LEAST_SAME_LABELS = 0.99
 
-Rival = Callable[[Path, Any, list[str], torch.device, int], Answer]
-"""Checkpoint, tokenizer, labels, device and the most tokens of a text, to what answers."""
-
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the check."""
-
     about: str
     work: Callable[[Subject], dict[str, Any]]
     seconds: float
@@ -135,28 +130,6 @@ def handler(subject: Subject, rivals: Mapping[str, Rival] = MappingProxyType({})
     return found
 
 
-def serving(subject: Subject) -> dict[str, Any]:
-    """A real TorchServe: the promised rate, and the highest one that keeps the promise."""
-    given = subject.given
-    free = torch.cuda.mem_get_info(subject.device)[0] if subject.on_a_gpu else 0
-
-    def taken() -> dict[str, Any]:
-        """What the workers have of the GPU; nothing if TorchServe has given them the CPU."""
-        if not subject.on_a_gpu:
-            return {}
-        return {"gpu_megabytes_taken": round((free - torch.cuda.mem_get_info(subject.device)[0]) / (1 << 20))}
-
-    return served(
-        subject.archive,
-        subject.texts,
-        rate=given.rate,
-        sla_ms=given.sla_ms,
-        seconds=given.seconds,
-        within_s=subject.seconds,
-        meanwhile=taken,
-    )
-
-
 PARTS = {
     "machine": Part("card, driver and versions", machine, 20),
     "correctness": Part("the same labels as in float32 and in int8", correctness, 70),
@@ -166,6 +139,6 @@ PARTS = {
     "eager": Part("Hugging Face's module", partial(handler, rivals={"Hugging Face, eager": eager}), 40),
     "onnx": Part("ONNX Runtime's CUDA provider", partial(handler, rivals={"ONNX Runtime": onnx}), 60),
     "compile": Part("torch.compile", partial(handler, rivals={"torch.compile, reduce-overhead": compiled}), 90),
-    "serving": Part("TorchServe", serving, 170),
+    "serving": Part("TorchServe", served, 170),
 }
 """In the order in which they run: ten minutes."""

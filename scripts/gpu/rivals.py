@@ -19,19 +19,12 @@ from marwright.encoder.families import HuggingFaceClassifier
 
 TOP_K = 5
 
+Rival = Callable[[Path, Any, list[str], torch.device, int], Answer]
+"""A Hugging Face folder, the archive's tokenizer, labels by id, a device, and the most tokens of a text, to answers."""
+
 
 def eager(checkpoint: Path, encoder: Any, labels: Sequence[str], device: torch.device, longest: int) -> Answer:
-    """Half precision on a GPU, float32 on a CPU, padded to the longest text of the batch.
-
-    All rivals take the same.
-
-    Args:
-        checkpoint: a Hugging Face folder.
-        encoder: the archive's tokenizer, as its handler has it.
-        labels: in the order of their ids.
-        device: where it runs.
-        longest: most tokens of a text in any batch.
-    """
+    """Half precision on a GPU, float32 on a CPU, padded to the longest text of the batch."""
     return _answering(_module(checkpoint, device), encoder, labels, device)
 
 

@@ -37,7 +37,6 @@ PACKAGES = (
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
     found = argparse.ArgumentParser(
         prog="compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -53,7 +52,6 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Compare, and write what was found."""
     given = parser().parse_args(arguments)
     try:
         clients = tuple(int(count) for count in given.clients.split(","))

@@ -32,12 +32,7 @@ class Reference:
 
 
 def reference_of(model: ModelFolder, labels: Sequence[str], texts: Sequence[str]) -> Reference:
-    """Choose the first texts that have one best label.
-
-    Args:
-        model: checkpoint and tokenizer.
-        labels: names in the order of the logits.
-        texts: where to look.
+    """Choose the first texts that have one best label; ``labels`` are in the order of the logits.
 
     Raises:
         MarwrightError: there are too few.

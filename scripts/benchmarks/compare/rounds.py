@@ -21,8 +21,6 @@ from marwright.errors import MarwrightError
 
 @dataclass(frozen=True)
 class Plan:
-    """How often, how long and how hard."""
-
     rounds: int = 3
     seconds: float = 8
     warm_up_s: float = 2

@@ -80,13 +80,9 @@ class Server:
 def python_server(
     arguments: Sequence[str], path: str, folder: Path, environment: Mapping[str, str]
 ) -> Iterator[Server]:
-    """Run ``python`` with these arguments; ``{port}`` in them becomes a free port.
+    """Run ``python`` with these arguments, in which ``{port}`` becomes a free port, in a folder, where it logs.
 
-    Args:
-        arguments: what follows ``python``.
-        path: of the URL that answers.
-        folder: where it runs and logs.
-        environment: variables besides this process's own.
+    ``path`` is that of the URL that answers; the environment is added to this process's own.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port = Ports.free().inference

@@ -51,10 +51,10 @@ def export(
 
     Example: marwright export configs/customs.yaml --triton triton_models
     """
-    from marwright.fleet.container import export_container
+    from marwright.fleet.container.context import export_container
     from marwright.fleet.external import export_external
     from marwright.fleet.finished import finished_run
-    from marwright.fleet.kubernetes import export_kubernetes
+    from marwright.fleet.kubernetes.manifests import export_kubernetes
     from marwright.fleet.ray_files import export_ray
     from marwright.fleet.triton import export_triton
     from marwright.road.stations import archive_path, model_to_compress

@@ -11,11 +11,7 @@ from marwright.workspace import Run
 
 
 def finished_run(config: Config, last: str = "exported") -> Run:
-    """Return the run of a configuration; nothing is built.
-
-    Args:
-        config: of the build.
-        last: the station whose result is written.
+    """Return the run of a configuration, finished up to its station ``last``; nothing is built.
 
     Raises:
         MarwrightError: a station up to that one is not finished, or was made with other settings.

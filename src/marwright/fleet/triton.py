@@ -26,13 +26,7 @@ def export_triton(
     requests, asks the module once for all of them and gives the best labels. It is no ensemble, since Triton batches
     requests of equal shapes only, and texts have different lengths: only who sees a whole batch can pad it.
 
-    Args:
-        run: its exported module and labels.
-        model: what was compressed and exported; its tokenizer.
-        archive: batch size, delay, threads, workers, top-k and the length that a text is cut to.
-        name: of the model.
-        folder: absent or empty.
-        version: the number of the folders that hold this version's files.
+    The folder is absent or empty. ``version`` is the number of the folders that hold this version's files.
 
     Raises:
         ExportError: the run has a handler of its own or a module that Triton cannot run, or the version is no positive

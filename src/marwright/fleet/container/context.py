@@ -28,10 +28,7 @@ LISTENING = {
 def export_container(config: Config, archive: Path, folder: Path) -> None:
     """Write a build context for an image with one archive, a compose file, alert rules and a dashboard.
 
-    Args:
-        config: of the build; its name is the model's.
-        archive: finished and fresh.
-        folder: absent or empty.
+    It goes into a folder that is absent or empty.
 
     Raises:
         ExportError: the archive is not there, or a package that it needs is not installed here.

@@ -22,12 +22,9 @@ SPARE_S = 8
 
 
 def export_kubernetes(config: Config, archive: Path, folder: Path) -> None:
-    """Write manifests for the image that ``marwright export --container`` makes.
+    """Write manifests for the image that ``marwright export --container`` makes, into an absent or empty folder.
 
-    Args:
-        config: of the build; its name is the model's.
-        archive: finished; its size says how much a replica unpacks.
-        folder: absent or empty.
+    The archive's size says how much a replica unpacks.
 
     Raises:
         ExportError: the archive is not there, or its name is too long for an object of Kubernetes.
