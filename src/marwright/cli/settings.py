@@ -60,14 +60,13 @@ def _in_lines(setting: Setting) -> str:
 
 def default_in_words(setting: Setting) -> str:
     """The default as YAML writes it, or that there is no default."""
-    import yaml
+    from marwright.config.starting import in_yaml
 
     if setting.required:
         return "required"
     if setting.default is None:
         return "nothing, if left out"
-    shown: str = yaml.safe_dump(setting.default, default_flow_style=True, width=1000, allow_unicode=True)
-    return shown.removesuffix("...\n").strip()
+    return in_yaml(setting.default)
 
 
 def _guess(key: str, every: list[str]) -> str:

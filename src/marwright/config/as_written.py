@@ -75,12 +75,7 @@ def parse(text: str) -> Any:
 
 
 def settle(tree: Any, location: Location = ()) -> Any:
-    """Replace every :class:`Plain` of a tree by its text where the configuration wants text, else by its value.
-
-    Args:
-        tree: what was parsed.
-        location: where in a configuration it stands.
-    """
+    """Replace every :class:`Plain` of a tree by its text where a configuration wants text there, else by its value."""
     if isinstance(tree, dict):
         return {key: settle(value, (*location, key)) for key, value in tree.items()}
     if isinstance(tree, list):

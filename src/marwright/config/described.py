@@ -73,10 +73,10 @@ def forms_of_items(forms: Iterable[Node]) -> list[Node]:
     return [item for form in forms if "items" in form for item in _forms(form["items"])]
 
 
-def wanted_at(location: Location) -> str | None:
-    """What a place must hold, in plain words; none if there is no such place."""
+def wanted_at(location: Location) -> str:
+    """What a place must hold, in plain words; a section if there is no such place."""
     nodes = _at(location)
-    return in_words({"anyOf": nodes}) if nodes else None
+    return in_words({"anyOf": nodes}) if nodes else SECTION
 
 
 def in_words(node: Node) -> str:

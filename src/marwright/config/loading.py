@@ -92,7 +92,6 @@ def _find(name: str | Path) -> Path:
 
 
 def shipped_names() -> list[str]:
-    """The configurations that come with marwright."""
     return sorted(file.stem for file in shipped("configs").glob("*.yaml") if file.stem != "metrics")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
@@ -39,20 +40,20 @@ def commented_yaml(start: Start, file: str) -> str:
     rare = sum(rows < ROWS_FOR_ALL_SPLITS for rows in start.labels.values())
     split = "    # split: COLUMN  # a column with train, validation, test; without it the rows are divided here"
     if start.split is not None:
-        split = f"    split: {_scalar(start.split)}"
-    group = _scalar(start.group or "COLUMN")
+        split = f"    split: {in_yaml(start.split)}"
+    group = in_yaml(start.group or "COLUMN")
     text = start.text[0] if len(start.text) == 1 else list(start.text)
     lines = [
         f"# {start.rows:,} rows with {len(start.labels)} labels, the rarest {_comment(fewest)} with {fewest_rows}.",
         f"# Build: marwright build {_comment(file)} · every setting: marwright settings",
-        f"name: {_scalar(start.name)}  # gives {start.name}.mar and /predictions/{start.name}",
+        f"name: {in_yaml(start.name)}  # gives {start.name}.mar and /predictions/{start.name}",
         "data:",
         "  source:",
         "    name: table",
-        f"    path: {_scalar(start.table)}  # relative to the folder the command runs in",
-        *([f"    encoding: {_scalar(start.encoding)}"] if start.encoding else []),
-        f"    text: {_scalar(text)}  # one column, or several as [subject, body]",
-        f"    label: {_scalar(start.label)}",
+        f"    path: {in_yaml(start.table)}  # relative to the folder the command runs in",
+        *([f"    encoding: {in_yaml(start.encoding)}"] if start.encoding else []),
+        f"    text: {in_yaml(text)}  # one column, or several as [subject, body]",
+        f"    label: {in_yaml(start.label)}",
         split,
         f"    # group: {group}  # rows with one value in this column stay on one side of the split",
         *(_rare(rare) if rare and start.split is None else []),
@@ -75,8 +76,8 @@ def _rare(labels: int) -> list[str]:
     ]
 
 
-def _scalar(value: str | list[str]) -> str:
-    """As YAML, in quotation marks where it would be read as something else."""
+def in_yaml(value: Any) -> str:
+    """A value on one line of YAML, in quotation marks where it would be read as something else."""
     shown: str = yaml.safe_dump(value, default_flow_style=True, width=100_000, allow_unicode=False)
     return shown.removesuffix("\n").removesuffix("\n...")
 

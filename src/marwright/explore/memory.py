@@ -20,14 +20,9 @@ TEXTS = 16
 
 
 def peak_memory_bytes(module: Path, texts: Texts) -> int | None:
-    """Bytes of resident memory at the highest point, above the baseline.
+    """Bytes of resident memory at the highest point, above the baseline; none where no system tells (all but Linux).
 
-    Args:
-        module: an exported file.
-        texts: real ones; calls of 16 are cut from them, the longest texts first.
-
-    Returns:
-        nothing where the system does not tell (all but Linux).
+    Calls of 16 texts are cut from real ones, the longest first.
 
     Raises:
         ExportError: the module fails in a process of its own.

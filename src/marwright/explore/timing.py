@@ -68,8 +68,9 @@ def interleaved(
     modules: Mapping[str, Module], batches: Mapping[str, Mapping[int, Sequence[Batch]]], rounds: int
 ) -> dict[str, Latency]:
     """Time modules in rounds, on batches (ids and mask) of each size; in each round every module has its turn."""
-    medians: dict[tuple[str, int], list[float]] = {(name, size): [] for name in modules for size in SIZES}
-    ends: dict[tuple[str, int], list[float]] = {key: [] for key in medians}
+    measured: dict[tuple[str, int], list[tuple[float, float]]] = {
+        (name, size): [] for name in modules for size in SIZES
+    }
     say(f"timing {len(modules)} modules in {rounds} rounds, in turns on one thread:")
     started = time.monotonic()
     with one_thread(), torch.inference_mode(), progress_bar() as bar:
@@ -78,18 +79,15 @@ def interleaved(
             for name, module in modules.items():
                 for size in SIZES:
                     found = _calls(module, batches[name][size])
-                    medians[name, size].append(found.percentile(50))
-                    ends[name, size].append(found.percentile(99))
+                    measured[name, size].append((found.percentile(50), found.percentile(99)))
                 bar.advance(task)
             left = (time.monotonic() - started) / (number + 1) * (rounds - number - 1)
             say(f"  round {number + 1} of {rounds}" + (f", about {left:.0f} s left" if left else ""))
-    middle = {key: round(float(np.median(values)), 3) for key, values in medians.items()}
-    end = {key: round(float(np.median(values)), 3) for key, values in ends.items()}
-    return {name: Latency(middle[name, 1], end[name, 1], middle[name, 16], end[name, 16]) for name in modules}
+    medians = {key: [round(each, 3) for each in np.median(pairs, axis=0).tolist()] for key, pairs in measured.items()}
+    return {name: Latency(*medians[name, 1], *medians[name, 16]) for name in modules}
 
 
 def processor() -> str:
-    """The name of this machine's processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

@@ -20,7 +20,7 @@ from marwright.workspace import SPLITS
 
 WORST_PAIRS = 10
 EXAMPLES = 12
-ON_THE_PAGE_ALONE = {"token_lengths", "max_length", "warnings", "temperature"}
+ON_THE_PAGE_ALONE = {"token_lengths", "max_length", "temperature"}
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,6 @@ class Details:
     least_sure: list[Shown]
     labels_without_test_rows: list[str]
     suspects: Shown | None
-    warnings: list[str]
-    """What speaks against the candidate."""
     temperature: str | None
     """Why the temperature is what it is."""
 
@@ -106,7 +104,6 @@ def details_of(candidate: Candidate, exploration: Exploration) -> Details:
         least_sure=answers.least_sure(),
         labels_without_test_rows=list(card.get("labels_without_test_rows", ())),
         suspects=suspects_of(exploration.teacher),
-        warnings=exploration.warnings,
         temperature=f"{confidence['temperature']:g}: {confidence['why']}" if "why" in confidence else None,
     )
 

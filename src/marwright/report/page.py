@@ -56,21 +56,15 @@ def page(exploration: Exploration, details: Details | None, environment: dict[st
     shown = next((row for row in exploration.rows if details and row.name == details.candidate.name), None)
     suspects = None if details is None else details.suspects
     return _template().render(
-        name=exploration.config.name,
-        single=len(exploration.rows) == 1,
+        exploration=exploration,
         card=card,
         baseline=None if card is None else baseline_accuracy(card),
         majority=None if card is None else majority_share(card),
         worse=_is_worse(card, shown),
         untested_told=None if card is None else never_tested(card),
         suspects_told=None if suspects is None else in_words(suspects["about"]),
-        suspects_file=exploration.teacher.suspects,
         open_mistakes=OPEN_MISTAKES,
         folded_mistakes=FOLDED_MISTAKES,
-        promise=exploration.promise,
-        promised=exploration.config.select is not None,
-        verdict=exploration.verdict,
-        rows=exploration.rows,
         front=sorted(front(points)),
         shown=shown,
         details=details,

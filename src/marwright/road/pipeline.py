@@ -73,12 +73,7 @@ def first_missing(
 ) -> Missing | None:
     """The first station, in order, that neither the run nor a lender has; those before it are taken over.
 
-    Args:
-        config: the model to build.
-        until: the last station to look at.
-        run: where it is built.
-        lenders: runs whose folders are taken over.
-        wait_s: seconds to wait for another process that works on the run.
+    It takes what :func:`build` takes, and waits ``wait_s`` seconds for another process that works on the run.
     """
     digests: dict[str, str] = {}
     with _held(run, wait_s):

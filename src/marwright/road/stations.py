@@ -53,7 +53,6 @@ def model_to_compress(config: Config, run: Run) -> ModelFolder:
 
 
 def archive_path(config: Config) -> Path:
-    """Where the archive of a configuration goes."""
     return config.model_store / f"{config.name}.mar"
 
 

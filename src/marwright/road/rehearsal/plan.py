@@ -62,9 +62,7 @@ def _checked(checkpoint: str, max_length: int) -> EncoderFacts:
 def _check_served(config: Config, served: EncoderFacts | None) -> None:
     """Refuse settings that are for marwright's own encoder, where another module is served.
 
-    Args:
-        config: the plan.
-        served: none if the student is a fresh BERT or Bi-LSTM.
+    Nothing is known of the served one if the student is a fresh BERT or Bi-LSTM.
     """
     families = ", ".join(FAMILIES)
     if isinstance(config.pruning, StructuredPruning) and served is not None and not served.scripted:
