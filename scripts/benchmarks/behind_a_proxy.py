@@ -8,9 +8,7 @@ without a container engine; the proxy's configuration is that of its `monitoring
 
 from __future__ import annotations
 
-import argparse
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -22,34 +20,27 @@ from pathlib import Path
 from engineless import Container, context_serving, missing
 from marwright.bench import Load, Result, measure, texts_of_archive
 from marwright.config import Config, load_config
-from marwright.console.progress import say
 from marwright.errors import MarwrightError
 from marwright.fleet.container.context import export_container
 from marwright.road.stations import archive_path
 from marwright.server.ports import Ports
+from program import parser_of, telling_errors
 
 # Networks of the two servers; nobody else's here.
 NUMBERS = (201, 202)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="behind_a_proxy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("behind_a_proxy", __doc__)
     parser.add_argument("config", type=Path)
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--rate", type=float, default=200)
     given = parser.parse_args(arguments)
     if lacking := missing():
         parser.error(lacking)
-    try:
+    with telling_errors("behind_a_proxy"), tempfile.TemporaryDirectory() as folder:
         config = load_config(given.config)
-        with tempfile.TemporaryDirectory() as folder:
-            seen = replaced_in_turn(config, archive_path(config), Path(folder), given.requests, given.rate)
-    except MarwrightError as error:
-        say(f"behind_a_proxy: {error}")
-        sys.exit(error.exit_code)
-    print(seen)
+        print(replaced_in_turn(config, archive_path(config), Path(folder), given.requests, given.rate))
 
 
 @dataclass

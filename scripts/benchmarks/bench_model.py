@@ -9,11 +9,9 @@ the model's own shapes alone. Writes model.md and model.json.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import os
 import random
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,10 +30,11 @@ from compare.machine import command, described, machine, versions
 from compare.products import Products
 from compare.tables import markdown, page
 from marwright.console.progress import say, track
-from marwright.errors import DataError, MarwrightError
+from marwright.errors import DataError
 from marwright.files import stable_json, write_text
 from marwright.metrics.latency import Latencies
 from marwright.workspace import Run
+from program import parser_of, telling_errors
 
 PACKAGES = ("marwright", "torch", "transformers", "tokenizers", "numpy", "onnxruntime", "openvino", "nncf")
 COMPARED_TEXTS = 500
@@ -57,20 +56,15 @@ class Batch:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="bench_model", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("bench_model", __doc__)
     parser.add_argument("--run", type=Path, default=Path("runs/pt_classifier"), help="a finished run")
     parser.add_argument("--texts", type=Path, help="a csv with a column text; else the run's test split")
     parser.add_argument("--rounds", type=int, default=60, help="calls of each runtime for each shape")
     parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"), help="the folder for the results")
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    try:
+    with telling_errors("bench_model"):
         bench(Run(given.run), given.texts, given.rounds, given.output)
-    except MarwrightError as error:
-        say(f"bench_model: {error}")
-        sys.exit(error.exit_code)
 
 
 def bench(run: Run, file: Path | None, rounds: int, output: Path) -> None:

@@ -28,6 +28,7 @@ from marwright.errors import MarwrightError
 from marwright.files import read_json, stable_json, write_text
 from marwright.processes.interrupts import interruptible
 from marwright.workspace import Run
+from program import parser_of, telling_errors
 
 COMMAND = "PYTHONPATH=scripts/benchmarks python -m compare"
 PACKAGES = (
@@ -37,9 +38,7 @@ PACKAGES = (
 
 
 def parser() -> argparse.ArgumentParser:
-    found = argparse.ArgumentParser(
-        prog="compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    found = parser_of("compare", __doc__)
     found.add_argument("--run", type=Path, default=Path("runs/pt_classifier"), help="a finished run")
     found.add_argument("--texts", type=Path, help="a csv with a column text, or a text file; else the run's test split")
     found.add_argument("--peers", default="", help="names separated by commas; all if not given")
@@ -53,15 +52,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     given = parser().parse_args(arguments)
+    clients = tuple(int(count) for count in given.clients.split(","))
+    plan = Plan(given.rounds, given.seconds, clients=clients, patience_s=given.patience)
     try:
-        clients = tuple(int(count) for count in given.clients.split(","))
-        plan = Plan(given.rounds, given.seconds, clients=clients, patience_s=given.patience)
-        peers = chosen([name for name in given.peers.split(",") if name])
-        with interruptible():
+        with telling_errors("compare"), interruptible():
+            peers = chosen([name for name in given.peers.split(",") if name])
             compare(Run(given.run), given.texts, peers, plan, given.output)
-    except MarwrightError as error:
-        say(f"compare: {error}")
-        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         say("compare: stopped; no server is left running")
         sys.exit(130)

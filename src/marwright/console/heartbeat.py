@@ -161,8 +161,8 @@ class PipedBar:
         """
         self._works[task].update(description, **fields)
 
-    def advance(self, task: Any, advance: float = 1) -> None:
-        self._works[task].completed += advance
+    def advance(self, task: Any) -> None:
+        self._works[task].completed += 1
 
 
 def _duration(seconds: float) -> str:

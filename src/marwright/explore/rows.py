@@ -101,7 +101,7 @@ def split_figures(
     )
 
 
-def as_json(row: Row) -> dict[str, Any]:
+def row_as_json(row: Row) -> dict[str, Any]:
     """A row for programs."""
     value = asdict(row)
     if row.latency is not None:

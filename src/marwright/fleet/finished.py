@@ -10,7 +10,7 @@ from marwright.road.pipeline import fingerprint_of, stations_of
 from marwright.workspace import Run
 
 
-def finished_run(config: Config, last: str = "exported") -> Run:
+def finished_run(config: Config, last: str) -> Run:
     """Return the run of a configuration, finished up to its station ``last``; nothing is built.
 
     Raises:
