@@ -11,8 +11,14 @@ from typing import Annotated, Any
 import typer
 
 from marwright.cli.options import ArchiveArgument, ConfigArgument, JsonOption, SetOption, option, print_json
+from marwright.config import load_config
 from marwright.console.progress import say
 from marwright.console.terminal import Terminal, as_standard_output_takes_it
+from marwright.errors import MarwrightError
+from marwright.files import write_text
+from marwright.road.pipeline import build
+from marwright.road.stations import model_to_compress
+from marwright.workspace import Run
 
 # In words; not every task, archive and run has each of them.
 _SHARES = {
@@ -43,14 +49,8 @@ def evaluate(
 
     Example: marwright evaluate model_store/pt_classifier.mar configs/customs.yaml --predictions answers.csv
     """
-    from marwright.config import load_config
-    from marwright.errors import MarwrightError
     from marwright.evaluation import evaluate as score
-    from marwright.files import write_text
     from marwright.mar.reading import describe
-    from marwright.road.pipeline import build
-    from marwright.road.stations import model_to_compress
-    from marwright.workspace import Run
 
     alone = predictions == "-"
     if as_json and alone:
@@ -91,8 +91,6 @@ def _place_for(predictions: str) -> Path:
     Raises:
         MarwrightError: it is a folder, or nothing can be written there.
     """
-    from marwright.errors import MarwrightError
-
     file = Path(predictions)
     if file.is_dir():
         raise MarwrightError(f"--predictions {file}: this is a folder; name a file.")

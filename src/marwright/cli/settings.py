@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from marwright.cli.options import JsonOption, flag, print_json
+from marwright.config.described import Setting, editor_schema
+from marwright.config.described import settings as all_settings
+from marwright.config.starting import in_yaml
 from marwright.errors import ConfigError
-
-if TYPE_CHECKING:
-    from marwright.config.described import Setting
 
 
 def settings(
@@ -33,9 +33,6 @@ def settings(
 
     Example: marwright settings --json-schema > marwright.schema.json
     """
-    from marwright.config.described import editor_schema
-    from marwright.config.described import settings as all_settings
-
     if as_schema:
         print_json(editor_schema())
         return
@@ -60,8 +57,6 @@ def _in_lines(setting: Setting) -> str:
 
 def default_in_words(setting: Setting) -> str:
     """The default as YAML writes it, or that there is no default."""
-    from marwright.config.starting import in_yaml
-
     if setting.required:
         return "required"
     if setting.default is None:

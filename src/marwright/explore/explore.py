@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from datasets import load_from_disk
@@ -16,6 +16,7 @@ from marwright.config import TIMING_ROUNDS, Config, SelectConfig
 from marwright.console.progress import say
 from marwright.errors import MarwrightError, PromiseError
 from marwright.explore.candidates import Candidate, candidates_of
+from marwright.explore.cluster import Cluster, train_on
 from marwright.explore.failing import why_it_fails
 from marwright.explore.measured import measure_memory
 from marwright.explore.rows import Latency, Row, row_as_json, split_figures
@@ -29,9 +30,6 @@ from marwright.processes.locking import locked
 from marwright.road.pipeline import build
 from marwright.road.stations import model_to_compress
 from marwright.workspace import Findings, Run
-
-if TYPE_CHECKING:
-    from marwright.explore.cluster import Cluster
 
 FRESH_S = 5.0
 """A candidate that took less had nothing to do."""
@@ -100,8 +98,6 @@ def explore(config: Config, cluster: Cluster | None = None) -> Exploration:
         say(f"exploring {len(candidates)} candidates; first the teacher they are compared with")
         failures: dict[str, str] = {}
         if cluster is not None:
-            from marwright.explore.cluster import train_on
-
             failures |= train_on(cluster, config, candidates, lenders)
         build(config, "teacher", lenders=lenders, brief=True)
         took: list[float] = []

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from datasets import load_from_disk
+from tokenizers import Tokenizer
 
 from marwright.explore.candidates import Candidate
 from marwright.explore.explore import Exploration
@@ -70,9 +72,6 @@ class Details:
 
 def details_of(candidate: Candidate, exploration: Exploration) -> Details:
     """Gather what a report shows of a candidate from its run."""
-    from datasets import load_from_disk
-    from tokenizers import Tokenizer
-
     run = candidate.run
     task, labels = run.data.task, read_json(run.data.labels)
     splits = load_from_disk(str(run.data.splits))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from marwright.console.foreign import one_line
@@ -23,9 +24,6 @@ from marwright.metrics.verdicts import (
 from marwright.report import figures
 from marwright.report.contents import Details
 from marwright.report.pareto import Point, front
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 OPEN_LABELS = 12
 """Labels of the per-label table that are shown at once; the rest unfolds."""
@@ -90,8 +88,6 @@ def _points(exploration: Exploration) -> list[Point]:
 
 @cache
 def _template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     surroundings = Environment(
         loader=PackageLoader("marwright.report", "."),
         autoescape=True,

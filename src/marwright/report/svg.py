@@ -6,6 +6,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -53,8 +54,6 @@ def svg(draw: Draw, *, height: float, label: str) -> str:
         height: in points, beside a width of 360; a page shows it as wide as there is room.
         label: what it shows, for those who hear the page.
     """
-    from html import escape
-
     import matplotlib as mpl
 
     mpl.use("Agg")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from marwright.config import Config, StructuredPruning, StudentConfig
 from marwright.errors import CompressionError, ExportError, TrainingError
+from marwright.mar.handler_modules import handler_modules
 from marwright.pretrained.around_texts import check_around
 from marwright.pretrained.encoder_facts import (
     EncoderFacts,
@@ -97,8 +98,6 @@ def _instead_of_our_encoder(config: Config, served: EncoderFacts | None) -> str 
 
 
 def _check_tools(config: Config) -> None:
-    from marwright.mar.handler_modules import handler_modules
-
     missing = RUNTIMES[config.export.runtime].missing()
     if missing is not None:
         raise ExportError(missing)
