@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from engineless import Container, context_serving, missing
@@ -48,8 +48,8 @@ class Seen:
     """What became of the requests, and how long the servers took, in seconds."""
 
     result: Result
-    starts: list[float] = field(default_factory=list)
-    ends: list[float] = field(default_factory=list)
+    starts: list[float]
+    ends: list[float]
 
     def __str__(self) -> str:
         latency = {name: value for name, value in self.result.latency_ms.items() if value is not None}
@@ -67,14 +67,13 @@ def replaced_in_turn(config: Config, archive: Path, folder: Path, requests: int,
     context = folder / "context"
     export_container(config, archive, context)
     texts = texts_of_archive(archive)
-    starts: list[float] = []
     ends: list[float] = []
     with ExitStack() as stack, ThreadPoolExecutor(1) as asking:
         servers = []
         for number in NUMBERS:
             own = stack.enter_context(ExitStack())
             servers.append((own, _started(own, number, context, config.name, folder)))
-        starts += [server.wait_until_ready() for _, server in servers]
+        starts = [server.wait_until_ready() for _, server in servers]
         url = stack.enter_context(proxy(context, [server for _, server in servers], folder / "proxy.log"))
         load = Load(rate=rate, duration_s=requests / rate)
         asked = asking.submit(measure, f"{url}/predictions/{config.name}", texts, load)

@@ -23,6 +23,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 
 from compare.engines import CALIBRATION_TEXTS, Array, Engine, marwright_engines, onnx_engines, openvino_engines
 from compare.figures import Figure, as_json
@@ -33,6 +34,7 @@ from marwright.console.progress import say, track
 from marwright.errors import DataError
 from marwright.files import stable_json, write_text
 from marwright.metrics.latency import Latencies
+from marwright.pretrained.tokenization import pad_id, padded, token_ids
 from marwright.workspace import Run
 from program import parser_of, telling_errors
 
@@ -69,10 +71,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def bench(run: Run, file: Path | None, rounds: int, output: Path) -> None:
     """Time the teacher of a run in every runtime."""
-    from tokenizers import Tokenizer
-
-    from marwright.pretrained.tokenization import pad_id, padded, token_ids
-
     texts = sample(file, run)
     tokenizer = Tokenizer.from_file(str(run.teacher.tokenizer))
     tokenizer.no_padding()

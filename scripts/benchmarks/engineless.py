@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -139,16 +139,14 @@ def container(
         subprocess.run(["ip", "link", "del", name], check=False, capture_output=True)
 
 
-@contextmanager
-def context_serving(number: int, context: Path, model: str, log: Path) -> Iterator[Container]:
+def context_serving(number: int, context: Path, model: str, log: Path) -> AbstractContextManager[Container]:
     """Run what a build context starts, with this environment's Python and packages in place of an image's."""
     store = context / "model_store"
     store.mkdir(exist_ok=True)
     for archive in context.glob("*.mar"):
         shutil.copyfile(archive, store / archive.name)
     command = ["tini", "--", sys.executable, "/srv/serve.py"]
-    with container(number, log, command, settings(model), context=context) as started:
-        yield started
+    return container(number, log, command, settings(model), context=context)
 
 
 def settings(model: str) -> dict[str, str]:

@@ -19,8 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,7 @@ class Cluster:
         node = self._others.pop(chance.randrange(len(self._others)))
         self._nodes.remove_node(node, allow_graceful=False)
 
-    def stop(self) -> None:
+    def close(self) -> None:
         self._nodes.shutdown()
 
 
@@ -90,14 +90,9 @@ def _patiently(start: Callable[[], Any]) -> Any:
     return start()
 
 
-@contextmanager
-def cluster() -> Iterator[Cluster]:
+def cluster() -> closing[Cluster]:
     """A cluster for the length of a block; one node, until it is filled."""
-    started = Cluster()
-    try:
-        yield started
-    finally:
-        started.stop()
+    return closing(Cluster())
 
 
 def texts_in(table: Path) -> list[str]:
