@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,8 +49,10 @@ def time_in_turns(runs: Mapping[str, Run], file: Path, rounds: int) -> dict[str,
     machine = {"processor": processor(), "torch": torch.__version__}
     modules = {name: recorded_digest(run.stamp("exported")) for name, run in runs.items()}
     made_from = fingerprint(REVISION, machine | {"rounds": rounds}, modules)
-    kept = _read(file)
-    if kept.get("made_from") != made_from:
+    kept: Any = None
+    with suppress(OSError, ValueError):
+        kept = read_json(file)
+    if not isinstance(kept, dict) or kept.get("made_from") != made_from:
         # Some runtimes take the number of threads when they load.
         with one_thread():
             loaded = {name: runtimes.load(run.exported.cpu) for name, run in runs.items()}
@@ -118,11 +121,3 @@ def _batches(run: Run) -> dict[int, list[Batch]]:
         ]
         for size in SIZES
     }
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        kept = read_json(file)
-    except (OSError, ValueError):
-        return {}
-    return kept if isinstance(kept, dict) else {}
