@@ -8,49 +8,39 @@ without a container engine; the proxy's configuration is that of its `monitoring
 
 from __future__ import annotations
 
-import argparse
 import subprocess
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from engineless import Container, context_serving, missing
 from marwright.bench import Load, Result, measure, texts_of_archive
 from marwright.config import Config, load_config
-from marwright.console.progress import say
 from marwright.errors import MarwrightError
-from marwright.fleet.container import export_container
+from marwright.fleet.container.context import export_container
 from marwright.road.stations import archive_path
 from marwright.server.ports import Ports
+from program import parser_of, telling_errors
 
 # Networks of the two servers; nobody else's here.
 NUMBERS = (201, 202)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Replace both servers under load, and print what became of the requests."""
-    parser = argparse.ArgumentParser(
-        prog="behind_a_proxy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("behind_a_proxy", __doc__)
     parser.add_argument("config", type=Path)
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--rate", type=float, default=200)
     given = parser.parse_args(arguments)
     if lacking := missing():
         parser.error(lacking)
-    try:
+    with telling_errors("behind_a_proxy"), tempfile.TemporaryDirectory() as folder:
         config = load_config(given.config)
-        with tempfile.TemporaryDirectory() as folder:
-            seen = replaced_in_turn(config, archive_path(config), Path(folder), given.requests, given.rate)
-    except MarwrightError as error:
-        say(f"behind_a_proxy: {error}")
-        sys.exit(error.exit_code)
-    print(seen)
+        print(replaced_in_turn(config, archive_path(config), Path(folder), given.requests, given.rate))
 
 
 @dataclass
@@ -58,8 +48,8 @@ class Seen:
     """What became of the requests, and how long the servers took, in seconds."""
 
     result: Result
-    starts: list[float] = field(default_factory=list)
-    ends: list[float] = field(default_factory=list)
+    starts: list[float]
+    ends: list[float]
 
     def __str__(self) -> str:
         latency = {name: value for name, value in self.result.latency_ms.items() if value is not None}
@@ -77,18 +67,16 @@ def replaced_in_turn(config: Config, archive: Path, folder: Path, requests: int,
     context = folder / "context"
     export_container(config, archive, context)
     texts = texts_of_archive(archive)
-    starts: list[float] = []
     ends: list[float] = []
-    with ExitStack() as stack, ExitStack() as last:
+    with ExitStack() as stack, ThreadPoolExecutor(1) as asking:
         servers = []
         for number in NUMBERS:
             own = stack.enter_context(ExitStack())
             servers.append((own, _started(own, number, context, config.name, folder)))
-        starts += [server.wait_until_ready() for _, server in servers]
+        starts = [server.wait_until_ready() for _, server in servers]
         url = stack.enter_context(proxy(context, [server for _, server in servers], folder / "proxy.log"))
-        asked = _Asking(f"{url}/predictions/{config.name}", texts, Load(rate=rate, duration_s=requests / rate))
-        last.callback(asked.join)
-        asked.start()
+        load = Load(rate=rate, duration_s=requests / rate)
+        asked = asking.submit(measure, f"{url}/predictions/{config.name}", texts, load)
         time.sleep(5)
         for (own, server), number in zip(servers, NUMBERS, strict=True):
             told = time.monotonic()
@@ -99,28 +87,13 @@ def replaced_in_turn(config: Config, archive: Path, folder: Path, requests: int,
             starts.append(_started(own, number, context, config.name, folder).wait_until_ready())
             # The other one goes only when the proxy has found this one: two checks of half a second.
             time.sleep(2)
-        if not asked.is_alive():
+        if asked.done():
             raise MarwrightError("The requests came to an end before both servers were replaced: send more of them.")
-        asked.join()
-    if asked.result is None:
-        raise MarwrightError("The requests could not be sent.")
-    return Seen(asked.result, starts, ends)
+        return Seen(asked.result(), starts, ends)
 
 
 def _started(stack: ExitStack, number: int, context: Path, model: str, folder: Path) -> Container:
     return stack.enter_context(context_serving(number, context, model, folder / f"server-{number}.log"))
-
-
-class _Asking(threading.Thread):
-    """Sends the load; ``result`` is there when it is over."""
-
-    def __init__(self, url: str, texts: Sequence[str], load: Load) -> None:
-        super().__init__(daemon=True)
-        self.result: Result | None = None
-        self._asked = (url, texts, load)
-
-    def run(self) -> None:
-        self.result = measure(*self._asked)
 
 
 @contextmanager

@@ -9,12 +9,9 @@ the model's own shapes alone. Writes model.md and model.json.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import os
 import random
-import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +23,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 
 from compare.engines import CALIBRATION_TEXTS, Array, Engine, marwright_engines, onnx_engines, openvino_engines
 from compare.figures import Figure, as_json
@@ -33,10 +31,12 @@ from compare.machine import command, described, machine, versions
 from compare.products import Products
 from compare.tables import markdown, page
 from marwright.console.progress import say, track
-from marwright.errors import DataError, MarwrightError
+from marwright.errors import DataError
 from marwright.files import stable_json, write_text
 from marwright.metrics.latency import Latencies
+from marwright.pretrained.tokenization import pad_id, padded, token_ids
 from marwright.workspace import Run
+from program import parser_of, telling_errors
 
 PACKAGES = ("marwright", "torch", "transformers", "tokenizers", "numpy", "onnxruntime", "openvino", "nncf")
 COMPARED_TEXTS = 500
@@ -58,29 +58,19 @@ class Batch:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, and write what was found."""
-    parser = argparse.ArgumentParser(
-        prog="bench_model", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("bench_model", __doc__)
     parser.add_argument("--run", type=Path, default=Path("runs/pt_classifier"), help="a finished run")
     parser.add_argument("--texts", type=Path, help="a csv with a column text; else the run's test split")
     parser.add_argument("--rounds", type=int, default=60, help="calls of each runtime for each shape")
     parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"), help="the folder for the results")
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    try:
+    with telling_errors("bench_model"):
         bench(Run(given.run), given.texts, given.rounds, given.output)
-    except MarwrightError as error:
-        say(f"bench_model: {error}")
-        sys.exit(error.exit_code)
 
 
 def bench(run: Run, file: Path | None, rounds: int, output: Path) -> None:
     """Time the teacher of a run in every runtime."""
-    from tokenizers import Tokenizer
-
-    from marwright.pretrained.tokenization import pad_id, padded, token_ids
-
     texts = sample(file, run)
     tokenizer = Tokenizer.from_file(str(run.teacher.tokenizer))
     tokenizer.no_padding()
@@ -99,8 +89,8 @@ def bench(run: Run, file: Path | None, rounds: int, output: Path) -> None:
         batch("16×128", [_exactly(128, rows[0], flat[at:]) for at in range(16)]),
     ]
     calibration = [batch("", [row]) for row in rows[COMPARED_TEXTS:]]
-    folder = Path(tempfile.mkdtemp(prefix="bench-model-"))
-    try:
+    with tempfile.TemporaryDirectory(prefix="bench-model-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
         say("making the modules")
         rows_to_calibrate = [(each.ids, each.mask) for each in calibration]
         own, encoder = marwright_engines(run.teacher.checkpoint, folder, rows_to_calibrate)
@@ -109,8 +99,6 @@ def bench(run: Run, file: Path | None, rounds: int, output: Path) -> None:
         agreement = _agreement(engines, [batch("", [row]) for row in rows[:COMPARED_TEXTS]])
         products = {shape.name: Products(encoder, shape.mask) for shape in shapes}
         times = {shape.name: timed(engines, products[shape.name], shape, rounds) for shape in track(shapes, "shapes")}
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     origin = f"the test split of {run.root.name}" if file is None else file.name
     _write(output, run, origin, rounds, engines, shapes, times, products, agreement)
 

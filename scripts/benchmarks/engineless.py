@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,8 +48,6 @@ def missing() -> str | None:
 
 @dataclass
 class Container:
-    """One that has been started."""
-
     address: str
     """Its IP address; it listens on 8080, and shows metrics on 8082."""
     process: subprocess.Popen[bytes]
@@ -58,7 +56,6 @@ class Container:
 
     @property
     def url(self) -> str:
-        """Where its requests go."""
         return f"http://{self.address}:8080"
 
     def get(self, path: str) -> int:
@@ -142,16 +139,14 @@ def container(
         subprocess.run(["ip", "link", "del", name], check=False, capture_output=True)
 
 
-@contextmanager
-def context_serving(number: int, context: Path, model: str, log: Path) -> Iterator[Container]:
+def context_serving(number: int, context: Path, model: str, log: Path) -> AbstractContextManager[Container]:
     """Run what a build context starts, with this environment's Python and packages in place of an image's."""
     store = context / "model_store"
     store.mkdir(exist_ok=True)
     for archive in context.glob("*.mar"):
         shutil.copyfile(archive, store / archive.name)
     command = ["tini", "--", sys.executable, "/srv/serve.py"]
-    with container(number, log, command, settings(model), context=context) as started:
-        yield started
+    return container(number, log, command, settings(model), context=context)
 
 
 def settings(model: str) -> dict[str, str]:

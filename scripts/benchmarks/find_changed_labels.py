@@ -22,7 +22,6 @@ from marwright.workspace import Run
 
 
 def main() -> None:
-    """Change labels, look for them, and print what was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config")
     parser.add_argument("--share", type=float, default=0.05, help="of the train labels that are changed")

@@ -7,27 +7,26 @@ asked of each server, alone, and the bytes of the answers are compared; then eac
 from __future__ import annotations
 
 import argparse
-import http.client
 import os
-import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from statistics import median
 from typing import Any
-from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request, Response
 
 import marwright
 from compare.asking import wait_for_answer
-from compare.serving import Server, python_server
-from marwright.bench import Load, measure, texts_of_file
+from compare.figures import Measured
+from compare.rounds import Plan, under_load
+from compare.serving import Server, python_server, torchserve
+from marwright.bench import texts_of_file
 from marwright.bench.target import bodies
 from marwright.mar.reading import describe
-from marwright.server.ports import Ports
-from marwright.server.server import serving
+from marwright.server.client import http_client
 
 CORES = os.cpu_count() or 1
 RAY_HOST = """
@@ -49,7 +48,8 @@ FASTER = {
     # HAProxy in place of Ray's proxy in Python: it hands requests to the replicas' own HTTP servers.
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
 }
-Start = Callable[[], AbstractContextManager[str]]
+FIGURES = ("rate", "p50_ms", "p99_ms")
+Start = Callable[[], AbstractContextManager[Server]]
 
 
 def fastapi_app() -> Any:
@@ -65,64 +65,32 @@ def fastapi_app() -> Any:
     return app
 
 
-def _python(name: str, folder: Path, arguments: Sequence[str], **environment: str) -> Start:
-    places = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
-    about = {"TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": os.pathsep.join(filter(None, places))} | environment
-
-    @contextmanager
-    def start() -> Iterator[str]:
-        with python_server(arguments, f"/predictions/{name}", folder, about) as server:
-            _wait(server)
-            yield server.url
-
-    return start
-
-
-def _wait(server: Server) -> None:
-    wait_for_answer(server, b'{"text": "tea"}')
-
-
 def hosts(archive: Path, folder: Path) -> dict[str, Start]:
-    """How each server is started; it yields the URL to ask."""
-    name = describe(archive)["manifest"]["model"]["modelName"]
-    arguments = f'{{"archive": "{archive}", "min_replicas": {CORES}, "max_replicas": {CORES}}}'
-    uvicorn = ("-m", "uvicorn", "ray_serve_rates:fastapi_app", "--factory", "--port", "{port}")
+    path = f"/predictions/{describe(archive)['manifest']['model']['modelName']}"
 
-    @contextmanager
-    def torchserve() -> Iterator[str]:
-        with (
-            tempfile.TemporaryDirectory(prefix="rates-") as state,
-            serving(archive.parent, state=Path(state), models=[archive.name], ports=Ports.free()) as server,
-        ):
-            yield f"{server.inference}/predictions/{name}"
+    def python(name: str, arguments: Sequence[str], **environment: str) -> Start:
+        return lambda: python_server(arguments, path, folder / name, environment)
 
     ray = ("-c", RAY_HOST)
+    arguments = f'{{"archive": "{archive}", "min_replicas": {CORES}, "max_replicas": {CORES}}}'
     # Ray's workers run at niceness 15: whatever else runs on the machine would come before them.
     own = {"ARGUMENTS": arguments, "RAY_worker_niceness": "0"}
+    uvicorn = ("-m", "uvicorn", "ray_serve_rates:fastapi_app", "--factory", "--port", "{port}")
+    quietly = ("--workers", str(CORES), "--log-level", "warning", "--no-access-log")
     return {
-        "TorchServe": torchserve,
-        "Ray Serve": _python(name, folder / "ray", ray, **own),
-        "Ray Serve, HAProxy": _python(name, folder / "haproxy", ray, **own, **FASTER),
-        "FastAPI": _python(
-            name,
-            folder / "fastapi",
-            (*uvicorn, "--workers", str(CORES), "--log-level", "warning", "--no-access-log"),
-            ARCHIVE=str(archive),
-        ),
+        "TorchServe": lambda: torchserve(archive),
+        "Ray Serve": python("ray", ray, **own),
+        "Ray Serve, HAProxy": python("haproxy", ray, **own, **FASTER),
+        "FastAPI": python("fastapi", (*uvicorn, *quietly), ARCHIVE=str(archive)),
     }
 
 
 def answers(url: str, texts: Sequence[str]) -> list[tuple[int, str | None, bytes]]:
     """Status, content type and bytes of the answer to each text, asked one after the other."""
-    place = urlsplit(url)
-    connection = http.client.HTTPConnection(place.netloc, timeout=60)
-    found = []
-    for body in bodies(texts):
-        connection.request("POST", place.path, body, {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        found.append((answer.status, answer.getheader("content-type"), answer.read()))
-    connection.close()
-    return found
+    with http_client(timeout_s=60) as client:
+        header = {"Content-Type": "application/json"}
+        found = [client.request("POST", url, body=body, headers=header) for body in bodies(texts)]
+    return [(answer.status, answer.headers.get("content-type"), answer.data) for answer in found]
 
 
 def main() -> None:
@@ -135,36 +103,34 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument("--clients", default="1,16,32")
     given = parser.parse_args()
-    texts, loads = texts_of_file(given.texts), [int(each) for each in given.clients.split(",")]
+    texts, clients = texts_of_file(given.texts), tuple(int(each) for each in given.clients.split(","))
+    plan = Plan(given.rounds, given.seconds, clients=clients)
     with tempfile.TemporaryDirectory(prefix="rates-") as folder:
         known = hosts(given.archive.resolve(), Path(folder))
         chosen = {name: known[name] for name in filter(None, given.hosts.split(";"))} or known
-        rates: dict[tuple[str, int], list[tuple[float, float, float]]] = {}
+        found: dict[tuple[str, int], list[Measured]] = {(name, count): [] for name in chosen for count in clients}
         expected: tuple[str, list[tuple[int, str | None, bytes]]] | None = None
-        for number in range(given.rounds):
+        for number in range(plan.rounds):
             for name, start in chosen.items() if number % 2 == 0 else reversed(chosen.items()):
                 began = time.perf_counter()
-                with start() as url:
+                with start() as server:
+                    wait_for_answer(server, b'{"text": "tea"}')
                     print(f"round {number + 1}, {name}: answers after {time.perf_counter() - began:.0f} s", flush=True)
                     if number == 0:
-                        found = answers(url, texts)
-                        expected = expected or (name, found)
-                        same = sum(map(tuple.__eq__, found, expected[1]))
+                        own = answers(server.url, texts)
+                        expected = expected or (name, own)
+                        same = sum(map(tuple.__eq__, own, expected[1]))
                         print(f"  {same} of {len(texts)} answers are those of {expected[0]}, byte for byte", flush=True)
-                    for clients in loads:
-                        load = Load(clients=clients, duration_s=given.seconds, warm_up_s=2, timeout_s=30)
-                        result = measure(url, texts, load)
-                        p50, p99 = (result.latency_ms[at] or 0.0 for at in ("p50", "p99"))
-                        rates.setdefault((name, clients), []).append((result.achieved_rate, p50, p99))
-                        failed = f", {sum(result.failed.values())} failed" if result.failed else ""
-                        said = f"{result.achieved_rate:.0f}/s, p50 {p50:.1f} ms, p99 {p99:.1f} ms"
-                        print(f"  {clients} clients: {said}{failed}", flush=True)
-    print("\n| server | " + " | ".join(f"{clients} clients" for clients in loads) + " |")
-    print("|---|" + "---|" * len(loads))
+                    for count in clients:
+                        measured = under_load(server.url, texts, count, plan)
+                        found[name, count].append(measured)
+                        print(f"  {count} clients: {measured.rate:.0f}/s, {measured.latencies}", flush=True)
+    print("\n| server | " + " | ".join(f"{count} clients" for count in clients) + " |")
+    print("|---|" + "---|" * len(clients))
     for name in chosen:
         cells = []
-        for clients in loads:
-            rate, p50, p99 = (statistics.median(values) for values in zip(*rates[name, clients], strict=True))
+        for count in clients:
+            rate, p50, p99 = (median(getattr(each, key) for each in found[name, count]) for key in FIGURES)
             cells.append(f"{rate:,.0f}/s, p50 {p50:.1f}, p99 {p99:.1f} ms")
         print(f"| {name} | " + " | ".join(cells) + " |")
 

@@ -8,9 +8,7 @@ clock is its processor time; asks it with a number of clients; prints a table of
 
 from __future__ import annotations
 
-import argparse
 import re
-import sys
 import tempfile
 import threading
 from collections import defaultdict
@@ -24,12 +22,11 @@ import psutil
 
 from marwright.bench import Load, Result, measure, texts_of_archive, texts_of_run
 from marwright.config import load_config
-from marwright.console.progress import say
-from marwright.errors import MarwrightError
 from marwright.resources import shipped
 from marwright.server.ports import Ports
 from marwright.server.server import RunningServer, serving
 from marwright.workspace import Run
+from program import parser_of, telling_errors
 
 GAUGE = re.compile(r"^Marwright(\w+)\{[^}]*\} (\S+)$", re.MULTILINE)
 PHASES = {
@@ -41,25 +38,19 @@ PHASES = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure one archive and print the table."""
-    parser = argparse.ArgumentParser(
-        prog="request_costs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("request_costs", __doc__)
     parser.add_argument("archive", type=Path)
     parser.add_argument("--config", type=Path, help="texts: the test split of this configuration's run")
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=20)
     given = parser.parse_args(arguments)
-    try:
+    with telling_errors("request_costs"):
         if given.config is None:
             texts = texts_of_archive(given.archive)
         else:
             config = load_config(given.config)
             texts = texts_of_run(Run(config.runs / config.name))
         print(table(costs(given.archive, texts, Load(clients=given.clients, duration_s=given.seconds, warm_up_s=0))))
-    except MarwrightError as error:
-        say(f"request_costs: {error}")
-        sys.exit(error.exit_code)
 
 
 def costs(archive: Path, texts: Sequence[str], load: Load) -> dict[str, float]:
@@ -89,7 +80,6 @@ def per_request(result: Result, seconds: Sequence[float], samples: dict[str, lis
 
 
 def table(found: dict[str, float]) -> str:
-    """The costs as Markdown."""
     rows = list(found.items())
     total = sum(value for _, value in rows[:-1])
     lines = [f"| {name} | {value:.3f} | {value / total:.0%} |" for name, value in rows[:-1]]

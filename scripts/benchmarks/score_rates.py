@@ -13,7 +13,6 @@ hand in as many parts as 64 workers do, fewer ones need less of this machine.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import logging
 import statistics
@@ -21,14 +20,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import psutil
+from pyarrow import csv, parquet
 
 from marwright.fleet.scoring.blocks import Block
 from marwright.fleet.scoring.finding import find
@@ -36,7 +37,7 @@ from marwright.fleet.scoring.inputs import plan
 from marwright.fleet.scoring.local import score_here
 from marwright.fleet.scoring.on_ray import score_on_ray
 from marwright.fleet.scoring.work import Done
-from score_under_fire import write_table
+from score_under_fire import texts_in, varied, write_table
 
 SIZES = (16, 32, 64, 128)
 CORES = 2
@@ -98,13 +99,13 @@ def _resident(pid: int) -> float:
 def rates(archive: Path, texts: Sequence[str], rows: int, rounds: int, sizes: Sequence[int], folder: Path) -> None:
     """The command beside the bare module."""
     write_table(texts, rows, folder / "titles.parquet")
-    varied = [text if at < len(texts) else f"{text} {at // len(texts)}" for at, text in _varied(texts, rows)]
-    trial = {size: bare_rate(archive, varied[:20_000], size) for size in sizes}
+    asked = varied(texts, rows)
+    trial = {size: bare_rate(archive, asked[:20_000], size) for size in sizes}
     best = max(trial, key=lambda size: trial[size])
     print(f"bare module, {CORES} processes, 20,000 texts: {_shown(trial)}; best at {best}", flush=True)
     found: dict[str, list[float]] = {"bare": [], "one worker": [], "two workers": []}
     for turn in range(rounds):
-        found["bare"].append(bare_rate(archive, varied, best))
+        found["bare"].append(bare_rate(archive, asked, best))
         for name, workers in (("two workers", 2), ("one worker", 1)):
             found[name].append(score_rate(archive, folder / "titles.parquet", folder / f"{turn}-{workers}", workers)[0])
         print(f"round {turn}: {_shown({name: values[-1] for name, values in found.items()})} rows/s", flush=True)
@@ -114,11 +115,7 @@ def rates(archive: Path, texts: Sequence[str], rows: int, rounds: int, sizes: Se
     print(f"a worker of two beside one alone: {statistics.median(each):.0%}")
 
 
-def _varied(texts: Sequence[str], rows: int) -> list[tuple[int, str]]:
-    return [(at, texts[at % len(texts)]) for at in range(rows)]
-
-
-def _shown(values: dict[object, float] | dict[int, float] | dict[str, float]) -> str:
+def _shown(values: Mapping[Any, float]) -> str:
     return ", ".join(f"{name}: {value:,.0f}" for name, value in values.items())
 
 
@@ -142,24 +139,19 @@ class Sleeping:
     device: str = "cpu"
 
     def __call__(self, block: Block) -> Done:
-        """Sleep."""
         time.sleep(self.seconds_per_row * block.span.rows)
         return Done(block.name, block.span.rows, 0)
 
 
 def driver(texts: Sequence[str], rows: int, engine: str, rate: int, stand_ins: int, folder: Path) -> None:
     """The driver's share of a core while 64 workers' parts come in."""
+    table = folder / "titles.parquet"
+    write_table(texts, rows, table)
+    csv.write_csv(parquet.read_table(table), table.with_suffix(".csv"))
+    (folder / "stand-in.mar").write_bytes(b"")
     for kind in ("parquet", "csv"):
-        file = folder / f"titles.{kind}"
-        write_table(texts, rows, folder / "titles.parquet")
-        if kind == "csv":
-            from pyarrow import csv as arrow_csv
-            from pyarrow import parquet
-
-            arrow_csv.write_csv(parquet.read_table(folder / "titles.parquet"), file)
-        (folder / "stand-in.mar").write_bytes(b"")
         before = time.process_time()
-        todo = plan(find([str(file)]), ["text"])
+        todo = plan(find([str(table.with_suffix(f".{kind}"))]), ["text"])
         planning = time.process_time() - before
         work = Sleeping(str(folder / "stand-in.mar"), stand_ins / WORKERS / rate)
         parts = (
@@ -180,7 +172,6 @@ def driver(texts: Sequence[str], rows: int, engine: str, rate: int, stand_ins: i
 
 
 def main() -> None:
-    """Measure one of them."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("what", choices=("rates", "memory", "driver"))
     parser.add_argument("archive", type=Path, nargs="?")
@@ -192,8 +183,7 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=1200, help="rows per second of a worker that is imitated")
     parser.add_argument("--stand-ins", type=int, default=8, help="workers that sleep")
     given = parser.parse_args()
-    with given.texts.open(encoding="utf-8", newline="") as file:
-        texts = [row["text"] for row in csv.DictReader(file)]
+    texts = texts_in(given.texts)
     with tempfile.TemporaryDirectory(prefix="score-rates-") as folder:
         if given.what == "rates":
             rates(given.archive.resolve(), texts, given.rows, given.rounds, given.sizes, Path(folder))

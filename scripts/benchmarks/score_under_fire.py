@@ -19,8 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,12 +63,8 @@ class Cluster:
         head = {**NODE, "include_dashboard": False}
         self._nodes = _patiently(lambda: Nodes(initialize_head=True, head_node_args=head))
         self._others: list[Any] = []
-
-    @property
-    def address(self) -> str:
+        self.address: str = self._nodes.address
         """Where drivers find it."""
-        address: str = self._nodes.address
-        return address
 
     def fill(self) -> None:
         """Start the nodes that are missing."""
@@ -81,8 +77,7 @@ class Cluster:
         node = self._others.pop(chance.randrange(len(self._others)))
         self._nodes.remove_node(node, allow_graceful=False)
 
-    def stop(self) -> None:
-        """End all nodes."""
+    def close(self) -> None:
         self._nodes.shutdown()
 
 
@@ -95,21 +90,26 @@ def _patiently(start: Callable[[], Any]) -> Any:
     return start()
 
 
-@contextmanager
-def cluster() -> Iterator[Cluster]:
+def cluster() -> closing[Cluster]:
     """A cluster for the length of a block; one node, until it is filled."""
-    started = Cluster()
-    try:
-        yield started
-    finally:
-        started.stop()
+    return closing(Cluster())
+
+
+def texts_in(table: Path) -> list[str]:
+    """The column ``text`` of a csv."""
+    with table.open(encoding="utf-8", newline="") as file:
+        return [row["text"] for row in csv.DictReader(file)]
+
+
+def varied(texts: Sequence[str], rows: int) -> list[str]:
+    """So many texts, each of which is varied when it comes again."""
+    endless = (f"{text} {at}" if at else text for at in itertools.count() for text in texts)
+    return list(itertools.islice(endless, rows))
 
 
 def write_table(texts: Sequence[str], rows: int, file: Path) -> None:
-    """Write a parquet file of so many rows out of texts, each of which is varied when it comes again."""
-    rounds = itertools.count()
-    varied = (f"{text} {at}" if at else text for at in rounds for text in texts)
-    table = {"id": range(rows), "text": list(itertools.islice(varied, rows))}
+    """Write a parquet file of so many rows out of texts."""
+    table = {"id": range(rows), "text": varied(texts, rows)}
     parquet.write_table(pyarrow.table(table), file, row_group_size=30_000)
 
 
@@ -180,7 +180,6 @@ def difference(output: Path, undisturbed: Path) -> str | None:
 
 
 def main() -> None:
-    """Run it, and say what came out."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("archive", type=Path)
     parser.add_argument("--texts", type=Path, required=True, help="a csv with a column text")
@@ -190,10 +189,8 @@ def main() -> None:
     given = parser.parse_args()
     chance = random.Random(given.seed)
     folder = Path(tempfile.mkdtemp(prefix="under-fire-"))
-    with given.texts.open(encoding="utf-8", newline="") as file:
-        texts = [row["text"] for row in csv.DictReader(file)]
     job = Job(given.archive.resolve(), folder / "titles.parquet")
-    write_table(texts, given.rows, job.table)
+    write_table(texts_in(given.texts), given.rows, job.table)
     wrong = 0
     with cluster() as nodes:
         whole, lasted = folder / "undisturbed", {}

@@ -7,9 +7,11 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ import torch
 from gpu.agreement import agreement, logits_of
 from gpu.busy import on_the_device
 from gpu.rates import served
-from gpu.rivals import compiled, eager, onnx
+from gpu.rivals import Rival, compiled, eager, onnx
 from gpu.subject import LeftOutError, Subject, batches_of
 from gpu.timing import Answer, timed
 from marwright.mar import layout
@@ -33,8 +35,6 @@ LEAST_SAME_LABELS = 0.99
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the check."""
-
     about: str
     work: Callable[[Subject], dict[str, Any]]
     seconds: float
@@ -64,7 +64,7 @@ def correctness(subject: Subject) -> dict[str, Any]:
     archived = subject.loaded()
     encoder = archived.handler.encoder
     if subject.on_a_gpu:
-        own, cpu = archived.handler.runtime.logits, subject.loaded_on(None).handler.runtime.logits
+        own, cpu = archived.handler.runtime.logits, subject.loaded(on_the_cpu=True).handler.runtime.logits
     else:
         own, cpu = jit.load(subject.folder / layout.GPU_MODULE), archived.handler.runtime.logits
     ours = logits_of(own, encoder, subject.texts, "the GPU's module")
@@ -108,79 +108,24 @@ def tests(subject: Subject) -> dict[str, Any]:
     return {"result": lines[-1]}
 
 
-def handler(subject: Subject) -> dict[str, Any]:
-    """The handler's whole time from texts to JSON, and of it the time that the device is busy."""
-    return _timed(subject)
+def handler(subject: Subject, rivals: Mapping[str, Rival] = MappingProxyType({})) -> dict[str, Any]:
+    """The handler's whole time from texts to JSON, and of it the time that the device is busy.
 
-
-def with_eager(subject: Subject) -> dict[str, Any]:
-    """Hugging Face's module in half precision, as it is."""
-
-    def made(encoder: Any, labels: list[str], longest: int) -> Answer:
-        return eager(subject.checkpoint(), encoder, labels, subject.device)
-
-    return _timed(subject, ("Hugging Face, eager", made))
-
-
-def with_compile(subject: Subject) -> dict[str, Any]:
-    """The same through ``torch.compile(mode="reduce-overhead")``, which records CUDA graphs."""
-
-    def made(encoder: Any, labels: list[str], longest: int) -> Answer:
-        return compiled(subject.checkpoint(), encoder, labels, subject.device, padded_to=-8 * (-longest // 8))
-
-    return _timed(subject, ("torch.compile, reduce-overhead", made))
-
-
-def with_onnx(subject: Subject) -> dict[str, Any]:
-    """ONNX Runtime's CUDA provider, in half precision."""
-
-    def made(encoder: Any, labels: list[str], longest: int) -> Answer:
-        return onnx(subject.checkpoint(), encoder, labels, subject.device)
-
-    return _timed(subject, ("ONNX Runtime", made))
-
-
-def serving(subject: Subject) -> dict[str, Any]:
-    """A real TorchServe: the promised rate, and the highest one that keeps the promise."""
-    given = subject.given
-    free = torch.cuda.mem_get_info(subject.device)[0] if subject.on_a_gpu else 0
-
-    def taken() -> dict[str, Any]:
-        """What the workers have of the GPU; nothing if TorchServe has given them the CPU."""
-        if not subject.on_a_gpu:
-            return {}
-        return {"gpu_megabytes_taken": round((free - torch.cuda.mem_get_info(subject.device)[0]) / (1 << 20))}
-
-    return served(
-        subject.archive,
-        subject.texts,
-        rate=given.rate,
-        sla_ms=given.sla_ms,
-        seconds=given.seconds,
-        within_s=subject.seconds,
-        meanwhile=taken,
-    )
-
-
-Made = Callable[[Any, list[str], int], Answer]
-
-
-def _timed(subject: Subject, rival: tuple[str, Made] | None = None) -> dict[str, Any]:
-    """The handler and a rival in turns, so that they meet the same machine."""
+    With rivals, by name: only the whole times, in turns, so that all meet the same machine.
+    """
     archived = subject.loaded()
+    encoder, labels = archived.handler.encoder, archived.handler.labels
     found: dict[str, Any] = {}
     batches = batches_of(archived, subject.texts)
     for name, each in batches.items():
-        encoder, labels = archived.handler.encoder, archived.handler.labels
         longest = max(encoder.encode(list(batch))[0].size(1) for batch in each)
         ways: dict[str, Answer] = {"marwright": archived.answer}
-        if rival is not None:
-            name_of_rival, made = rival
-            ways[name_of_rival] = made(encoder, labels, longest)
-            ways[name_of_rival](each[0])
+        for title, rival in rivals.items():
+            ways[title] = rival(subject.checkpoint(), encoder, labels, subject.device, longest)
+            ways[title](each[0])
         within = TIMED_SHARE * subject.seconds / len(batches)
         found[name] = {"tokens_at_most": longest, "ways": timed(ways, each, subject.given.calls, name, within)}
-        if subject.on_a_gpu and rival is None:
+        if subject.on_a_gpu and not rivals:
             found[name] |= on_the_device(subject, archived, each, found[name]["ways"]["marwright"]["p50_ms"])
     return found
 
@@ -191,9 +136,9 @@ PARTS = {
     "graphs": Part("CUDA graphs that answer as the module does", graphs, 30),
     "tests": Part("the project's tests that need a GPU", tests, 80),
     "handler": Part("from texts to JSON", handler, 40),
-    "eager": Part("Hugging Face's module", with_eager, 40),
-    "onnx": Part("ONNX Runtime's CUDA provider", with_onnx, 60),
-    "compile": Part("torch.compile", with_compile, 90),
-    "serving": Part("TorchServe", serving, 170),
+    "eager": Part("Hugging Face's module", partial(handler, rivals={"Hugging Face, eager": eager}), 40),
+    "onnx": Part("ONNX Runtime's CUDA provider", partial(handler, rivals={"ONNX Runtime": onnx}), 60),
+    "compile": Part("torch.compile", partial(handler, rivals={"torch.compile, reduce-overhead": compiled}), 90),
+    "serving": Part("TorchServe", served, 170),
 }
 """In the order in which they run: ten minutes."""

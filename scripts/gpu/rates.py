@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
+import torch
+
+from gpu.subject import Subject
 from marwright.bench import Load, Result, measure, serving_archive
 from marwright.console.progress import say
 
@@ -15,42 +17,34 @@ STEPS = 5
 MOST = 20_000.0
 
 
-def served(
-    archive: Path,
-    texts: Sequence[str],
-    *,
-    rate: float,
-    sla_ms: float,
-    seconds: float,
-    within_s: float,
-    meanwhile: Callable[[], dict[str, Any]],
-) -> dict[str, Any]:
-    """Serve an archive, offer it a rate in an open loop, then search for the highest rate that keeps the promise.
+def served(subject: Subject) -> dict[str, Any]:
+    """Offer it the wanted rate in an open loop, then search for the highest one that keeps the promise."""
+    sla_ms, seconds = subject.given.sla_ms, subject.given.seconds
+    ends = time.monotonic() + subject.seconds - 2 * seconds
+    free = _free_bytes(subject)
+    with serving_archive(subject.given.archive) as url:
 
-    Args:
-        archive: a ``.mar`` file.
-        texts: what to send, one a request.
-        rate: requests per second.
-        sla_ms: milliseconds within which 99 % of the requests must be answered.
-        seconds: that each rate is held.
-        within_s: seconds after which no more rates are tried.
-        meanwhile: what else there is to see while it serves.
-    """
-    ends = time.monotonic() + within_s - 2 * seconds
-    with serving_archive(archive) as url:
-
-        def offered(each: float) -> Result:
-            result = measure(url, texts, Load(rate=each, duration_s=seconds, timeout_s=5))
+        def offered(rate: float) -> Result:
+            result = measure(url, subject.texts, Load(rate=rate, duration_s=seconds, timeout_s=5))
             kept = "kept" if result.keeps(sla_ms) else "missed"
-            say(f"  {each:,.0f} requests/s: p99 {_ms(result)}, {result.due - result.ok} failed: {kept}")
+            say(f"  {rate:,.0f} requests/s: p99 {_ms(result)}, {result.due - result.ok} failed: {kept}")
             return result
 
-        first = offered(rate)
-        seen = meanwhile()
+        first = offered(subject.given.rate)
+        taken = round((free - _free_bytes(subject)) / (1 << 20))
         least, most = rate_between(
-            lambda each: offered(each).keeps(sla_ms), rate, first.keeps(sla_ms), lambda: time.monotonic() < ends
+            lambda rate: offered(rate).keeps(sla_ms),
+            subject.given.rate,
+            first.keeps(sla_ms),
+            lambda: time.monotonic() < ends,
         )
-    return {"promise_ms": sla_ms, "first": first.as_json(sla_ms), "highest_rate": least, "missed_at": most} | seen
+    found = {"promise_ms": sla_ms, "first": first.as_json(sla_ms), "highest_rate": least, "missed_at": most}
+    # What the workers have of the GPU; nothing if TorchServe has given them the CPU.
+    return found | ({"gpu_megabytes_taken": taken} if subject.on_a_gpu else {})
+
+
+def _free_bytes(subject: Subject) -> int:
+    return torch.cuda.mem_get_info(subject.device)[0] if subject.on_a_gpu else 0
 
 
 def rate_between(

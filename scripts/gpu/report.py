@@ -9,11 +9,7 @@ TIMED = ("handler", "eager", "onnx", "compile")
 
 
 def markdown(report: dict[str, Any]) -> str:
-    """The whole report.
-
-    Args:
-        report: archive, device, when, and for each part its state, seconds, and what was found or why not.
-    """
+    """A report of archive, device and when, and of each part's state, seconds, and what was found or why not."""
     parts = report["parts"]
     lines = [
         f"# {report['archive']} on {report['device']}",

@@ -19,27 +19,25 @@ from marwright.encoder.families import HuggingFaceClassifier
 
 TOP_K = 5
 
+Rival = Callable[[Path, Any, list[str], torch.device, int], Answer]
+"""A Hugging Face folder, the archive's tokenizer, labels by id, a device, and the most tokens of a text, to answers."""
 
-def eager(checkpoint: Path, encoder: Any, labels: Sequence[str], device: torch.device) -> Answer:
+
+def eager(checkpoint: Path, encoder: Any, labels: Sequence[str], device: torch.device, longest: int) -> Answer:
     """Half precision on a GPU, float32 on a CPU, padded to the longest text of the batch."""
-    return _answering(_module(checkpoint, device), encoder, labels, device, padded_to=None)
+    return _answering(_module(checkpoint, device), encoder, labels, device)
 
 
-def compiled(checkpoint: Path, encoder: Any, labels: Sequence[str], device: torch.device, padded_to: int) -> Answer:
+def compiled(checkpoint: Path, encoder: Any, labels: Sequence[str], device: torch.device, longest: int) -> Answer:
     """The same through ``torch.compile(mode="reduce-overhead")``, which records CUDA graphs.
 
-    Args:
-        checkpoint: a Hugging Face folder.
-        encoder: the archive's tokenizer, as its handler has it.
-        labels: in the order of their ids.
-        device: where it runs.
-        padded_to: tokens; every batch has this length, since each other one would be compiled anew.
+    Every batch has one length, since each other one would be compiled anew.
     """
     module = torch.compile(_module(checkpoint, device), mode="reduce-overhead", dynamic=False)
-    return _answering(module, encoder, labels, device, padded_to)
+    return _answering(module, encoder, labels, device, padded_to=-8 * (-longest // 8))
 
 
-def onnx(checkpoint: Path, encoder: Any, labels: Sequence[str], device: torch.device) -> Answer:
+def onnx(checkpoint: Path, encoder: Any, labels: Sequence[str], device: torch.device, longest: int) -> Answer:
     """ONNX Runtime with the transformer optimizer's operators: CUDA in half precision on a GPU, float32 on a CPU.
 
     Raises:
@@ -79,15 +77,12 @@ def onnx(checkpoint: Path, encoder: Any, labels: Sequence[str], device: torch.de
         raise LeftOutError(
             f"{provider} cannot be loaded here: its log names the library of CUDA or cuDNN that is missing"
         )
-    most = min(TOP_K, len(labels))
 
-    def answer(texts: Sequence[str]) -> list[bytes]:
-        ids, mask = encoder.encode(list(texts))
-        logits = session.run(None, {"input_ids": ids.numpy(), "attention_mask": mask.numpy()})[0]
-        best = torch.softmax(torch.from_numpy(logits).float(), dim=1).topk(most)
-        return _json(labels, best.values.tolist(), best.indices.tolist())
+    def logits(ids: Tensor, mask: Tensor) -> Tensor:
+        return torch.from_numpy(session.run(None, {"input_ids": ids.numpy(), "attention_mask": mask.numpy()})[0])
 
-    return answer
+    # ONNX Runtime copies to its device by itself.
+    return _answering(logits, encoder, labels, torch.device("cpu"))
 
 
 def _module(checkpoint: Path, device: torch.device) -> torch.nn.Module:
@@ -100,7 +95,7 @@ def _answering(
     encoder: Any,
     labels: Sequence[str],
     device: torch.device,
-    padded_to: int | None,
+    padded_to: int | None = None,
 ) -> Answer:
     most = min(TOP_K, len(labels))
 
@@ -113,13 +108,9 @@ def _answering(
             ids, mask = batch.to(device)
             best = torch.softmax(module(ids, mask).float(), dim=1).topk(most)
             values, indices = torch.stack((best.values, best.indices.float())).tolist()
-        return _json(labels, values, indices)
+        return [
+            json.dumps({labels[int(index)]: round(value, 6) for value, index in zip(*row, strict=True)}).encode()
+            for row in zip(values, indices, strict=True)
+        ]
 
     return answer
-
-
-def _json(labels: Sequence[str], values: Sequence[Sequence[float]], indices: Sequence[Sequence[float]]) -> list[bytes]:
-    return [
-        json.dumps({labels[int(index)]: round(value, 6) for value, index in zip(*row, strict=True)}).encode()
-        for row in zip(values, indices, strict=True)
-    ]

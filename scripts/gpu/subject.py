@@ -36,7 +36,7 @@ class Subject:
     """An archive, a device, and what is known of both."""
 
     given: argparse.Namespace
-    archive: Path
+    """What the user has asked for, the archive among it."""
     folder: Path
     device: torch.device
     texts: Sequence[str]
@@ -49,13 +49,10 @@ class Subject:
         """Whether this is no rehearsal."""
         return self.device.type == "cuda"
 
-    def loaded(self) -> Archived:
-        """The archive's handler, with the module for the device."""
-        return self.loaded_on((self.device.index or 0) if self.on_a_gpu else None)
-
-    def loaded_on(self, gpu: int | None) -> Archived:
-        """The archive's handler on a GPU, or on the CPU."""
-        return loaded(self.archive, self.folder, gpu)
+    def loaded(self, *, on_the_cpu: bool = False) -> Archived:
+        """The archive's handler, with the module for the device, or with that for the CPU."""
+        gpu = (self.device.index or 0) if self.on_a_gpu and not on_the_cpu else None
+        return loaded(self.given.archive, self.folder, gpu)
 
     def checkpoint(self) -> Path:
         """The student's weights as Hugging Face has them.
@@ -98,7 +95,7 @@ def opened(given: argparse.Namespace, seconds: float) -> Iterator[Subject]:
         if layout.GPU_MODULE not in {file.name for file in folder.iterdir()}:
             raise ArchiveError(f"{given.archive}: no module for GPUs; build it with compression.gpu: fp16.")
         texts = texts_of_archive(given.archive) if run is None else _test_rows(run, folder, given.archive)
-        yield Subject(given, given.archive, folder, device, texts, student, seconds)
+        yield Subject(given, folder, device, texts, student, seconds)
 
 
 def _test_rows(run: Run, folder: Path, archive: Path) -> list[str]:

@@ -146,8 +146,6 @@ class Findings(Folder):
 
 
 class Run(Folder):
-    """All folders of one run."""
-
     lock = _at(".lock")
     """Held while a build works on this run."""
     suspects = _at("suspects.csv")
@@ -181,7 +179,6 @@ class Run(Folder):
 
     @property
     def candidates(self) -> CandidatesFolder:
-        """The runs of this run's exploration."""
         return CandidatesFolder(self.root / "candidates")
 
 
@@ -194,7 +191,6 @@ class CandidatesFolder(Folder):
     """The report on all candidates."""
 
     def run(self, candidate: str) -> Run:
-        """The run of a candidate."""
         return Run(self.root / candidate)
 
     def existing(self) -> list[Run]:

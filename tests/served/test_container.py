@@ -21,7 +21,7 @@ import pytest
 
 from engineless import Container, container, missing, settings
 from marwright.config import load_config
-from marwright.fleet.container import export_container
+from marwright.fleet.container.context import export_container
 from marwright.mar.golden import parsed
 from marwright.workspace import Run
 

@@ -23,7 +23,7 @@ import yaml
 from engineless import Container, context_serving, missing
 from marwright.config import load_config
 from marwright.files import read_json
-from marwright.fleet.container import export_container
+from marwright.fleet.container.context import export_container
 from marwright.server.ports import Ports
 from waiting import eventually
 

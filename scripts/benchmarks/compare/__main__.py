@@ -9,7 +9,6 @@ Writes servers.md, servers.json and servers.png. A server whose package is not i
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ from marwright.errors import MarwrightError
 from marwright.files import read_json, stable_json, write_text
 from marwright.processes.interrupts import interruptible
 from marwright.workspace import Run
+from program import parser_of, telling_errors
 
 COMMAND = "PYTHONPATH=scripts/benchmarks python -m compare"
 PACKAGES = (
@@ -38,10 +38,7 @@ PACKAGES = (
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    found = argparse.ArgumentParser(
-        prog="compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    found = parser_of("compare", __doc__)
     found.add_argument("--run", type=Path, default=Path("runs/pt_classifier"), help="a finished run")
     found.add_argument("--texts", type=Path, help="a csv with a column text, or a text file; else the run's test split")
     found.add_argument("--peers", default="", help="names separated by commas; all if not given")
@@ -54,17 +51,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Compare, and write what was found."""
     given = parser().parse_args(arguments)
+    clients = tuple(int(count) for count in given.clients.split(","))
+    plan = Plan(given.rounds, given.seconds, clients=clients, patience_s=given.patience)
     try:
-        clients = tuple(int(count) for count in given.clients.split(","))
-        plan = Plan(given.rounds, given.seconds, clients=clients, patience_s=given.patience)
-        peers = chosen([name for name in given.peers.split(",") if name])
-        with interruptible():
+        with telling_errors("compare"), interruptible():
+            peers = chosen([name for name in given.peers.split(",") if name])
             compare(Run(given.run), given.texts, peers, plan, given.output)
-    except MarwrightError as error:
-        say(f"compare: {error}")
-        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         say("compare: stopped; no server is left running")
         sys.exit(130)
@@ -75,9 +68,8 @@ def compare(run: Run, file: Path | None, peers: Sequence[Peer], plan: Plan, outp
     if not run.student.checkpoint.is_dir():
         raise MarwrightError(f"{run.root} is not a finished run: build one with `make mar`.")
     texts = texts_of_run(run) if file is None else texts_of_file(file)
-    folder = Path(tempfile.mkdtemp(prefix="compare-"))
-    try:
-        artifacts = Artifacts(run, folder)
+    with tempfile.TemporaryDirectory(prefix="compare-", ignore_cleanup_errors=True) as folder:
+        artifacts = Artifacts(run, Path(folder))
         reasons = {peer.name: reason for peer in peers if (reason := peer.missing(run))}
         sizes: dict[str, float] = {}
         for peer in peers:
@@ -85,7 +77,9 @@ def compare(run: Run, file: Path | None, peers: Sequence[Peer], plan: Plan, outp
                 say(f"{peer.title}: making what it serves")
                 sizes[peer.name] = _megabytes(peer.make(artifacts))
         ready = [peer for peer in peers if peer.name not in reasons]
-        references = _references(run, texts, ready)
+        labels = read_json(run.data.labels)
+        kinds = dict.fromkeys(peer.weights for peer in ready)
+        references = {weights: reference_of(trained(run, weights), labels, texts) for weights in kinds}
         say(f"{len(ready)} servers, {plan.rounds} rounds: about {plan.minutes(len(ready)):.0f} minutes")
 
         def write(visits: list[Visit]) -> None:
@@ -94,22 +88,7 @@ def compare(run: Run, file: Path | None, peers: Sequence[Peer], plan: Plan, outp
         visits, failed = visit_all(ready, artifacts, references, texts, plan, write)
         reasons |= failed
         write(visits)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     say(f"{output / 'servers.md'}, servers.json and servers.png are written")
-
-
-def _references(run: Run, texts: Sequence[str], peers: Sequence[Peer]) -> dict[Weights, Reference]:
-    labels = read_json(run.data.labels)
-    found: dict[Weights, Reference] = {}
-    for weights in dict.fromkeys(peer.weights for peer in peers):
-        found[weights] = reference_of(trained(run, weights), labels, texts)
-        if len(found[weights].texts) < 50:
-            raise MarwrightError(
-                f"Only {len(found[weights].texts)} of the first 500 texts have one clear label, and 50 are needed: "
-                f"give texts that the model was made for."
-            )
-    return found
 
 
 def _write(

@@ -9,7 +9,7 @@ from typing import Literal
 
 from compare import model_folder
 from marwright.files import read_json
-from marwright.workspace import CompressedFolder, ModelFolder, Run
+from marwright.workspace import ModelFolder, Run
 
 Weights = Literal["teacher", "student", "student-pruned"]
 """Whose: those of the run, and of its candidate of this name, which has lost heads and neurons."""
@@ -27,31 +27,22 @@ class Artifacts:
     run: Run
     folder: Path
 
-    @property
-    def store(self) -> Path:
-        """The model store with all archives."""
-        return self.folder / "model_store"
-
     def archive(self, name: str) -> Path:
-        """An archive of the store."""
-        return self.store / f"{name}.mar"
+        return self.folder / "model_store" / f"{name}.mar"
 
     def onnx(self) -> Path:
         """The folder that the Python servers load: the teacher in int8, its tokenizer and its labels."""
         from marwright.runtimes.onnx_files import export_float, quantize
 
-        ready = self.folder / "onnx"
-        if not ready.exists():
-            making = self.folder / "onnx.partial"
-            making.mkdir(parents=True, exist_ok=True)
-            full = self.folder / "float.onnx"
+        folder, full = self.folder / "onnx", self.folder / "float.onnx"
+        if not folder.exists():
+            folder.mkdir()
             export_float(self.run.teacher.checkpoint, full)
-            quantize(full, making / model_folder.MODEL)
+            quantize(full, folder / model_folder.MODEL)
             full.unlink()
-            shutil.copy(self.run.teacher.tokenizer, making / model_folder.TOKENIZER)
-            shutil.copy(self.run.data.labels, making / model_folder.LABELS)
-            making.rename(ready)
-        return ready
+            shutil.copy(self.run.teacher.tokenizer, folder / model_folder.TOKENIZER)
+            shutil.copy(self.run.data.labels, folder / model_folder.LABELS)
+        return folder
 
     def exported(self, model: ModelFolder) -> Run:
         """A run whose student is ``model``, compressed and exported by marwright's stations, for CPUs only."""
@@ -60,33 +51,11 @@ class Artifacts:
         from marwright.export.station import export
 
         run = Run(self.folder / f"run-{model.root.name}")
-        if run.root.exists():
-            return run
-        making = Run(run.root.with_name(f"{run.root.name}.partial"))
-        folders = [
-            (making.data.root, self.run.data.root),
-            (making.teacher.root, self.run.teacher.root),
-            (making.student.root, model.root),
-        ]
-        for folder in (making.compressed.root, making.exported.root):
+        for folder in (run.compressed.root, run.exported.root):
             folder.mkdir(parents=True)
-        for link, target in folders:
-            link.symlink_to(target.absolute(), target_is_directory=True)
-        compress(
-            CompressionConfig(gpu="none"), ExportConfig(), making.data, making.student, output=making.compressed.root
-        )
-        export(
-            ExportConfig(),
-            making.data,
-            making.student,
-            CompressedFolder(making.compressed.root),
-            max_length=longest(model),
-            output=making.exported.root,
-        )
-        making.root.rename(run.root)
+        for link, target in ((run.data, self.run.data), (run.teacher, self.run.teacher), (run.student, model)):
+            link.root.symlink_to(target.root.absolute(), target_is_directory=True)
+        compress(CompressionConfig(gpu="none"), ExportConfig(), run.data, run.student, output=run.compressed.root)
+        length = read_json(model.tokenizer)["truncation"]["max_length"]
+        export(ExportConfig(), run.data, run.student, run.compressed, max_length=length, output=run.exported.root)
         return run
-
-
-def longest(model: ModelFolder) -> int:
-    """The most tokens a text can have: where the tokenizer cuts it."""
-    return int(read_json(model.tokenizer)["truncation"]["max_length"])

@@ -12,11 +12,14 @@ from urllib3.exceptions import HTTPError
 
 from compare.serving import Server
 from marwright.bench.target import bodies
-from marwright.errors import ServerError
+from marwright.errors import MarwrightError, ServerError
 from marwright.server.client import http_client
 from marwright.workspace import ModelFolder
 
 START_LIMIT_S = 120
+LOOKED_AT, CHECKED = 500, 50
+MARGIN = 1.0
+"""By how much the best logit must lead; of two labels that are equally good int8 may choose either."""
 _PAUSE_S = 0.02
 
 
@@ -28,17 +31,11 @@ class Reference:
     labels: tuple[str, ...]
 
 
-def reference_of(
-    model: ModelFolder, labels: Sequence[str], texts: Sequence[str], *, count: int = 50, margin: float = 1.0
-) -> Reference:
-    """Choose texts that have one best label.
+def reference_of(model: ModelFolder, labels: Sequence[str], texts: Sequence[str]) -> Reference:
+    """Choose the first texts that have one best label; ``labels`` are in the order of the logits.
 
-    Args:
-        model: checkpoint and tokenizer.
-        labels: names in the order of the logits.
-        texts: where to look; the first that fit are taken.
-        count: how many are wanted.
-        margin: by how much the best logit must lead; of two labels that are equally good int8 may choose either.
+    Raises:
+        MarwrightError: there are too few.
     """
     from tokenizers import Tokenizer
 
@@ -47,11 +44,16 @@ def reference_of(
     from marwright.pretrained.tokenization import pad_id, token_ids
 
     tokenizer = Tokenizer.from_file(str(model.tokenizer))
-    candidates = list(texts[: 10 * count])
+    candidates = list(texts[:LOOKED_AT])
     rows = token_ids(tokenizer, candidates)
     logits = logits_of(HuggingFaceClassifier(model.checkpoint).eval(), rows, pad_id(tokenizer), "reference answers")
     two = np.sort(logits, axis=1)[:, -2:]
-    clear = [index for index in range(len(candidates)) if two[index, 1] - two[index, 0] >= margin][:count]
+    clear = [index for index in range(len(candidates)) if two[index, 1] - two[index, 0] >= MARGIN][:CHECKED]
+    if len(clear) < CHECKED:
+        raise MarwrightError(
+            f"Only {len(clear)} of the first {LOOKED_AT} texts have one clear label, and {CHECKED} are needed: "
+            "give texts that the model was made for."
+        )
     best = logits.argmax(axis=1)
     return Reference(tuple(candidates[at] for at in clear), tuple(labels[best[at]] for at in clear))
 

@@ -16,10 +16,8 @@ from compare.onnx_classifier import OnnxClassifier
 
 @bentoml.service(workers=os.cpu_count() or 1, traffic={"timeout": 60})
 class Classifier:
-    """Texts to labels."""
-
     def __init__(self) -> None:
-        self.classifier = OnnxClassifier.of_environment()
+        self.classifier = OnnxClassifier()
 
     @bentoml.api(batchable=True, max_batch_size=BATCH, max_latency_ms=1000)
     def classify(self, texts: list[str]) -> list[dict[str, float]]:

@@ -8,19 +8,20 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy.typing as npt
+import torch
+from transformers import AutoConfig
 
 from marwright.console.progress import say
+from marwright.encoder.families import load_module
 from marwright.encoder.shape import EncoderShape
 from marwright.errors import first_line
 from marwright.resources import shipped
-from marwright.runtimes import RUNTIMES
+from marwright.runtimes import RUNTIMES, inductor, jit
 from marwright.runtimes.onnx_files import INPUTS, export_float, fuse, quantize
-
-if TYPE_CHECKING:
-    import torch
+from marwright.schemes import SCHEMES, STATIC, Texts
 
 Array = npt.NDArray[Any]
 Call = Callable[[Array, Array], Array]
@@ -40,12 +41,6 @@ def marwright_engines(
     checkpoint: Path, folder: Path, calibration: Sequence[tuple[Array, Array]]
 ) -> tuple[list[Engine], EncoderShape]:
     """marwright's module as its build makes it, loaded from its file, for each of its own runtimes; and its numbers."""
-    import torch
-
-    from marwright.encoder.families import load_module
-    from marwright.runtimes import inductor, jit
-    from marwright.schemes import SCHEMES, STATIC, Texts
-
     scheme, module = SCHEMES[STATIC], load_module(checkpoint, "script")
     weights = scheme.fit(module, Texts([ids[0].tolist() for ids, _ in calibration], 0), int8_embeddings=True).weights
     example = (torch.ones((2, 8), dtype=torch.int64), torch.ones((2, 8), dtype=torch.int64))
@@ -66,8 +61,6 @@ def marwright_engines(
 def _with_tensors(
     name: str, logits: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], *, own: bool = False
 ) -> Engine:
-    import torch
-
     def call(ids: Array, mask: Array) -> Array:
         with torch.inference_mode():
             found: Array = logits(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()
@@ -78,8 +71,6 @@ def _with_tensors(
 
 def onnx_engines(checkpoint: Path, folder: Path) -> list[Engine]:
     """ONNX Runtime: float32, int8, and int8 after its transformer optimizer."""
-    from transformers import AutoConfig
-
     config = AutoConfig.from_pretrained(checkpoint)
     full, fused = folder / "float.onnx", folder / "fused.onnx"
     export_float(checkpoint, full)

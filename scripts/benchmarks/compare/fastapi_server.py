@@ -13,12 +13,10 @@ from pydantic import BaseModel
 from compare.onnx_classifier import OnnxClassifier
 
 app = FastAPI()
-classifier = OnnxClassifier.of_environment()
+classifier = OnnxClassifier()
 
 
 class Request(BaseModel):
-    """What a client sends."""
-
     text: str
 
 

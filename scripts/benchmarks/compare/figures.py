@@ -11,8 +11,6 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of all rounds."""
-
     median: float
     least: float
     most: float
@@ -39,6 +37,12 @@ class Measured:
     p99_ms: float
     failed: int
     doubts: tuple[str, ...] = ()
+
+    @property
+    def latencies(self) -> str:
+        """Latencies and failures in words."""
+        failed = f", {self.failed} failed" if self.failed else ""
+        return f"p50 {self.p50_ms:.1f} ms, p99 {self.p99_ms:.1f} ms{failed}"
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,6 @@ class Summary:
 
 
 def summarized(visits: Sequence[Visit]) -> Summary:
-    """Sum up all visits to one server."""
     loads = [load for visit in visits for load in visit.loads]
     by_clients: dict[int, list[Measured]] = {}
     for load in loads:
@@ -93,11 +96,9 @@ def summarized(visits: Sequence[Visit]) -> Summary:
 
 
 def order_of_round(names: Sequence[str], number: int) -> list[str]:
-    """Begin each round with another server, so that none always follows the same one on a warm machine.
+    """The order in round ``number``, from 0, which begins with another server than the one before.
 
-    Args:
-        names: in the order of the first round.
-        number: of the round, from 0.
+    So none always follows the same one on a warm machine.
     """
     start = number * (len(names) // 3 + 1) % len(names) if names else 0
     turned = [*names[start:], *names[:start]]

@@ -13,9 +13,9 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[3]
 
 
-def wanted(project: Path = PROJECT) -> list[str]:
+def wanted() -> list[str]:
     """The requirements of the extra ``compare``."""
-    with (project / "pyproject.toml").open("rb") as file:
+    with (PROJECT / "pyproject.toml").open("rb") as file:
         found: list[str] = tomllib.load(file)["project"]["optional-dependencies"]["compare"]
     return found
 

@@ -16,10 +16,8 @@ from compare.onnx_classifier import OnnxClassifier
 
 
 class Classifier(litserve.LitAPI):
-    """Texts to labels."""
-
     def setup(self, device: str) -> None:
-        self.classifier = OnnxClassifier.of_environment()
+        self.classifier = OnnxClassifier()
 
     def decode_request(self, request):  # type: ignore[no-untyped-def]  # LitServe takes a type for a schema
         return request["text"]
@@ -38,7 +36,6 @@ class Classifier(litserve.LitAPI):
 
 
 def main() -> None:
-    """Serve."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     arguments = parser.parse_args()

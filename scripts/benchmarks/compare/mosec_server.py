@@ -15,11 +15,9 @@ from compare.onnx_classifier import OnnxClassifier
 
 
 class Classifier(Worker):
-    """Texts to labels."""
-
     def __init__(self) -> None:
         super().__init__()
-        self.classifier = OnnxClassifier.of_environment()
+        self.classifier = OnnxClassifier()
         self.example = [{"text": "warm-up"}] * BATCH
 
     def forward(self, data: list[Any]) -> list[dict[str, float]]:

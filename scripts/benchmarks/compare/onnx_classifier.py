@@ -18,9 +18,10 @@ from compare.model_folder import BATCH, BEST, FOLDER, LABELS, MODEL, TOKENIZER
 
 
 class OnnxClassifier:
-    """A model, a tokenizer and labels from one folder."""
+    """A model, a tokenizer and labels from the folder that the environment names."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
+        folder = Path(os.environ[FOLDER])
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -30,11 +31,6 @@ class OnnxClassifier:
         self.labels = json.loads((folder / LABELS).read_text(encoding="utf-8"))
         self.classify(["warm-up"] * BATCH)
         self.classify(["warm-up"])
-
-    @classmethod
-    def of_environment(cls) -> OnnxClassifier:
-        """The one of the folder that the environment names."""
-        return cls(Path(os.environ[FOLDER]))
 
     def classify(self, texts: Sequence[str]) -> list[dict[str, float]]:
         """Return label: probability for each text, best first."""

@@ -16,7 +16,6 @@ class PaddedTexts(BaseHandler):
     """Loads a traced module or the weights of a Hugging Face one, and pads each text to ``max_length``."""
 
     def initialize(self, context: Any) -> None:
-        """Load the model and its tokenizer."""
         folder = Path(context.system_properties["model_dir"])
         self.setup_config = json.loads((folder / "setup_config.json").read_text(encoding="utf-8"))
         self.mapping = json.loads((folder / "index_to_name.json").read_text(encoding="utf-8"))

@@ -79,11 +79,7 @@ def chosen(names: Sequence[str]) -> list[Peer]:
 
 
 def _archive(name: str, *, stock: bool = False) -> Callable[[Artifacts], AbstractContextManager[Server]]:
-    def start(artifacts: Artifacts) -> AbstractContextManager[Server]:
-        folder = artifacts.folder.absolute() / "servers" / name
-        return torchserve(artifacts.archive(name).absolute(), folder, stock=stock)
-
-    return start
+    return lambda artifacts: torchserve(artifacts.archive(name), stock=stock)
 
 
 _BATCHES = f"batches of up to {model_folder.BATCH}, {WAIT_MS} ms wait"
@@ -103,11 +99,10 @@ def _python(
     """A Python server with the teacher in ONNX Runtime: its URL's path, and what follows ``python``."""
 
     def start(artifacts: Artifacts) -> AbstractContextManager[Server]:
-        folder = artifacts.folder.absolute() / "servers" / name
+        folder = artifacts.folder / "servers" / name
         environment = {
-            model_folder.FOLDER: str(artifacts.onnx().absolute()),
+            model_folder.FOLDER: str(artifacts.onnx()),
             model_folder.WAIT_MS: str(WAIT_MS),
-            "TOKENIZERS_PARALLELISM": "false",
             "BENTOML_HOME": str(folder),
             "BENTOML_DO_NOT_TRACK": "True",
         }

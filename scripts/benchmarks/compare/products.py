@@ -16,6 +16,8 @@ from marwright.schemes.static_layers import MANY
 from marwright.schemes.static_linear import StaticInt8Linear, cut_to_bytes_
 
 Array = npt.NDArray[Any]
+TOKEN_BUDGET = 512
+"""Most tokens that the module computes at once."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def _call(product: Product) -> Callable[[], torch.Tensor]:
     return lambda: linear(states)
 
 
-def products_of(shape: EncoderShape, lengths: list[int], token_budget: int = 512) -> list[Product]:
+def products_of(shape: EncoderShape, lengths: list[int]) -> list[Product]:
     """The int8 products that marwright's module computes for texts of these lengths (ascending)."""
     hidden, found = shape.hidden, list[Product]()
 
@@ -74,7 +76,7 @@ def products_of(shape: EncoderShape, lengths: list[int], token_budget: int = 512
         sizes = ((attended, hidden), (hidden, layer.intermediate), (layer.intermediate, hidden))
         return [Product(rows, inner, out) for inner, out in sizes]
 
-    for first, after in within_budget(lengths, token_budget):
+    for first, after in within_budget(lengths, TOKEN_BUDGET):
         tokens, texts = sum(lengths[first:after]), after - first
         for layer in shape.layers[:-1]:
             found += [Product(tokens, hidden, 3 * layer.heads * shape.head_size), *rest(tokens, layer)]

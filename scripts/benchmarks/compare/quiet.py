@@ -31,12 +31,16 @@ class Others:
 
 
 @contextmanager
-def watched(server: Server) -> Iterator[Others]:
-    """Find out what share of a core was taken by others than the server and this process."""
+def watched(server: Server | None = None) -> Iterator[Others]:
+    """Find out what share of a core was taken by others than this process, and the server if there is one."""
+
+    def own_s() -> float:
+        return time.process_time() + (0.0 if server is None else server.cpu_s())
+
     others = Others()
-    busy, own, started = _busy_s(), server.cpu_s() + time.process_time(), time.perf_counter()
+    busy, own, started = _busy_s(), own_s(), time.perf_counter()
     yield others
-    taken = _busy_s() - busy - (server.cpu_s() + time.process_time() - own)
+    taken = _busy_s() - busy - (own_s() - own)
     others.share = max(0.0, taken / (time.perf_counter() - started))
 
 
@@ -45,10 +49,9 @@ def wait_for_quiet(patience_s: float) -> None:
     deadline = time.monotonic() + patience_s
     told = False
     while time.monotonic() < deadline:
-        before, own, started = _busy_s(), time.process_time(), time.perf_counter()
-        time.sleep(_LOOK_S)
-        taken = _busy_s() - before - (time.process_time() - own)
-        if taken / (time.perf_counter() - started) < _QUIET_SHARE:
+        with watched() as others:
+            time.sleep(_LOOK_S)
+        if others.doubt is None:
             return
         if not told:
             say(f"waiting up to {patience_s:g} s for other programs to end")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from compare.artifacts import Artifacts
 from compare.asking import Reference, check, wait_for_answer
 from compare.figures import Measured, Visit, order_of_round
 from compare.peers import Peer, Weights
 from compare.quiet import wait_for_quiet, watched
+from compare.tables import many
 from marwright.bench import Load, measure
 from marwright.bench.target import bodies
 from marwright.console.progress import say
@@ -20,8 +21,6 @@ from marwright.errors import MarwrightError
 
 @dataclass(frozen=True)
 class Plan:
-    """How often, how long and how hard."""
-
     rounds: int = 3
     seconds: float = 8
     warm_up_s: float = 2
@@ -68,6 +67,14 @@ def visit_all(
     return visits, failed
 
 
+def under_load(url: str, texts: Sequence[str], clients: int, plan: Plan, template: str | None = None) -> Measured:
+    """Measure a server with so many clients, once."""
+    load = Load(clients=clients, duration_s=plan.seconds, warm_up_s=plan.warm_up_s, timeout_s=plan.timeout_s)
+    result = measure(url, texts, load, template=template)
+    p50, p99 = (result.latency_ms[at] or 0.0 for at in ("p50", "p99"))
+    return Measured(clients, result.achieved_rate, p50, p99, sum(result.failed.values()), tuple(result.doubts))
+
+
 def _visit(
     peer: Peer,
     artifacts: Artifacts,
@@ -87,22 +94,12 @@ def _visit(
             check(server, reference, peer.template, peer.best)
         loads = []
         for clients in plan.clients:
-            load = Load(clients=clients, duration_s=plan.seconds, warm_up_s=plan.warm_up_s, timeout_s=plan.timeout_s)
             with watched(server) as others:
-                result = measure(server.url, texts, load, template=peer.template)
-            measured = Measured(
-                clients=clients,
-                rate=result.achieved_rate,
-                p50_ms=result.latency_ms["p50"] or 0.0,
-                p99_ms=result.latency_ms["p99"] or 0.0,
-                failed=sum(result.failed.values()),
-                doubts=(*result.doubts, *([others.doubt] if others.doubt else [])),
-            )
+                measured = under_load(server.url, texts, clients, plan, peer.template)
+            said = f"{label} · {many(clients)}: {measured.rate:.0f} answers/s, {measured.latencies}"
+            if others.doubt:
+                measured = replace(measured, doubts=(*measured.doubts, others.doubt))
+                said += f" ({others.doubt})"
             loads.append(measured)
-            say(
-                f"{label} · {clients} client{'s' if clients > 1 else ''}: {measured.rate:.0f} answers/s, "
-                f"p50 {measured.p50_ms:.1f} ms, p99 {measured.p99_ms:.1f} ms"
-                + (f", {measured.failed} failed" if measured.failed else "")
-                + (f" ({others.doubt})" if others.doubt else "")
-            )
+            say(said)
         return Visit(peer.name, number, start_s, server.memory_mb(), tuple(loads))

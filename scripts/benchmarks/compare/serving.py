@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,9 +21,12 @@ from marwright.server.process import end, is_alive
 from marwright.server.server import serving
 
 _ENVIRONMENT = {
-    "PYTHONPATH": str(Path(__file__).resolve().parents[1]),
+    "PYTHONPATH": os.pathsep.join(
+        filter(None, (str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH")))
+    ),
     "PYTHONWARNINGS": "ignore",
     "OMP_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
 }
 # Where its own configuration says nothing else, as TorchServe comes: logs at INFO, all metrics, a worker for each core.
 _STOCK = """\
@@ -78,13 +80,9 @@ class Server:
 def python_server(
     arguments: Sequence[str], path: str, folder: Path, environment: Mapping[str, str]
 ) -> Iterator[Server]:
-    """Run ``python`` with these arguments; ``{port}`` in them becomes a free port.
+    """Run ``python`` with these arguments, in which ``{port}`` becomes a free port, in a folder, where it logs.
 
-    Args:
-        arguments: what follows ``python``.
-        path: of the URL that answers.
-        folder: where it runs and logs.
-        environment: variables besides this process's own.
+    ``path`` is that of the URL that answers; the environment is added to this process's own.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port = Ports.free().inference
@@ -109,16 +107,12 @@ def python_server(
 
 
 @contextmanager
-def torchserve(archive: Path, folder: Path, *, stock: bool) -> Iterator[Server]:
+def torchserve(archive: Path, *, stock: bool = False) -> Iterator[Server]:
     """Serve one archive with TorchServe, set up as it comes (``stock``) or as ``marwright serve`` does."""
-    folder.mkdir(parents=True, exist_ok=True)
-    properties = _stock_properties(folder) if stock else None
-    state = Path(tempfile.mkdtemp(prefix="compare-"))
-    try:
+    with tempfile.TemporaryDirectory(prefix="compare-", ignore_cleanup_errors=True) as folder:
+        properties, state = _stock_properties(Path(folder)) if stock else None, Path(folder) / "state"
         with serving(archive.parent, properties, state=state, models=[archive.name], ports=Ports.free()) as server:
             yield Server(f"{server.inference}/predictions/{server.models[0]}", server.pid, Path(server.logs))
-    finally:
-        shutil.rmtree(state, ignore_errors=True)
 
 
 def _stock_properties(folder: Path) -> Path:
@@ -133,5 +127,5 @@ def _stock_properties(folder: Path) -> Path:
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         raise ServerError(f"TorchServe's own log settings cannot be read: {error}.") from error
     file = folder / "config.properties"
-    file.write_text(_STOCK.format(metrics=package / "configs" / "metrics.yaml", logging=logging.absolute()))
+    file.write_text(_STOCK.format(metrics=package / "configs" / "metrics.yaml", logging=logging))
     return file

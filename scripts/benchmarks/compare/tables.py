@@ -52,7 +52,6 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) 
 
 
 def setups(rows: Sequence[Row]) -> str:
-    """How each server is set up, as a list."""
     return "\n".join(f"- {row.title}: {row.setup}." for row in rows)
 
 
@@ -84,7 +83,6 @@ def rate(figure: Figure) -> str:
 
 
 def many(clients: int) -> str:
-    """A number of clients in words."""
     return "1 client" if clients == 1 else f"{clients} clients"
 
 

@@ -80,7 +80,6 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line."""
     for stream in (sys.stdout, sys.stderr):
         # What the terminal's character set lacks is shown by its number.
         if isinstance(stream, io.TextIOWrapper):

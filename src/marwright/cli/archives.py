@@ -11,11 +11,26 @@ from typing import Annotated, Any
 import typer
 
 from marwright.cli.options import ArchiveArgument, ConfigArgument, JsonOption, SetOption, option, print_json
+from marwright.config import load_config
 from marwright.console.progress import say
 from marwright.console.terminal import Terminal, as_standard_output_takes_it
+from marwright.errors import MarwrightError
+from marwright.files import write_text
+from marwright.road.pipeline import build
+from marwright.road.stations import model_to_compress
+from marwright.workspace import Run
 
-# Scores that not every task has.
-_SOME_TASKS = {"weighted_f1": "weighted F1", "top5_accuracy": "top-5 accuracy"}
+# In words; not every task, archive and run has each of them.
+_SHARES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "weighted_f1": "weighted F1",
+    "top5_accuracy": "top-5 accuracy",
+    "expected_calibration_error": "expected calibration error",
+    "coverage": "rows that get a label",
+    "accuracy_when_answered": "accuracy on these",
+    "same_label_as_student": "same label as the student before compression",
+}
 
 
 def evaluate(
@@ -34,14 +49,8 @@ def evaluate(
 
     Example: marwright evaluate model_store/pt_classifier.mar configs/customs.yaml --predictions answers.csv
     """
-    from marwright.config import load_config
-    from marwright.errors import MarwrightError
     from marwright.evaluation import evaluate as score
-    from marwright.files import write_text
     from marwright.mar.reading import describe
-    from marwright.road.pipeline import build
-    from marwright.road.stations import model_to_compress
-    from marwright.workspace import Run
 
     alone = predictions == "-"
     if as_json and alone:
@@ -66,18 +75,9 @@ def evaluate(
     rows = [
         ("test rows", f"{result['rows']:,}"),
         *_trained_on(result),
-        ("accuracy", f"{result['accuracy']:.2%}"),
-        ("macro-F1", f"{result['macro_f1']:.2%}"),
-        *((told, f"{result[score]:.2%}") for score, told in _SOME_TASKS.items() if score in result),
-        ("expected calibration error", f"{result['expected_calibration_error']:.2%}"),
+        *((told, f"{result[score]:.2%}") for score, told in _SHARES.items() if score in result),
+        ("texts/s, batches of 16", f"{result['texts_per_second']:,}"),
     ]
-    if "coverage" in result:
-        rows.append(("rows that get a label", f"{result['coverage']:.2%}"))
-    if "accuracy_when_answered" in result:
-        rows.append(("accuracy on these", f"{result['accuracy_when_answered']:.2%}"))
-    if "same_label_as_student" in result:
-        rows.append(("same label as the student before compression", f"{result['same_label_as_student']:.2%}"))
-    rows.append(("texts/s, batches of 16", f"{result['texts_per_second']:,}"))
     terminal = Terminal(stderr=alone)
     terminal.print_pairs(rows)
     _print_labels(result["labels"], terminal)
@@ -91,8 +91,6 @@ def _place_for(predictions: str) -> Path:
     Raises:
         MarwrightError: it is a folder, or nothing can be written there.
     """
-    from marwright.errors import MarwrightError
-
     file = Path(predictions)
     if file.is_dir():
         raise MarwrightError(f"--predictions {file}: this is a folder; name a file.")

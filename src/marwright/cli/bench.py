@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from marwright.cli.options import JsonOption, SetOption, option, print_json
+from marwright.config import load_config
 from marwright.console.progress import say, waiting, working
 from marwright.console.terminal import Terminal
 from marwright.errors import DataError
+from marwright.workspace import Run
 
 if TYPE_CHECKING:
     from marwright.bench import Result
@@ -98,9 +100,6 @@ def _texts(target: str, file: Path | None, config: str | None, settings: list[st
     if file is not None:
         return texts_of_file(file)
     if config is not None:
-        from marwright.config import load_config
-        from marwright.workspace import Run
-
         loaded = load_config(config, settings or ())
         return texts_of_run(Run(loaded.runs / loaded.name))
     if _is_url(target):

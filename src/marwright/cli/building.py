@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any
 
+from marwright.cli.exploring import explored
 from marwright.cli.going_on import given
 from marwright.cli.options import JsonOption, OptionalConfigArgument, SetOption, option, print_json
 from marwright.config import Config, load_config
@@ -34,7 +35,6 @@ def build(
     loaded = load_config(given(config, "build"), settings or ())
     picked = None
     if loaded.select is not None and until in (None, "archive"):
-        from marwright.cli.exploring import explored
         from marwright.explore.explore import chosen
 
         exploration = explored(loaded)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+from marwright.cli.exploring import explored
 from marwright.cli.options import ConfigArgument, JsonOption, SetOption, option, print_json
+from marwright.config import Config, load_config
 from marwright.console.progress import say, waiting
 from marwright.errors import ExportError
-
-if TYPE_CHECKING:
-    from marwright.config import Config
+from marwright.road.stations import archive_path, model_to_compress
 
 FOLDER = "a folder that is empty or not there."
 # What one does with what was written.
@@ -51,13 +51,12 @@ def export(
 
     Example: marwright export configs/customs.yaml --triton triton_models
     """
-    from marwright.fleet.container import export_container
+    from marwright.fleet.container.context import export_container
     from marwright.fleet.external import export_external
     from marwright.fleet.finished import finished_run
-    from marwright.fleet.kubernetes import export_kubernetes
+    from marwright.fleet.kubernetes.manifests import export_kubernetes
     from marwright.fleet.ray_files import export_ray
     from marwright.fleet.triton import export_triton
-    from marwright.road.stations import archive_path, model_to_compress
 
     folders = {"external": external, "triton": triton, "container": container, "kubernetes": kubernetes, "ray": ray}
     if not any(folders.values()):
@@ -91,12 +90,9 @@ def export(
 
 def _picked(config: str, settings: Sequence[str]) -> Config:
     """The configuration, or that of the candidate that is picked."""
-    from marwright.config import load_config
-
     loaded = load_config(config, settings)
     if loaded.select is None:
         return loaded
-    from marwright.cli.exploring import explored
     from marwright.explore.explore import chosen
 
     return chosen(explored(loaded)).config

@@ -60,12 +60,7 @@ def explore(
     elif address is not None or workers is not None or cpus > 1 or gpus:
         raise ConfigError("--address, --workers, --cpus and --gpus are for --engine ray.")
     exploration = explored(loaded, cluster)
-    if as_json:
-        from marwright.explore.explore import as_json as numbers
-
-        print_json(numbers(exploration))
-    else:
-        _print(exploration)
+    _print(exploration, as_json)
     say(f"{exploration.findings.report} shows it in full.")
     kept = exploration.verdict.winner is not None or loaded.select is None
     if not kept or any(row.failure for row in exploration.rows):
@@ -80,7 +75,6 @@ def report(config: OptionalConfigArgument = None, settings: SetOption = None, as
 
     Example: marwright report configs/customs.yaml
     """
-    from marwright.explore.explore import as_json as numbers
     from marwright.explore.explore import chosen, examine
     from marwright.report.writing import write_report
 
@@ -89,10 +83,7 @@ def report(config: OptionalConfigArgument = None, settings: SetOption = None, as
         loaded = chosen(explored(loaded)).config.model_copy(update={"select": loaded.select})
     exploration = examine(loaded)
     write_report(exploration)
-    if as_json:
-        print_json(numbers(exploration))
-    else:
-        _print(exploration)
+    _print(exploration, as_json)
     say(f"{exploration.findings.report} is ready.")
 
 
@@ -106,7 +97,12 @@ def explored(config: Config, cluster: Cluster | None = None) -> Exploration:
     return exploration
 
 
-def _print(exploration: Exploration) -> None:
+def _print(exploration: Exploration, as_json: bool) -> None:
+    if as_json:
+        from marwright.explore.explore import as_json as numbers
+
+        print_json(numbers(exploration))
+        return
     out = Terminal()
     # A narrow window would cut figures off.
     out.width = max(out.width, WIDTH)

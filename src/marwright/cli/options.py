@@ -25,15 +25,11 @@ def flag(what: str, *names: str) -> Any:
     return typer.Option(*names, help=what)
 
 
-ConfigArgument = Annotated[
-    str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a shipped one such as customs.")
-]
-OptionalConfigArgument = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="CONFIG", help="A YAML file, or the name of a shipped one such as customs.", show_default=False
-    ),
-]
+_CONFIG = typer.Argument(
+    metavar="CONFIG", help="A YAML file, or the name of a shipped one such as customs.", show_default=False
+)
+ConfigArgument = Annotated[str, _CONFIG]
+OptionalConfigArgument = Annotated[str | None, _CONFIG]
 SetOption = Annotated[
     list[str] | None,
     option("KEY=VALUE", "Override a setting; dotted key, YAML value. May be repeated.", "--set"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -36,8 +37,6 @@ def score(
 
     Example: marwright score model_store/pt_classifier.mar --input 'titles/*.parquet' --text title --output scored
     """
-    from dataclasses import asdict
-
     from marwright.fleet.scoring import score as scored
 
     found = scored(

@@ -101,7 +101,8 @@ def status(state: StateOption = Path(".marwright"), as_json: JsonOption = False)
         models = models_of(running.client)
     except ServerError as error:
         failure = str(error)
-    serves = bool(models) and all(any(one.ready for one in of) for of in _by_model(models or []).values())
+    served = {one.model for one in models or ()}
+    serves = bool(served) and served == {one.model for one in models or () if one.ready}
     if as_json:
         told = [asdict(one) for one in models] if models is not None else None
         print_json({"running": True, "serves": serves, **asdict(running), "models": told})
@@ -178,10 +179,6 @@ def _addresses(server: RunningServer) -> list[tuple[str, str]]:
         "gRPC, management": server.grpc_management,
     }
     return [(what, address) for what, address in all_of_them.items() if address]
-
-
-def _by_model(versions: Sequence[ModelVersion]) -> dict[str, list[ModelVersion]]:
-    return {one.model: [each for each in versions if each.model == one.model] for one in versions}
 
 
 def _print_status(server: RunningServer, versions: Sequence[ModelVersion]) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from marwright.cli.options import JsonOption, flag, print_json
+from marwright.config.described import Setting, editor_schema
+from marwright.config.described import settings as all_settings
+from marwright.config.starting import in_yaml
 from marwright.errors import ConfigError
-
-if TYPE_CHECKING:
-    from marwright.config.described import Setting
 
 
 def settings(
@@ -33,9 +33,6 @@ def settings(
 
     Example: marwright settings --json-schema > marwright.schema.json
     """
-    from marwright.config.described import editor_schema
-    from marwright.config.described import settings as all_settings
-
     if as_schema:
         print_json(editor_schema())
         return
@@ -60,14 +57,11 @@ def _in_lines(setting: Setting) -> str:
 
 def default_in_words(setting: Setting) -> str:
     """The default as YAML writes it, or that there is no default."""
-    import yaml
-
     if setting.required:
         return "required"
     if setting.default is None:
         return "nothing, if left out"
-    shown: str = yaml.safe_dump(setting.default, default_flow_style=True, width=1000, allow_unicode=True)
-    return shown.removesuffix("...\n").strip()
+    return in_yaml(setting.default)
 
 
 def _guess(key: str, every: list[str]) -> str:

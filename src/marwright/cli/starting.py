@@ -8,8 +8,9 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+import numpy as np
 import typer
 from pydantic import ValidationError
 
@@ -18,12 +19,10 @@ from marwright.config import load_config
 from marwright.config.starting import Start, commented_yaml
 from marwright.console.progress import say
 from marwright.console.terminal import visible
+from marwright.data.guessing import Guess, guess, unusual_split
 from marwright.errors import ConfigError, DataError
 from marwright.files import write_text
 from marwright.sources import TableSource
-
-if TYPE_CHECKING:
-    from marwright.data.guessing import Guess
 
 # Text in Latin letters has three to four characters to a token, in other scripts often one; there are two special ones.
 CHARACTERS_PER_TOKEN, SPECIAL_TOKENS = 3, 2
@@ -52,8 +51,6 @@ def init(
         if not asking:
             raise ConfigError("Name a table: marwright init tickets.csv --text subject --label team")
         table = _ask("Table (a file, a folder saved by datasets, or a hub id)", None)
-    from marwright.data.guessing import guess
-
     columns = _columns(table, encoding, text or (), label)
     choose = _ask_for if asking else _guessed
     text = text or [choose("text", guess(columns, label=label).text, list(columns))]
@@ -72,7 +69,6 @@ def init(
 
 def _columns(table: str, encoding: str | None, text: Sequence[str], label: str | None) -> dict[str, list[str]]:
     """The columns with some of their values, and what they look like in words."""
-    from marwright.data.guessing import guess, unusual_split
     from marwright.sources.preview import preview
 
     found = preview(table, encoding)
@@ -94,8 +90,6 @@ def _columns(table: str, encoding: str | None, text: Sequence[str], label: str |
 
 def _start(name: str, table: str, text: list[str], label: str, guessed: Guess, encoding: str | None) -> Start:
     """Read the whole table as a build would."""
-    import numpy as np
-
     split, group = guessed.split, guessed.group
     if label in text:
         raise ConfigError(f"--label {visible(label)}: is a column of the texts too, in which a model would read it.")

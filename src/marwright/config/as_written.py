@@ -6,14 +6,16 @@ characters are what was meant.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from types import NoneType
+from typing import Any
 
 import yaml
-from pydantic import BaseModel
+
+from marwright.config.described import Location, Node, forms_at, forms_of_items
+
+_JSON_TYPES = {NoneType: {"null"}, bool: {"boolean"}, int: {"integer", "number"}, float: {"number"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,62 +74,24 @@ def parse(text: str) -> Any:
     return yaml.load(text, Loader=_Loader)
 
 
-def settle(tree: Any, *annotations: Any) -> Any:
-    """Replace every :class:`Plain` of a tree by its text where one of these types wants text, else by its value."""
-    leaves = [leaf for annotation in annotations for leaf in _leaves(annotation)]
+def settle(tree: Any, location: Location = ()) -> Any:
+    """Replace every :class:`Plain` of a tree by its text where a configuration wants text there, else by its value."""
     if isinstance(tree, dict):
-        return {key: settle(value, *_of_key(leaves, key)) for key, value in tree.items()}
+        return {key: settle(value, (*location, key)) for key, value in tree.items()}
     if isinstance(tree, list):
-        return [settle(value, *leaves) for value in tree]
-    return _scalar(tree, leaves) if isinstance(tree, Plain) else tree
+        return [settle(value, (*location, at)) for at, value in enumerate(tree)]
+    return _scalar(tree, forms_at(location)) if isinstance(tree, Plain) else tree
 
 
-def types_at(model: type[BaseModel], key: str) -> list[Any]:
-    """The types that the setting with a dotted key may have."""
-    found: list[Any] = [model]
-    for part in key.split("."):
-        found = _of_key([leaf for annotation in found for leaf in _leaves(annotation)], part)
-    return found
-
-
-def _scalar(scalar: Plain, leaves: list[Any]) -> Any:
-    if any(_takes(leaf, scalar.value) for leaf in leaves):
+def _scalar(scalar: Plain, forms: list[Node]) -> Any:
+    forms = [*forms, *forms_of_items(forms)]
+    kinds = {form.get("type") for form in forms}
+    if kinds & _JSON_TYPES.get(type(scalar.value), set()):
         return scalar.value
-    if isinstance(scalar.value, bool) and leaves:
+    if isinstance(scalar.value, bool) and kinds:
         return scalar.text  # which is no number either, while true would count as 1
-    # Nothing written, and ~, name nothing; the word null is a name where there has to be one.
-    if any(leaf in (str, Path) for leaf in leaves) and scalar.text not in ("", "~"):
-        return scalar.text
-    return scalar.text if scalar.value is not None and any(isinstance(leaf, str) for leaf in leaves) else scalar.value
-
-
-def _takes(leaf: Any, value: Any) -> bool:
-    if leaf is Any:
-        return True
-    if value is None:
-        return leaf is NoneType
-    if isinstance(value, bool):
-        return leaf is bool
-    return leaf is type(value) or (leaf is float and isinstance(value, int))
-
-
-def _leaves(annotation: Any) -> list[Any]:
-    """The types of a value, or of a list's items; the strings of a ``Literal`` stand for themselves."""
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return _leaves(arguments[0])
-    if origin is Literal:
-        return list(arguments)
-    if origin in (Union, UnionType, tuple, list, set, frozenset):
-        return [leaf for argument in arguments for leaf in _leaves(argument)]
-    return [annotation]
-
-
-def _of_key(leaves: list[Any], key: object) -> list[Any]:
-    found = []
-    for leaf in leaves:
-        if isinstance(leaf, type) and issubclass(leaf, BaseModel) and key in leaf.model_fields:
-            found.append(leaf.model_fields[str(key)].annotation)
-        elif get_origin(leaf) in (dict, Mapping):
-            found.append(get_args(leaf)[1])
-    return found
+    if "string" not in kinds or scalar.text in ("", "~"):
+        return scalar.value  # nothing written, and ~, name nothing
+    # The word null is a name where there has to be one, and no choice.
+    any_text = any(form.get("type") == "string" and not {"enum", "const"} & form.keys() for form in forms)
+    return scalar.text if any_text or scalar.value is not None else None

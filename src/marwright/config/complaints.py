@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from marwright.config.described import SECTION, Location, choices, in_words, keys, settings, wanted_at
+from marwright.config.described import Location, choices, in_words, keys, settings, wanted_at
 
 # After the key of a union pydantic puts the branch it chose; the file has no such key.
 UNIONS: tuple[Location, ...] = (("data", "source"), ("student",), ("pruning",))
@@ -59,9 +59,9 @@ def _what(problem: Any, location: Location, with_choices: Location, given: objec
         said = f"the name must be {in_words({'type': 'string', **problem['ctx']})}"
     elif given is None:
         required = any(each.key == ".".join(map(str, location)) and each.required for each in settings())
-        said = f"nothing is given; write {_wanted(with_choices)}" + ("" if required else ", or leave the key out")
+        said = f"nothing is given; write {wanted_at(with_choices)}" + ("" if required else ", or leave the key out")
     else:
-        said = f"must be {_wanted(with_choices)} (given: {shown(given)}){_nearest_word(with_choices, given)}"
+        said = f"must be {wanted_at(with_choices)} (given: {shown(given)}){_nearest_word(with_choices, given)}"
     return said
 
 
@@ -75,10 +75,6 @@ def shown(value: object) -> str:
         return f"a list of {len(value)}"
     text = repr(value) if isinstance(value, str | int | float) else repr(str(value))
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
-
-
-def _wanted(location: Location) -> str:
-    return wanted_at(location) or SECTION
 
 
 def _nearest_word(location: Location, given: object) -> str:

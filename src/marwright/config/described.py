@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -21,6 +21,13 @@ PATTERNS = {
     r"^[0-9a-f]{64}$": "64 hexadecimal digits",
 }
 """What a text must look like."""
+
+BOUNDS = {
+    "minimum": "of at least",
+    "exclusiveMinimum": "above",
+    "maximum": "of at most",
+    "exclusiveMaximum": "below",
+}
 
 SECTION = "a section: lines of `key: value`, indented"
 
@@ -56,10 +63,20 @@ def settings() -> list[Setting]:
     return list(_settings(editor_schema(), "", None))
 
 
-def wanted_at(location: Sequence[str | int]) -> str | None:
-    """What a place must hold, in plain words; none if there is no such place."""
+def forms_at(location: Location) -> list[Node]:
+    """The alternatives that a place may hold; none if there is no such place."""
+    return [form for node in _at(location) for form in _forms(node)]
+
+
+def forms_of_items(forms: Iterable[Node]) -> list[Node]:
+    """What the lists among some alternatives hold."""
+    return [item for form in forms if "items" in form for item in _forms(form["items"])]
+
+
+def wanted_at(location: Location) -> str:
+    """What a place must hold, in plain words; a section if there is no such place."""
     nodes = _at(location)
-    return in_words({"anyOf": nodes}) if nodes else None
+    return in_words({"anyOf": nodes}) if nodes else SECTION
 
 
 def in_words(node: Node) -> str:
@@ -70,8 +87,8 @@ def in_words(node: Node) -> str:
 
 def _form_in_words(form: Node) -> str:
     kind = form.get("type")
-    if "const" in form or "enum" in form:
-        words = _either([str(word) for word in form.get("enum", [form.get("const")])])
+    if only := _words(form):
+        words = _either(only)
     elif kind in ("integer", "number"):
         words = f"a {'whole ' if kind == 'integer' else ''}number{_bounds(form)}"
     elif kind == "array":
@@ -83,18 +100,21 @@ def _form_in_words(form: Node) -> str:
     return words
 
 
-def choices(location: Sequence[str | int]) -> list[str]:
+def choices(location: Location) -> list[str]:
     """The words that a place may hold, where there are only some."""
-    forms = [form for node in _at(location) for form in _forms(node)]
-    return [str(word) for form in forms for word in form.get("enum", [form["const"]] if "const" in form else [])]
+    return [word for form in forms_at(location) for word in _words(form)]
 
 
-def keys(location: Sequence[str | int]) -> list[str]:
+def keys(location: Location) -> list[str]:
     """The keys that a section may hold; of one with choices, those of all of them."""
-    return [key for node in _at(location) for form in _forms(node) for key in form.get("properties", ())]
+    return [key for form in forms_at(location) for key in form.get("properties", ())]
 
 
-def _at(location: Sequence[str | int]) -> list[Node]:
+def _words(form: Node) -> list[str]:
+    return [str(word) for word in form.get("enum", [form["const"]] if "const" in form else [])]
+
+
+def _at(location: Location) -> list[Node]:
     nodes = [editor_schema()]
     for part in location:
         nodes = [found for node in nodes for found in _inside(node, part)]
@@ -156,17 +176,10 @@ def _forms(node: Node) -> list[Node]:
 
 
 def _bounds(node: Node) -> str:
-    least, above = node.get("minimum"), node.get("exclusiveMinimum")
-    most, below = node.get("maximum"), node.get("exclusiveMaximum")
-    if least is not None and most is not None:
-        return f" from {least:g} to {most:g}"
-    found = [
-        *([f"of at least {least:g}"] if least is not None else []),
-        *([f"above {above:g}"] if above is not None else []),
-        *([f"of at most {most:g}"] if most is not None else []),
-        *([f"below {below:g}"] if below is not None else []),
-    ]
-    return f" {' and '.join(found)}" if found else ""
+    if "minimum" in node and "maximum" in node:
+        return f" from {node['minimum']:g} to {node['maximum']:g}"
+    found = [f" {words} {node[bound]:g}" for bound, words in BOUNDS.items() if bound in node]
+    return " and".join(found)
 
 
 def _either(words: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from marwright.config.as_written import parse, settle, types_at
+from marwright.config.as_written import parse, settle
 from marwright.config.complaints import complaint
 from marwright.config.described import Location
 from marwright.config.overriding import set_value, variant
@@ -92,7 +92,6 @@ def _find(name: str | Path) -> Path:
 
 
 def shipped_names() -> list[str]:
-    """The configurations that come with marwright."""
     return sorted(file.stem for file in shipped("configs").glob("*.yaml") if file.stem != "metrics")
 
 
@@ -102,8 +101,8 @@ def _settled(tree: Any) -> Any:
     candidates = explore.get("candidates") if isinstance(explore, dict) else None
     for overrides in candidates.values() if isinstance(candidates, dict) else ():
         if isinstance(overrides, dict):
-            overrides |= {key: settle(value, *types_at(Config, str(key))) for key, value in overrides.items()}
-    return settle(tree, Config)
+            overrides |= {key: settle(value, tuple(str(key).split("."))) for key, value in overrides.items()}
+    return settle(tree)
 
 
 def _override(settings: dict[str, Any], override: str) -> Location:
@@ -115,7 +114,7 @@ def _override(settings: dict[str, Any], override: str) -> Location:
     except yaml.YAMLError:
         parsed = value
     try:
-        return set_value(settings, key, settle(parsed, *types_at(Config, key)))
+        return set_value(settings, key, settle(parsed, tuple(key.split("."))))
     except ConfigError as error:
         raise ConfigError(f"--set {override}: {error}") from None
 

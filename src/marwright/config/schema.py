@@ -214,22 +214,6 @@ class Config(Section):
     explore: ExploreConfig | None = setting(None, "what `marwright explore` builds and measures")
     select: SelectConfig | None = setting(None, "`marwright build` then ships the candidate it picks")
 
-    @model_validator(mode="after")
-    def _a_bilstm_is_no_transformer(self) -> Self:
-        if not self._has_bilstm:
-            return self
-        if self.pruning is not None or self.compression.quantization_aware is not None:
-            raise ValueError("pruning and compression.quantization_aware are for transformers; student.bilstm is none")
-        if self.compression.max_drop is not None:
-            raise ValueError("compression.max_drop chooses among a transformer's layers; student.bilstm has none")
-        return self
-
-    @model_validator(mode="after")
-    def _gpus_need_a_module(self) -> Self:
-        if self.archive.gpu is not None and self.compression.gpu == "none":
-            raise ValueError("archive.gpu is about GPUs, for which compression.gpu: none makes no module: write fp16")
-        return self
-
     @field_validator("task")
     @classmethod
     def _is_a_task(cls, name: str) -> str:
@@ -243,28 +227,29 @@ class Config(Section):
         return "none" if value is None else value
 
     @model_validator(mode="after")
-    def _the_runtime_accepts_it(self) -> Self:
+    def _sections_fit_together(self) -> Self:
+        bilstm = isinstance(self.student, StudentConfig) and self.student.bilstm is not None
+        structured, traced = isinstance(self.pruning, StructuredPruning), self.export.method == "trace"
+        quantization_aware = self.compression.quantization_aware is not None
+        if bilstm and (self.pruning is not None or quantization_aware):
+            raise ValueError("pruning and compression.quantization_aware are for transformers; student.bilstm is none")
+        if bilstm and self.compression.max_drop is not None:
+            raise ValueError("compression.max_drop chooses among a transformer's layers; student.bilstm has none")
+        if self.archive.gpu is not None and self.compression.gpu == "none":
+            raise ValueError("archive.gpu is about GPUs, for which compression.gpu: none makes no module: write fp16")
         wishes = Wishes(
-            bilstm=self._has_bilstm,
-            structured_pruning=isinstance(self.pruning, StructuredPruning),
-            quantization_aware=self.compression.quantization_aware is not None,
+            bilstm=bilstm,
+            structured_pruning=structured,
+            quantization_aware=quantization_aware,
             max_drop=self.compression.max_drop is not None,
             schemes=tuple(SCHEMES[name] for name in self.compression.schemes),
             several_threads=self.archive.threads > 1,
-            traced=self.export.method == "trace",
+            traced=traced,
         )
         refusal = RUNTIMES[self.export.runtime].refusal(wishes)
         if refusal is not None:
             raise ValueError(refusal)
-        return self
-
-    @property
-    def _has_bilstm(self) -> bool:
-        return isinstance(self.student, StudentConfig) and self.student.bilstm is not None
-
-    @model_validator(mode="after")
-    def _removed_parts_need_our_own_module(self) -> Self:
-        if isinstance(self.pruning, StructuredPruning) and self.export.method == "trace":
+        if structured and traced:
             raise ValueError(
                 "pruning.kind: structured needs export.method: script, marwright's own encoder; a traced module "
                 "computes the removed parts all the same. Write `method: script`, or `kind: magnitude`"

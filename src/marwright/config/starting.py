@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
@@ -37,29 +38,24 @@ def commented_yaml(start: Start, file: str) -> str:
     length = next((each for each in LENGTHS if start.tokens <= each), LENGTHS[-1])
     fewest, fewest_rows = min(start.labels.items(), key=lambda each: (each[1], each[0]))
     rare = sum(rows < ROWS_FOR_ALL_SPLITS for rows in start.labels.values())
-    optional = {
-        "split": (start.split, "a column with train, validation, test; without it the rows are divided here"),
-        "group": (None, "rows with one value in this column stay on one side of the split"),
-    }
-    columns = [
-        f"    {key}: {_scalar(column)}"
-        if column is not None
-        else f"    # {key}: {_scalar((start.group if key == 'group' else None) or 'COLUMN')}  # {why}"
-        for key, (column, why) in optional.items()
-    ]
+    split = "    # split: COLUMN  # a column with train, validation, test; without it the rows are divided here"
+    if start.split is not None:
+        split = f"    split: {in_yaml(start.split)}"
+    group = in_yaml(start.group or "COLUMN")
     text = start.text[0] if len(start.text) == 1 else list(start.text)
     lines = [
         f"# {start.rows:,} rows with {len(start.labels)} labels, the rarest {_comment(fewest)} with {fewest_rows}.",
         f"# Build: marwright build {_comment(file)} · every setting: marwright settings",
-        f"name: {_scalar(start.name)}  # gives {start.name}.mar and /predictions/{start.name}",
+        f"name: {in_yaml(start.name)}  # gives {start.name}.mar and /predictions/{start.name}",
         "data:",
         "  source:",
         "    name: table",
-        f"    path: {_scalar(start.table)}  # relative to the folder the command runs in",
-        *([f"    encoding: {_scalar(start.encoding)}"] if start.encoding else []),
-        f"    text: {_scalar(text)}  # one column, or several as [subject, body]",
-        f"    label: {_scalar(start.label)}",
-        *columns,
+        f"    path: {in_yaml(start.table)}  # relative to the folder the command runs in",
+        *([f"    encoding: {in_yaml(start.encoding)}"] if start.encoding else []),
+        f"    text: {in_yaml(text)}  # one column, or several as [subject, body]",
+        f"    label: {in_yaml(start.label)}",
+        split,
+        f"    # group: {group}  # rows with one value in this column stay on one side of the split",
         *(_rare(rare) if rare and start.split is None else []),
         "teacher:",
         "  # English; for other languages a folder or a hub id such as google-bert/bert-base-multilingual-cased",
@@ -80,8 +76,8 @@ def _rare(labels: int) -> list[str]:
     ]
 
 
-def _scalar(value: str | list[str]) -> str:
-    """As YAML, in quotation marks where it would be read as something else."""
+def in_yaml(value: Any) -> str:
+    """A value on one line of YAML, in quotation marks where it would be read as something else."""
     shown: str = yaml.safe_dump(value, default_flow_style=True, width=100_000, allow_unicode=False)
     return shown.removesuffix("\n").removesuffix("\n...")
 

@@ -91,13 +91,9 @@ class StudentConfig(TrainingConfig):
     hidden_weight: float = setting(0.0, "weight of the last hidden state's distance", ge=0)
 
     @model_validator(mode="after")
-    def _starts_from_exactly_one_place(self) -> Self:
+    def _can_be_taught_from_one_start(self) -> Self:
         if sum(start is not None for start in (self.layers, self.checkpoint, self.shape, self.bilstm)) != 1:
             raise ValueError("give exactly one of layers, checkpoint, shape and bilstm, or write `student: none`")
-        return self
-
-    @model_validator(mode="after")
-    def _can_be_taught_so(self) -> Self:
         if self.bilstm is not None and self.hidden_weight:
             raise ValueError("hidden_weight compares the states of transformers; a Bi-LSTM has none: set it to 0")
         if self.hidden_weight and self.checkpoint is not None:

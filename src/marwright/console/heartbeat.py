@@ -80,7 +80,6 @@ class Heartbeat:
     _end: threading.Event = field(default_factory=threading.Event)
 
     def begin(self, what: str, total: float | None = None, completed: float = 0.0) -> Work:
-        """Note that something is under way."""
         with self._lock:
             work = Work(what, self.clock(), total, completed)
             if not self._under_way:
@@ -94,7 +93,6 @@ class Heartbeat:
 
     @contextmanager
     def over(self, what: str) -> Iterator[Work]:
-        """Something is under way during the block."""
         work = self.begin(what)
         try:
             yield work
@@ -152,7 +150,6 @@ class PipedBar:
             self._heartbeat.end(work)
 
     def add_task(self, description: str, total: float | None = None, completed: float = 0, **fields: Any) -> Any:
-        """Begin a task, and return what names it."""
         self._works.append(self._heartbeat.begin(description, total, completed))
         return len(self._works) - 1
 
@@ -164,9 +161,8 @@ class PipedBar:
         """
         self._works[task].update(description, **fields)
 
-    def advance(self, task: Any, advance: float = 1) -> None:
-        """One more is done."""
-        self._works[task].completed += advance
+    def advance(self, task: Any) -> None:
+        self._works[task].completed += 1
 
 
 def _duration(seconds: float) -> str:

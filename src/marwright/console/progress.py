@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import TypeVar
 
@@ -67,15 +67,11 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
             bar.advance(task)
 
 
-@contextmanager
-def waiting(what: str) -> Iterator[Status | Work]:
+def waiting(what: str) -> AbstractContextManager[Status | Work]:
     """Wait for work whose progress is unknown: a spinner on a terminal, a line now and then elsewhere."""
-    with console().status(what) if console().is_terminal else heartbeat().over(what) as wait:
-        yield wait
+    return console().status(what) if console().is_terminal else heartbeat().over(what)
 
 
-@contextmanager
-def working(what: str) -> Iterator[None]:
+def working(what: str) -> AbstractContextManager[object]:
     """Do work that reports its own progress; without a terminal a line fills long silences."""
-    with nullcontext() if console().is_terminal else heartbeat().over(what):
-        yield
+    return nullcontext() if console().is_terminal else heartbeat().over(what)

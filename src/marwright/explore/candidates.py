@@ -27,8 +27,6 @@ STUDENT: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Candidate:
-    """One variant of a model."""
-
     name: str
     overrides: Mapping[str, Any]
     """In what it differs from the configuration: dotted key to value."""

@@ -7,15 +7,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from datasets import load_from_disk
 
 from marwright.config import TIMING_ROUNDS, Config, SelectConfig
 from marwright.console.progress import say
 from marwright.errors import MarwrightError, PromiseError
 from marwright.explore.candidates import Candidate, candidates_of
+from marwright.explore.cluster import Cluster, train_on
 from marwright.explore.failing import why_it_fails
-from marwright.explore.rows import Latency, Row
+from marwright.explore.measured import measure_memory
+from marwright.explore.rows import Latency, Row, row_as_json, split_figures
 from marwright.explore.selecting import Verdict, select
+from marwright.explore.suspects import find_suspects
+from marwright.explore.timing import time_in_turns
 from marwright.files import read_json
 from marwright.metrics.verdicts import warnings
 from marwright.processes.launched import are_many
@@ -23,9 +30,6 @@ from marwright.processes.locking import locked
 from marwright.road.pipeline import build
 from marwright.road.stations import model_to_compress
 from marwright.workspace import Findings, Run
-
-if TYPE_CHECKING:
-    from marwright.explore.cluster import Cluster
 
 FRESH_S = 5.0
 """A candidate that took less had nothing to do."""
@@ -94,8 +98,6 @@ def explore(config: Config, cluster: Cluster | None = None) -> Exploration:
         say(f"exploring {len(candidates)} candidates; first the teacher they are compared with")
         failures: dict[str, str] = {}
         if cluster is not None:
-            from marwright.explore.cluster import train_on
-
             failures |= train_on(cluster, config, candidates, lenders)
         build(config, "teacher", lenders=lenders, brief=True)
         took: list[float] = []
@@ -111,8 +113,6 @@ def explore(config: Config, cluster: Cluster | None = None) -> Exploration:
             if reason is not None:
                 failures[candidate.name] = reason
                 say(f"  {candidate.name} FAILED: {reason}")
-        from marwright.explore.suspects import find_suspects
-
         find_suspects(config, main)
         return _judged(config, tuple(candidates), failures, folder.findings)
 
@@ -121,9 +121,6 @@ def examine(config: Config) -> Exploration:
     """Build a configuration up to its exported module and measure it alone: an exploration with one candidate."""
     run = Run(config.runs / config.name)
     build(config, "exported", lenders=run.candidates.existing(), brief=True)
-    from marwright.explore.measured import measure_memory
-    from marwright.explore.suspects import find_suspects
-
     with locked(run.lock, f"{run.root}: a build is working on this run; wait for it to end."):
         measure_memory(run)
         find_suspects(config, run)
@@ -144,16 +141,12 @@ def chosen(exploration: Exploration) -> Candidate:
 
 def _build_and_measure(candidate: Candidate, lenders: list[Run]) -> None:
     build(candidate.config, "exported", run=candidate.run, lenders=lenders, brief=True)
-    from marwright.explore.measured import measure_memory
-
     measure_memory(candidate.run)
 
 
 def _judged(
     config: Config, candidates: tuple[Candidate, ...], failures: Mapping[str, str], findings: Findings
 ) -> Exploration:
-    from marwright.explore.timing import time_in_turns
-
     runs = {each.name: each.run for each in candidates if each.name not in failures}
     rounds = TIMING_ROUNDS if config.explore is None else config.explore.timing_rounds
     latencies = time_in_turns(runs, findings.timings, rounds) if runs else {}
@@ -166,11 +159,6 @@ def _rows(
     candidates: Sequence[Candidate], failures: Mapping[str, str], latencies: Mapping[str, Latency], teacher: Run
 ) -> Iterator[Row]:
     """The candidates' rows: their answers beside the teacher's and the right ones."""
-    import numpy as np
-    from datasets import load_from_disk
-
-    from marwright.explore.rows import split_figures
-
     splits = load_from_disk(str(teacher.data.splits))
     answers = {
         split: (np.load(teacher.teacher.logits(split)), np.asarray(splits[split]["label"]))
@@ -214,8 +202,6 @@ def _times(left: int, elapsed: float, took: Sequence[float]) -> str:
 
 def as_json(exploration: Exploration) -> dict[str, Any]:
     """What an exploration found, for programs."""
-    from marwright.explore.rows import as_json as row_as_json
-
     return {
         "name": exploration.config.name,
         "promise": exploration.promise.model_dump(mode="json") | {"configured": exploration.config.select is not None},

@@ -11,12 +11,7 @@ from marwright.files import write_text
 
 
 def why_it_fails(trace: Path, work: Callable[[], object]) -> str | None:
-    """Do some work, and say in a line why it failed, if it did.
-
-    Args:
-        trace: where the traceback of an unforeseen failure is kept.
-        work: whatever a candidate needs.
-    """
+    """Do some work, and say in a line why it failed, if it did; the file gets an unforeseen failure's traceback."""
     trace.unlink(missing_ok=True)
     try:
         work()

@@ -8,39 +8,30 @@ from datasets import load_from_disk
 from tokenizers import Tokenizer
 
 from marwright.explore.memory import peak_memory_bytes
-from marwright.files import move_folder_into_place, stable_json, write_text
+from marwright.files import stable_json, write_text
 from marwright.pretrained.tokenization import pad_id, token_ids
 from marwright.road.freshness import digest_if_fresh, fingerprint, recorded_digest, write_stamp
-from marwright.workspace import MeasuredFolder, Run
+from marwright.schemes import Texts
+from marwright.workspace import Run
 
 REVISION = 2
 
 
-def measure_memory(run: Run) -> bool:
-    """Fill the :class:`MeasuredFolder` of a run that is built up to its exported module, unless it is fresh.
-
-    Returns:
-        whether there was anything to do.
-    """
+def measure_memory(run: Run) -> None:
+    """Measure a run that is built up to its exported module, unless what was measured is fresh."""
     inputs = {name: recorded_digest(run.stamp(name)) for name in ("data", "student", "exported")}
     made_from = fingerprint(REVISION, {}, inputs)
     stamp = run.stamp("measured")
     if digest_if_fresh(stamp, made_from, run.measured.root) is not None:
-        return False
+        return
     stamp.unlink(missing_ok=True)
-    partial = run.partial("measured", made_from)
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    output = MeasuredFolder(partial)
-    filler = pad_id(Tokenizer.from_file(str(run.student.tokenizer)))
-    memory = peak_memory_bytes(run.exported.cpu, token_rows(run, "validation"), filler)
-    write_text(output.memory, stable_json({"peak_bytes_above_baseline": memory}))
-    move_folder_into_place(partial, run.measured.root)
+    shutil.rmtree(run.measured.root, ignore_errors=True)
+    memory = peak_memory_bytes(run.exported.cpu, validation_texts(run))
+    write_text(run.measured.memory, stable_json({"peak_bytes_above_baseline": memory}))
     write_stamp(stamp, made_from, run.measured.root)
-    return True
 
 
-def token_rows(run: Run, split: str) -> list[list[int]]:
-    """Token ids of a split's texts, as the run's own tokenizer cuts them."""
-    texts = load_from_disk(str(run.data.splits))[split]["text"]
-    return token_ids(Tokenizer.from_file(str(run.student.tokenizer)), texts)
+def validation_texts(run: Run) -> Texts:
+    """The texts of the validation split in their order, as the run's own tokenizer cuts them."""
+    tokenizer = Tokenizer.from_file(str(run.student.tokenizer))
+    return Texts(token_ids(tokenizer, load_from_disk(str(run.data.splits))["validation"]["text"]), pad_id(tokenizer))

@@ -10,36 +10,30 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from marwright.errors import ExportError
+from marwright.schemes import Texts
 
 CALLS = 30
 TEXTS = 16
 
 
-def peak_memory_bytes(module: Path, rows: Sequence[Sequence[int]], filler: int) -> int | None:
-    """Bytes of resident memory at the highest point, above the baseline.
+def peak_memory_bytes(module: Path, texts: Texts) -> int | None:
+    """Bytes of resident memory at the highest point, above the baseline; none where no system tells (all but Linux).
 
-    Args:
-        module: an exported file.
-        rows: token ids of real texts; calls of 16 are cut from them, the longest texts first.
-        filler: the padding id.
-
-    Returns:
-        nothing where the system does not tell (all but Linux).
+    Calls of 16 texts are cut from real ones, the longest first.
 
     Raises:
         ExportError: the module fails in a process of its own.
     """
     if not Path("/proc/self/status").is_file():
         return None
-    longest = sorted(rows, key=len, reverse=True)
+    longest = sorted(texts.rows, key=len, reverse=True)
     batches = [list(longest[at : at + TEXTS]) for at in range(0, len(longest), TEXTS)][:CALLS]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "batches.json"
-        file.write_text(json.dumps({"filler": filler, "batches": batches}), encoding="utf-8")
+        file.write_text(json.dumps({"filler": texts.filler, "batches": batches}), encoding="utf-8")
         baseline = _peak(file)
         return max(0, _peak(file, module) - baseline)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -101,10 +101,8 @@ def split_figures(
     )
 
 
-def as_json(row: Row) -> dict[str, Any]:
+def row_as_json(row: Row) -> dict[str, Any]:
     """A row for programs."""
-    from dataclasses import asdict
-
     value = asdict(row)
     if row.latency is not None:
         value["latency"]["texts_per_second"] = round(row.latency.texts_per_second, 1)

@@ -37,8 +37,6 @@ class Goal:
 
 @dataclass(frozen=True)
 class Task:
-    """One station of one run."""
-
     goal: Goal
     missing: Missing
 

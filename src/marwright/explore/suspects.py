@@ -10,21 +10,24 @@ import csv
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from datasets import load_from_disk
+from tokenizers import Tokenizer
 
 from marwright.config import Config
 from marwright.console.progress import say, track
 from marwright.errors import MarwrightError
 from marwright.files import replacing, stable_json, write_text
 from marwright.metrics.label_errors import FEWEST_ROWS
+from marwright.pretrained.checkpoints import quiet_transformers, resolve
+from marwright.pretrained.tokenization import batches_by_length, pad_id, padded, token_ids
+from marwright.pretrained.tokenizer import load_tokenizer
 from marwright.road.freshness import digest_if_fresh, fingerprint, recorded_digest, write_stamp
 from marwright.workspace import Run
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 REVISION = 1
 COLUMNS = ("row", "text", "label", "self_confidence", "likelier_label", "likelier_probability")
@@ -53,10 +56,6 @@ def find_suspects(config: Config, run: Run) -> bool:
 
 
 def _find(config: Config, run: Run) -> bool:
-    from datasets import load_from_disk
-
-    from marwright.pretrained.tokenizer import load_tokenizer
-
     settings = {"checkpoint": config.teacher.checkpoint, "seed": config.seed}
     made_from = fingerprint(REVISION, settings, {"data": recorded_digest(run.stamp("data"))})
     stamp = run.stamp("suspects")
@@ -106,11 +105,7 @@ def features_of(checkpoint: str, tokenizer: Tokenizer, texts: Sequence[str]) -> 
 
     Rows are in the order of the texts; there are fewer of them than texts if :data:`MOST_SECONDS` were up.
     """
-    import torch
     from transformers import AutoModel
-
-    from marwright.pretrained.checkpoints import quiet_transformers, resolve
-    from marwright.pretrained.tokenization import batches_by_length, pad_id, padded, token_ids
 
     quiet_transformers()
     where: str | Path = resolve(checkpoint)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,17 +13,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from marwright import runtimes
 from marwright.console.progress import progress_bar, say
 from marwright.encoder.logits import Module
-from marwright.explore.measured import token_rows
+from marwright.explore.measured import validation_texts
 from marwright.explore.rows import Latency
 from marwright.files import read_json, stable_json, write_text
 from marwright.metrics.latency import Latencies
-from marwright.pretrained.tokenization import pad_id, padded
+from marwright.pretrained.tokenization import padded
 from marwright.processes.threads import one_thread
 from marwright.road.freshness import fingerprint, recorded_digest
 from marwright.workspace import Run
@@ -49,8 +49,10 @@ def time_in_turns(runs: Mapping[str, Run], file: Path, rounds: int) -> dict[str,
     machine = {"processor": processor(), "torch": torch.__version__}
     modules = {name: recorded_digest(run.stamp("exported")) for name, run in runs.items()}
     made_from = fingerprint(REVISION, machine | {"rounds": rounds}, modules)
-    kept = _read(file)
-    if kept.get("made_from") != made_from:
+    kept: Any = None
+    with suppress(OSError, ValueError):
+        kept = read_json(file)
+    if not isinstance(kept, dict) or kept.get("made_from") != made_from:
         # Some runtimes take the number of threads when they load.
         with one_thread():
             loaded = {name: runtimes.load(run.exported.cpu) for name, run in runs.items()}
@@ -69,8 +71,9 @@ def interleaved(
     modules: Mapping[str, Module], batches: Mapping[str, Mapping[int, Sequence[Batch]]], rounds: int
 ) -> dict[str, Latency]:
     """Time modules in rounds, on batches (ids and mask) of each size; in each round every module has its turn."""
-    medians: dict[tuple[str, int], list[float]] = {(name, size): [] for name in modules for size in SIZES}
-    ends: dict[tuple[str, int], list[float]] = {key: [] for key in medians}
+    measured: dict[tuple[str, int], list[tuple[float, float]]] = {
+        (name, size): [] for name in modules for size in SIZES
+    }
     say(f"timing {len(modules)} modules in {rounds} rounds, in turns on one thread:")
     started = time.monotonic()
     with one_thread(), torch.inference_mode(), progress_bar() as bar:
@@ -79,18 +82,15 @@ def interleaved(
             for name, module in modules.items():
                 for size in SIZES:
                     found = _calls(module, batches[name][size])
-                    medians[name, size].append(found.percentile(50))
-                    ends[name, size].append(found.percentile(99))
+                    measured[name, size].append((found.percentile(50), found.percentile(99)))
                 bar.advance(task)
             left = (time.monotonic() - started) / (number + 1) * (rounds - number - 1)
             say(f"  round {number + 1} of {rounds}" + (f", about {left:.0f} s left" if left else ""))
-    middle = {key: round(float(np.median(values)), 3) for key, values in medians.items()}
-    end = {key: round(float(np.median(values)), 3) for key, values in ends.items()}
-    return {name: Latency(middle[name, 1], end[name, 1], middle[name, 16], end[name, 16]) for name in modules}
+    medians = {key: [round(each, 3) for each in np.median(pairs, axis=0).tolist()] for key, pairs in measured.items()}
+    return {name: Latency(*medians[name, 1], *medians[name, 16]) for name in modules}
 
 
 def processor() -> str:
-    """The name of this machine's processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -113,20 +113,11 @@ def _calls(module: Module, batches: Sequence[Batch]) -> Latencies:
 
 def _batches(run: Run) -> dict[int, list[Batch]]:
     """Calls of real texts, cut from the validation split in its order, from the start again when it ends."""
-    rows = token_rows(run, "validation")
-    filler = pad_id(Tokenizer.from_file(str(run.student.tokenizer)))
+    texts = validation_texts(run)
     return {
         size: [
-            padded([rows[(call * size + at) % len(rows)] for at in range(size)], filler)
+            padded([texts.rows[(call * size + at) % len(texts.rows)] for at in range(size)], texts.filler)
             for call in range(WARM_UP + CALLS)
         ]
         for size in SIZES
     }
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        kept = read_json(file)
-    except (OSError, ValueError):
-        return {}
-    return kept if isinstance(kept, dict) else {}

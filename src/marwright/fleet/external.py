@@ -28,12 +28,8 @@ SPECIAL_TOKENS = {
 def export_external(run: Run, model: ModelFolder, folder: Path) -> None:
     """Write what servers for Hugging Face models take: ``model.onnx``, ``config.json`` and the tokenizer's files.
 
-    Before the folder is moved into place, ``AutoTokenizer`` and ONNX Runtime read it and answer the golden requests.
-
-    Args:
-        run: built with ``export.runtime: onnxruntime``.
-        model: what was compressed and exported.
-        folder: absent or empty.
+    Before the folder, absent or empty until then, is moved into place, ``AutoTokenizer`` and ONNX Runtime read it and
+    answer the golden requests.
 
     Raises:
         ExportError: the run's module is no ONNX file, or the folder does not answer as the module did.

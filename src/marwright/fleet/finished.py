@@ -6,26 +6,19 @@ from marwright.config import Config
 from marwright.errors import MarwrightError
 from marwright.files import read_json
 from marwright.road.freshness import digest_if_fresh
-from marwright.road.pipeline import fingerprint_of
-from marwright.road.stations import STATIONS
+from marwright.road.pipeline import fingerprint_of, stations_of
 from marwright.workspace import Run
 
 
-def finished_run(config: Config, last: str = "exported") -> Run:
-    """Return the run of a configuration; nothing is built.
-
-    Args:
-        config: of the build.
-        last: the station whose result is written.
+def finished_run(config: Config, last: str) -> Run:
+    """Return the run of a configuration, finished up to its station ``last``; nothing is built.
 
     Raises:
         MarwrightError: a station up to that one is not finished, or was made with other settings.
     """
     run = Run(config.runs / config.name)
     digests: dict[str, str] = {}
-    for station in STATIONS:
-        if not station.when(config):
-            continue
+    for station in stations_of(config, last):
         result = station.result(config, run, station.name)
         digest = digest_if_fresh(run.stamp(station.name), fingerprint_of(station, config, digests), result)
         if digest is None:
@@ -33,8 +26,6 @@ def finished_run(config: Config, last: str = "exported") -> Run:
                 f"{result}: not built, or not with these settings. Build it: marwright build CONFIG --until {last}"
             )
         digests[station.name] = digest
-        if station.name == last:
-            break
     return run
 
 

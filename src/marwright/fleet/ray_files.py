@@ -23,11 +23,7 @@ _MAX_REPLICAS = 4
 
 
 def export_ray(archive: Path, folder: Path) -> None:
-    """Write the folder, after the archive has been loaded and has answered its golden requests.
-
-    Args:
-        archive: built by marwright.
-        folder: absent or empty.
+    """Write the folder, absent or empty until then, once the archive has answered its golden requests.
 
     Raises:
         ArchiveError: the archive cannot be read or run outside of TorchServe, or Ray is not installed.

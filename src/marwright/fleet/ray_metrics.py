@@ -38,8 +38,8 @@ class RayMetrics:
         self._gauges = {name: Gauge(f"Marwright{name}", text, tuple(tags)) for name, text in gauges.items()}
         for metric in (self._labels, *self._counters.values(), *self._gauges.values()):
             metric.set_default_tags(tags)
-        self._counts: defaultdict[str, float] = defaultdict(float)
-        self._counts_of_labels: defaultdict[str, float] = defaultdict(float)
+        self._counts: defaultdict[tuple[str, str], float] = defaultdict(float)
+        """By name and label."""
         self._milliseconds: defaultdict[str, float] = defaultdict(float)
         self._batches = 0
         self._is_muted = False
@@ -56,12 +56,8 @@ class RayMetrics:
 
     def count(self, name: str, value: float, label: str = "") -> None:
         """Add to a counter, or to that of a label."""
-        if self._is_muted:
-            return
-        if label:
-            self._counts_of_labels[label] += value
-        else:
-            self._counts[name] += value
+        if not self._is_muted:
+            self._counts[name, label] += value
 
     @contextmanager
     def muted(self) -> Iterator[None]:
@@ -81,15 +77,14 @@ class RayMetrics:
         if not self._batches:
             return
         counts, gauges = self._counts, {name: value / self._batches for name, value in self._milliseconds.items()}
-        gauges["BatchTexts"] = counts["Texts"] / self._batches
-        if slots := counts.pop("Slots", 0):
-            gauges["PaddingShare"] = 100 * (1 - counts["Tokens"] / slots)
-        for name in counts.keys() & self._counters.keys():
-            if counts[name]:
-                self._counters[name].inc(counts[name])
-        for label, count in self._counts_of_labels.items():
-            self._labels.inc(count, {"Label": label})
-        self._counts_of_labels.clear()
+        gauges["BatchTexts"] = counts["Texts", ""] / self._batches
+        if slots := counts["Slots", ""]:
+            gauges["PaddingShare"] = 100 * (1 - counts["Tokens", ""] / slots)
+        for (name, label), count in counts.items():
+            if label:
+                self._labels.inc(count, {"Label": label})
+            elif count and name in self._counters:
+                self._counters[name].inc(count)
         for name in gauges.keys() & self._gauges.keys():
             self._gauges[name].set(gauges[name])
         self._counts, self._milliseconds, self._batches = defaultdict(float), defaultdict(float), 0

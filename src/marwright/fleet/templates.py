@@ -8,6 +8,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from marwright.config import Config
+from marwright.errors import ExportError
 from marwright.files import write_text
 
 SUFFIX = ".j2"
@@ -30,6 +32,18 @@ def fill_in(templates: Path, folder: Path, facts: Mapping[str, Any], but: str | 
             write_text(file, environment.get_template(name).render(facts))
 
 
-def temporary_mb(archive: Path) -> int:
-    """How much a server writes, in MB: the unpacked archive for the most part; logs and sockets are small."""
-    return 256 + 2 * (archive.stat().st_size >> 20)
+def facts_of(config: Config, archive: Path) -> dict[str, Any]:
+    """What templates say of an archive; its name is the build's.
+
+    Raises:
+        ExportError: it is not there.
+    """
+    if not archive.is_file():
+        raise ExportError(f"{archive}: no archive there. Build it: marwright build CONFIG")
+    return {
+        "name": config.name,
+        "image": config.name.lower(),
+        "version": config.archive.version,
+        # What a server writes: the unpacked archive for the most part; logs and sockets are small.
+        "tmp_mb": 256 + 2 * (archive.stat().st_size >> 20),
+    }

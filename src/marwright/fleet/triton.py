@@ -9,7 +9,7 @@ from marwright.config import ArchiveConfig
 from marwright.errors import ExportError
 from marwright.files import filling, read_json, stable_json, write_text
 from marwright.fleet.finished import temperature_of
-from marwright.fleet.triton_config import TextModel, classifier_config, module_config
+from marwright.fleet.triton_config import classifier_config, module_config
 from marwright.runtimes import RUNTIMES
 from marwright.workspace import ModelFolder, Run
 
@@ -26,13 +26,7 @@ def export_triton(
     requests, asks the module once for all of them and gives the best labels. It is no ensemble, since Triton batches
     requests of equal shapes only, and texts have different lengths: only who sees a whole batch can pad it.
 
-    Args:
-        run: its exported module and labels.
-        model: what was compressed and exported; its tokenizer.
-        archive: batch size, delay, threads, workers, top-k and the length that a text is cut to.
-        name: of the model.
-        folder: absent or empty.
-        version: the number of the folders that hold this version's files.
+    The folder is absent or empty. ``version`` is the number of the folders that hold this version's files.
 
     Raises:
         ExportError: the run has a handler of its own or a module that Triton cannot run, or the version is no positive
@@ -52,18 +46,11 @@ def export_triton(
         raise ExportError(
             f"Triton has nothing that computes modules for {runtime}: build it with another export.runtime."
         )
-    module = f"{name}_module"
-    pair = TextModel(
-        labels=len(labels),
-        top_k=min(archive.top_k, len(labels)),
-        batch_size=archive.batch_size,
-        delay_us=1000 * archive.max_batch_delay_ms,
-        instances=archive.workers or 1,
-    )
+    module, top_k = f"{name}_module", min(archive.top_k, len(labels))
     with filling(folder) as partial:
         step = partial / name / str(version)
         step.mkdir(parents=True)
-        write_text(partial / name / "config.pbtxt", classifier_config(name, pair))
+        write_text(partial / name / "config.pbtxt", classifier_config(name, archive, top_k))
         shutil.copyfile(STEP, step / "model.py")
         shutil.copyfile(model.tokenizer, step / "tokenizer.json")
         settings = {
@@ -71,7 +58,7 @@ def export_triton(
             "max_characters": archive.max_characters,
             "temperature": temperature_of(run),
             "module": {"name": module, "inputs": backend.inputs, "output": backend.output},
-            "top_k": pair.top_k,
+            "top_k": top_k,
         }
         write_text(step / "settings.json", stable_json(settings))
 
@@ -80,7 +67,5 @@ def export_triton(
         shutil.copyfile(file, partial / module / str(version) / file.name)
         # One label a line, by id: Triton's own classification extension reads it.
         write_text(partial / module / LABELS_FILE, "".join(f"{' '.join(label.split())}\n" for label in labels))
-        config = module_config(
-            module, pair, backend.name, backend.inputs, backend.output, LABELS_FILE, {backend.threads: archive.threads}
-        )
+        config = module_config(module, archive, backend, len(labels), LABELS_FILE)
         write_text(partial / module / "config.pbtxt", config)

@@ -3,84 +3,61 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from marwright.config import ArchiveConfig
+from marwright.runtimes.runtime import TritonBackend
 
 
-@dataclass(frozen=True)
-class TextModel:
-    """What two models that classify texts together have in common."""
-
-    labels: int
-    top_k: int
-    batch_size: int
-    """The most texts in one run of the module."""
-    delay_us: int
-    """The longest wait for a batch to fill, in microseconds."""
-    instances: int
-
-
-def classifier_config(name: str, model: TextModel) -> str:
+def classifier_config(name: str, archive: ArchiveConfig, top_k: int) -> str:
     """Configure the model that takes texts and gathers them into batches."""
     return f"""\
-# Texts in, the {model.top_k} best labels with their probabilities out, best first.
+# Texts in, the {top_k} best labels with their probabilities out, best first.
 name: {_quoted(name)}
 backend: "python"
-max_batch_size: {model.batch_size}
+max_batch_size: {archive.batch_size}
 input [
 {_tensor("TEXT", "TYPE_STRING", 1)}
 ]
 output [
-{_tensor("LABEL", "TYPE_STRING", model.top_k)},
-{_tensor("PROBABILITY", "TYPE_FP32", model.top_k)}
+{_tensor("LABEL", "TYPE_STRING", top_k)},
+{_tensor("PROBABILITY", "TYPE_FP32", top_k)}
 ]
 dynamic_batching {{
-  preferred_batch_size: [ {model.batch_size} ]
-  max_queue_delay_microseconds: {model.delay_us}
+  preferred_batch_size: [ {archive.batch_size} ]
+  max_queue_delay_microseconds: {1000 * archive.max_batch_delay_ms}
 }}
-{_instances(model.instances)}
+{_instances(archive)}
 """
 
 
-def module_config(
-    name: str,
-    model: TextModel,
-    backend: str,
-    inputs: Sequence[str],
-    output: str,
-    labels_file: str,
-    parameters: Mapping[str, int],
-) -> str:
+def module_config(name: str, archive: ArchiveConfig, backend: TritonBackend, labels: int, labels_file: str) -> str:
     """Configure the module: token ids and mask, (texts, longest), to logits, (texts, labels).
 
     Its batches come as they shall be computed, so it gathers none.
     """
-    tensors = ",\n".join(_tensor(each, "TYPE_INT64", -1) for each in inputs)
-    settings = "\n".join(
-        f'parameters {{ key: {_quoted(key)} value {{ string_value: "{value}" }} }}' for key, value in parameters.items()
-    )
+    tensors = ",\n".join(_tensor(each, "TYPE_INT64", -1) for each in backend.inputs)
     return f"""\
 # Token ids and attention mask in, one logit for each label out.
 name: {_quoted(name)}
-backend: {_quoted(backend)}
-max_batch_size: {model.batch_size}
+backend: {_quoted(backend.name)}
+max_batch_size: {archive.batch_size}
 input [
 {tensors}
 ]
 output [
-{_tensor(output, "TYPE_FP32", model.labels, labels_file)}
+{_tensor(backend.output, "TYPE_FP32", labels, labels_file)}
 ]
-{settings}
-{_instances(model.instances)}
+parameters {{ key: {_quoted(backend.threads)} value {{ string_value: "{archive.threads}" }} }}
+{_instances(archive)}
 """
 
 
-def _instances(count: int) -> str:
+def _instances(archive: ArchiveConfig) -> str:
     return f"""\
 # As many as the server has cores for, each with the threads of the module.
 instance_group [
   {{
-    count: {count}
+    count: {archive.workers or 1}
     kind: KIND_CPU
   }}
 ]"""

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from datasets import load_from_disk
+from tokenizers import Tokenizer
 
 from marwright.explore.candidates import Candidate
 from marwright.explore.explore import Exploration
@@ -20,6 +22,7 @@ from marwright.workspace import SPLITS
 
 WORST_PAIRS = 10
 EXAMPLES = 12
+ON_THE_PAGE_ALONE = {"token_lengths", "max_length", "temperature"}
 
 
 @dataclass(frozen=True)
@@ -36,55 +39,39 @@ class Details:
     """Labels that were given another one in most ``rows``, ``of`` all rows of the right label."""
     reliability: list[Bin]
     calibration_error: float
-    histories: dict[str, list[dict[str, float]]]
+    training: dict[str, list[dict[str, float]]]
+    """Of each model, an entry per epoch."""
     token_lengths: list[int]
     """Of every text of all splits, before it is cut."""
     max_length: int
-    disagreeing: int
-    examples: list[Shown]
-    """Those of the disagreements in which the candidate is surest."""
+    disagreeing_with_teacher: int
+    disagreements: list[Shown]
+    """Those in which the candidate is surest."""
     mistakes: list[Shown]
     """All of them, the surest first."""
     least_sure: list[Shown]
-    untested: list[str]
-    """Labels without a test row."""
+    labels_without_test_rows: list[str]
     suspects: Shown | None
-    warnings: list[str]
-    """What speaks against the candidate."""
     temperature: str | None
     """Why the temperature is what it is."""
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
         lengths = np.asarray(self.token_lengths)
-        return {
+        found = asdict(self) | {
             "candidate": self.candidate.name,
-            "labels": self.labels,
             "confusion": None if self.confusion is None else self.confusion.tolist(),
-            "per_label": [asdict(each) for each in self.per_label],
-            "worst_pairs": self.worst_pairs,
-            "reliability": [asdict(each) for each in self.reliability],
-            "calibration_error": self.calibration_error,
-            "training": self.histories,
             "tokens": {
                 "max_length": self.max_length,
                 "cut_share": float((lengths > self.max_length).mean()),
                 "texts_by_length": np.bincount(lengths).tolist(),
             },
-            "disagreeing_with_teacher": self.disagreeing,
-            "disagreements": self.examples,
-            "mistakes": self.mistakes,
-            "least_sure": self.least_sure,
-            "labels_without_test_rows": self.untested,
-            "suspects": self.suspects,
         }
+        return {name: value for name, value in found.items() if name not in ON_THE_PAGE_ALONE}
 
 
 def details_of(candidate: Candidate, exploration: Exploration) -> Details:
     """Gather what a report shows of a candidate from its run."""
-    from datasets import load_from_disk
-    from tokenizers import Tokenizer
-
     run = candidate.run
     task, labels = run.data.task, read_json(run.data.labels)
     splits = load_from_disk(str(run.data.splits))
@@ -97,7 +84,7 @@ def details_of(candidate: Candidate, exploration: Exploration) -> Details:
     tokenizer = Tokenizer.from_file(str(run.student.tokenizer))
     tokenizer.no_truncation()
     everything = [text for split in SPLITS for text in splits[split]["text"]]
-    histories = {station: read_json(run.model(station).history) for station in candidate.trained}
+    training = {station: read_json(run.model(station).history) for station in candidate.trained}
     disagreements = answers.disagreements(teacher)
     return Details(
         candidate=candidate,
@@ -107,16 +94,15 @@ def details_of(candidate: Candidate, exploration: Exploration) -> Details:
         worst_pairs=[] if confusion is None else _worst_pairs(confusion, labels),
         reliability=reliability(answers.confidence, answers.hits),
         calibration_error=expected_calibration_error(answers.confidence, answers.hits),
-        histories={who: history for who, history in histories.items() if history},
+        training={who: history for who, history in training.items() if history},
         token_lengths=[len(encoding.ids) for encoding in tokenizer.encode_batch_fast(everything)],
         max_length=candidate.config.teacher.max_length,
-        disagreeing=len(disagreements),
-        examples=disagreements[:EXAMPLES],
+        disagreeing_with_teacher=len(disagreements),
+        disagreements=disagreements[:EXAMPLES],
         mistakes=answers.mistakes(),
         least_sure=answers.least_sure(),
-        untested=list(card.get("labels_without_test_rows", ())),
+        labels_without_test_rows=list(card.get("labels_without_test_rows", ())),
         suspects=suspects_of(exploration.teacher),
-        warnings=exploration.warnings,
         temperature=f"{confidence['temperature']:g}: {confidence['why']}" if "why" in confidence else None,
     )
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from marwright.console.foreign import one_line
@@ -23,9 +24,6 @@ from marwright.metrics.verdicts import (
 from marwright.report import figures
 from marwright.report.contents import Details
 from marwright.report.pareto import Point, front
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 OPEN_LABELS = 12
 """Labels of the per-label table that are shown at once; the rest unfolds."""
@@ -48,7 +46,7 @@ def page(exploration: Exploration, details: Details | None, environment: dict[st
         drawings |= {
             "reliability": figures.reliability_diagram(details.reliability),
             "tokens": figures.token_lengths(details.token_lengths, details.max_length),
-            "training": {who: figures.training_curves(history, who) for who, history in details.histories.items()},
+            "training": {who: figures.training_curves(history, who) for who, history in details.training.items()},
         }
         if details.confusion is not None:
             drawings["confusion"] = figures.confusion_matrix(details.confusion, details.labels)
@@ -56,21 +54,15 @@ def page(exploration: Exploration, details: Details | None, environment: dict[st
     shown = next((row for row in exploration.rows if details and row.name == details.candidate.name), None)
     suspects = None if details is None else details.suspects
     return _template().render(
-        name=exploration.config.name,
-        single=len(exploration.rows) == 1,
+        exploration=exploration,
         card=card,
         baseline=None if card is None else baseline_accuracy(card),
         majority=None if card is None else majority_share(card),
         worse=_is_worse(card, shown),
         untested_told=None if card is None else never_tested(card),
         suspects_told=None if suspects is None else in_words(suspects["about"]),
-        suspects_file=exploration.teacher.suspects,
         open_mistakes=OPEN_MISTAKES,
         folded_mistakes=FOLDED_MISTAKES,
-        promise=exploration.promise,
-        promised=exploration.config.select is not None,
-        verdict=exploration.verdict,
-        rows=exploration.rows,
         front=sorted(front(points)),
         shown=shown,
         details=details,
@@ -96,8 +88,6 @@ def _points(exploration: Exploration) -> list[Point]:
 
 @cache
 def _template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     surroundings = Environment(
         loader=PackageLoader("marwright.report", "."),
         autoescape=True,

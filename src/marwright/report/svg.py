@@ -6,6 +6,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -45,17 +46,14 @@ _STYLE: Any = {
 }
 
 
-def svg(draw: Draw, *, width: float = 360, height: float = 240, label: str) -> str:
+def svg(draw: Draw, *, height: float, label: str) -> str:
     """A drawing as an ``<svg>`` element to stand in a page.
 
     Args:
         draw: fills the axes, with the colours of this module.
-        width: in points; a page shows it as wide as there is room.
-        height: in points.
+        height: in points, beside a width of 360; a page shows it as wide as there is room.
         label: what it shows, for those who hear the page.
     """
-    from html import escape
-
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -63,7 +61,7 @@ def svg(draw: Draw, *, width: float = 360, height: float = 240, label: str) -> s
 
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of glyphs that matplotlib's font lacks; the page's font draws the text
-        figure, axes = plt.subplots(figsize=(width / 72, height / 72), layout="constrained")
+        figure, axes = plt.subplots(figsize=(360 / 72, height / 72), layout="constrained")
         try:
             draw(axes)
             file = io.StringIO()

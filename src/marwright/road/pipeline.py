@@ -61,7 +61,7 @@ def build(
     Raises:
         MarwrightError: a station cannot do its work; stations before it are done and stay fresh.
     """
-    stations = _stations(config, until)
+    stations = stations_of(config, until)
     run = run or Run(config.runs / config.name)
     digests: dict[str, str] = {}
     with _held(run):
@@ -73,16 +73,11 @@ def first_missing(
 ) -> Missing | None:
     """The first station, in order, that neither the run nor a lender has; those before it are taken over.
 
-    Args:
-        config: the model to build.
-        until: the last station to look at.
-        run: where it is built.
-        lenders: runs whose folders are taken over.
-        wait_s: seconds to wait for another process that works on the run.
+    It takes what :func:`build` takes, and waits ``wait_s`` seconds for another process that works on the run.
     """
     digests: dict[str, str] = {}
     with _held(run, wait_s):
-        for station in _stations(config, until):
+        for station in stations_of(config, until):
             made_from = fingerprint_of(station, config, digests)
             if _lender(station.name, made_from, (run, *lenders)) is None:
                 return Missing(station.name, made_from)
@@ -90,7 +85,7 @@ def first_missing(
     return None
 
 
-def _stations(config: Config, until: str | None) -> list[Station]:
+def stations_of(config: Config, until: str | None) -> list[Station]:
     """A configuration's stations up to one of them."""
     stations = [station for station in STATIONS if station.when(config)]
     names = [station.name for station in stations]

@@ -13,8 +13,11 @@ from typing import Any
 
 from marwright.config import Config, StudentConfig
 from marwright.files import read_json
+from marwright.mar.handler_modules import SERVING, handler_modules
+from marwright.mar.writing import source_date
 from marwright.resources import shipped
 from marwright.road.freshness import digest_of
+from marwright.runtimes import RUNTIMES
 from marwright.tasks import SINGLE_LABEL, TASKS
 from marwright.workspace import DataFolder, ModelFolder, Run
 
@@ -53,7 +56,6 @@ def model_to_compress(config: Config, run: Run) -> ModelFolder:
 
 
 def archive_path(config: Config) -> Path:
-    """Where the archive of a configuration goes."""
     return config.model_store / f"{config.name}.mar"
 
 
@@ -172,10 +174,6 @@ def _digest_at(place: str) -> str:
 
 
 def _archive_inputs(config: Config) -> dict[str, str]:
-    from marwright.mar.handler_modules import SERVING, handler_modules
-    from marwright.mar.writing import source_date
-    from marwright.runtimes import RUNTIMES
-
     inputs = {package: _version_of(package) for package in (*SERVING, *RUNTIMES[config.export.runtime].packages)}
     inputs |= {"date": str(source_date()), "handlers": digest_of(shipped("handlers"))}
     if config.archive.handler is not None:

@@ -121,5 +121,5 @@ def test_the_characters_are_those_of_yaml_without_types(text: str) -> None:
     value = tree["label"]
 
     assert (value.text if isinstance(value, Plain) else value) == written["label"]
-    settled = settle({"data": {"source": tree}}, Config)["data"]["source"]["label"]
+    settled = settle({"data": {"source": tree}})["data"]["source"]["label"]
     assert settled == written["label"] or (settled is None and text == "~")

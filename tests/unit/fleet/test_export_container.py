@@ -19,7 +19,8 @@ from command_line import marwright
 from marwright.config import Config, load_config
 from marwright.errors import ExportError
 from marwright.files import read_json
-from marwright.fleet.container import context, export_container, requirements
+from marwright.fleet.container import context, requirements
+from marwright.fleet.container.context import export_container
 from marwright.fleet.container.requirements import Pinned, installed, needed_by, pin
 from marwright.formats.java_properties import read_properties
 

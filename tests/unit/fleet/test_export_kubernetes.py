@@ -19,8 +19,7 @@ from goods_build import Built
 from marwright.config import Config, load_config
 from marwright.errors import ExportError, MarwrightError
 from marwright.fleet.container.context import FILES as IMAGE
-from marwright.fleet.kubernetes import export_kubernetes
-from marwright.fleet.kubernetes.manifests import ENDING_S, START_S, object_name
+from marwright.fleet.kubernetes.manifests import ENDING_S, START_S, export_kubernetes, object_name
 
 VERSIONS = ("1.32", "1.37")
 KSERVE_PYTHON = os.environ.get("KSERVE_PYTHON", "")

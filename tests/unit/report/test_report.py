@@ -432,5 +432,5 @@ def test_disagreements_are_those_with_the_teacher(run: Run, tmp_path: Path) -> N
     found = exploration(run, (measured(run, "goods", 0.7),), tmp_path)
     details = details_of(found.candidates[0], found)
 
-    assert details.disagreeing == len(details.examples) == 5
-    assert all(each["teacher"] == each["right"] != each["candidate"] for each in details.examples)
+    assert details.disagreeing_with_teacher == len(details.disagreements) == 5
+    assert all(each["teacher"] == each["right"] != each["candidate"] for each in details.disagreements)

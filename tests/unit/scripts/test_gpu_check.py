@@ -102,7 +102,7 @@ def test_a_rival_without_its_provider_is_left_out(monkeypatch: pytest.MonkeyPatc
     onnxruntime = pytest.importorskip("onnxruntime")
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(LeftOutError, match="has no CUDAExecutionProvider: pip uninstall onnxruntime"):
-        onnx(tmp_path, None, ["tea"], torch.device("cuda", 0))
+        onnx(tmp_path, None, ["tea"], torch.device("cuda", 0), 16)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from marwright.config import Config
 from marwright.console.progress import say
-from marwright.errors import ExportError
 from marwright.files import filling, write_text
 from marwright.fleet.container.requirements import TORCH_CPU, Pinned, installed, pin, pinned, this_python
-from marwright.fleet.templates import fill_in, temporary_mb
+from marwright.fleet.templates import facts_of, fill_in
 from marwright.formats.java_properties import read_properties, write_properties
 from marwright.mar.handler_modules import SERVING
 from marwright.resources import shipped
@@ -28,17 +27,13 @@ LISTENING = {
 def export_container(config: Config, archive: Path, folder: Path) -> None:
     """Write a build context for an image with one archive, a compose file, alert rules and a dashboard.
 
-    Args:
-        config: of the build; its name is the model's.
-        archive: finished and fresh.
-        folder: absent or empty.
+    It goes into a folder that is absent or empty.
 
     Raises:
         ExportError: the archive is not there, or a package that it needs is not installed here.
         MarwrightError: the folder has something in it, or cannot be written.
     """
-    if not archive.is_file():
-        raise ExportError(f"{archive}: no archive there. Build it: marwright build CONFIG")
+    facts = facts_of(config, archive)
     packages = pinned([*SERVING, "pyyaml", *RUNTIMES[config.export.runtime].packages])
     torch = pin("torch", installed("torch"), TORCH_CPU)
     with filling(folder) as partial:
@@ -50,15 +45,11 @@ def export_container(config: Config, archive: Path, folder: Path) -> None:
         write_text(partial / "torch-cpu.txt", _lines([torch]))
         # With CUDA it brings libraries of its own, of versions that it names; pip wants digests of all or of none.
         write_text(partial / "torch-gpu.txt", _lines([Pinned("torch", torch.version, ())]))
-        facts = {
-            "name": config.name,
-            "image": config.name.lower(),
+        facts |= {
             "archive": archive.name,
-            "version": config.archive.version,
             "python": this_python(),
             "base": f"docker.io/library/python:{this_python()}-slim-bookworm",
             "torch_index": TORCH_CPU,
-            "tmp_mb": temporary_mb(archive),
         }
         fill_in(FILES, partial, facts)
     if undigested := [each.name for each in [*packages, torch] if not each.digests]:

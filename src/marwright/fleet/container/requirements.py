@@ -40,7 +40,7 @@ class Pinned:
         return " \\\n    ".join([f"{self.name}=={self.version}", *(f"--hash=sha256:{one}" for one in self.digests)])
 
 
-def pinned(packages: Iterable[str], index: str = PYPI) -> list[Pinned]:
+def pinned(packages: Iterable[str]) -> list[Pinned]:
     """Pin the packages, and all that these need on Linux, PyTorch left out; sorted by name.
 
     Raises:
@@ -54,7 +54,7 @@ def pinned(packages: Iterable[str], index: str = PYPI) -> list[Pinned]:
             continue
         found[name] = installed(name)
         open_ends += needed_by(name)
-    return [pin(name, found[name], index) for name in sorted(found) if name != "torch"]
+    return [pin(name, found[name], PYPI) for name in sorted(found) if name != "torch"]
 
 
 def installed(name: str) -> str:

@@ -9,7 +9,7 @@ from marwright.config import Config
 from marwright.errors import ExportError
 from marwright.files import filling
 from marwright.fleet.dns_label import dns_label
-from marwright.fleet.templates import fill_in, temporary_mb
+from marwright.fleet.templates import facts_of, fill_in
 
 FILES = Path(__file__).with_name("files")
 CORES = 2
@@ -22,38 +22,29 @@ SPARE_S = 8
 
 
 def export_kubernetes(config: Config, archive: Path, folder: Path) -> None:
-    """Write manifests for the image that ``marwright export --container`` makes.
+    """Write manifests for the image that ``marwright export --container`` makes, into an absent or empty folder.
 
-    Args:
-        config: of the build; its name is the model's.
-        archive: finished; its size says how much a replica unpacks.
-        folder: absent or empty.
+    The archive's size says how much a replica unpacks.
 
     Raises:
         ExportError: the archive is not there, or its name is too long for an object of Kubernetes.
         MarwrightError: the folder has something in it, or cannot be written.
     """
-    if not archive.is_file():
-        raise ExportError(f"{archive}: no archive there. Build it: marwright build CONFIG")
     facts = _facts(config, archive)
     with filling(folder) as partial:
         fill_in(FILES, partial, facts, but="gpu" if config.compression.gpu == "none" else None)
 
 
 def _facts(config: Config, archive: Path) -> dict[str, Any]:
-    workers = config.archive.workers or CORES
+    workers, facts = config.archive.workers or CORES, facts_of(config, archive)
     # TorchServe's Java, and the module and libraries of each worker, which is 300 to 500 MB.
-    memory_mb = 768 + (256 + temporary_mb(archive)) * workers
-    return {
-        "name": config.name,
+    memory_mb = 768 + (256 + facts["tmp_mb"]) * workers
+    return facts | {
         "app": object_name(config.name),
-        "image": config.name.lower(),
-        "version": config.archive.version,
         "cores": workers * config.archive.threads,
         "memory_mb": memory_mb,
         # CUDA's own libraries and context, beside what the CPU's worker takes.
         "gpu_memory_mb": memory_mb + 4096,
-        "tmp_mb": temporary_mb(archive),
         "start_s": START_S,
         "drain_s": DRAIN_S,
         "ending_s": ENDING_S,

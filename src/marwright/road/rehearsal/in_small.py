@@ -7,26 +7,36 @@ and traced.
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from datasets import load_from_disk
+from torch import Tensor, nn
 
 from marwright.config import Config, StudentConfig
 from marwright.console.progress import say
+from marwright.data.legibility import MOST_TEXTS, check_legibility, legibility, tell_legibility
+from marwright.encoder.encoder import Encoder
+from marwright.encoder.families import HuggingFaceClassifier, load_module
 from marwright.errors import MarwrightError, TrainingError, first_line
 from marwright.files import read_json
 from marwright.pretrained.encoder_facts import facts_of, read_facts
+from marwright.pretrained.tokenization import pad_id, padded, token_ids
 from marwright.pretrained.tokenizer import load_tokenizer
 from marwright.processes.launched import is_main
 from marwright.runtimes import RUNTIMES
+from marwright.runtimes.jit import to_torchscript
 from marwright.schemes import SCHEMES, Texts
 from marwright.tasks import TASKS, Task
+from marwright.training.augmentation import mask_id
+from marwright.training.checkpoint import freeze_word_embeddings, load_classifier, start_student, where_layers_are
+from marwright.training.objective import HiddenStateDistance
 from marwright.workspace import DataFolder
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 # Of a very long text the beginning is enough, many times over.
 LONGEST_TEXT = 200
@@ -45,51 +55,38 @@ def rehearse(config: Config, data: DataFolder, work: Path) -> None:
     Raises:
         MarwrightError: a step of the road cannot be done; the sentence names family and step.
     """
-    from marwright.training.checkpoint import load_classifier, start_student
-
     if not is_main():
         return
     student = config.student if isinstance(config.student, StudentConfig) else None
-    own = student is None or student.layers is not None
-    checkpoint = config.teacher.checkpoint if own or student is None else student.checkpoint
+    checkpoint, length, task = config.teacher.checkpoint, config.teacher.max_length, TASKS[config.task]
     if student is not None and student.augmentation is not None:
-        from marwright.training.augmentation import mask_id
-
-        mask_id(load_tokenizer(config.teacher.checkpoint, config.teacher.max_length))
+        mask_id(load_tokenizer(checkpoint, length))
     if student is not None and student.checkpoint is not None:
         _check_reading(config, student.checkpoint, data)
     labels = read_json(data.labels)
-    if not all(read_facts(each).scripted for each in {config.teacher.checkpoint, checkpoint} if each is not None):
+    if not all(read_facts(each).scripted for each in (checkpoint, student and student.checkpoint) if each):
         say("  rehearsal: the whole road in small, with the weights as they are")
-    teacher = load_classifier(config.teacher.checkpoint, labels)
-    texts = _texts(config.teacher.checkpoint, data, config.teacher.max_length)
-    with _trying(config.teacher.checkpoint, teacher, "trained"):
-        _train_a_step(teacher, texts, TASKS[config.task], freeze=config.teacher.freeze_word_embeddings)
+    teacher = load_classifier(checkpoint, labels)
+    texts = _texts(checkpoint, data, length)
+    with _trying(checkpoint, teacher, "trained"):
+        _train_a_step(teacher, texts, task, freeze=config.teacher.freeze_word_embeddings)
     served = teacher if student is None else start_student(student, teacher, labels)
-    if checkpoint is not None and not own:
-        texts = _texts(checkpoint, data, config.teacher.max_length)
+    if student is not None and student.checkpoint is not None:
+        checkpoint = student.checkpoint
+        texts = _texts(checkpoint, data, length)
         with _trying(checkpoint, served, "trained"):
-            _train_a_step(
-                served, texts, TASKS[config.task], freeze=student is not None and student.freeze_word_embeddings
-            )
-    _check_techniques(config, student, teacher, served, texts, checkpoint or config.teacher.checkpoint)
-    if checkpoint is None:
+            _train_a_step(served, texts, task, freeze=student.freeze_word_embeddings)
+    _check_techniques(config, student, teacher, served, texts, checkpoint)
+    if student is not None and (student.shape or student.bilstm):
         return  # a fresh BERT or Bi-LSTM: marwright's own encoder computes it
-    what = (
-        "exported"
-        if student is None or student.layers is None
-        else "exported with student.layers (and perhaps without)"
-    )
+    with_layers = student is not None and student.layers is not None
+    what = "exported with student.layers (and perhaps without)" if with_layers else "exported"
     with _trying(checkpoint, served, what):
         _export(config, served, texts, checkpoint, work)
 
 
 def _check_reading(config: Config, checkpoint: str, data: DataFolder) -> None:
     """Judge what a student with a tokenizer of its own can read; of the teacher's the data station has told."""
-    from datasets import load_from_disk
-
-    from marwright.data.legibility import MOST_TEXTS, check_legibility, legibility, tell_legibility
-
     train = load_from_disk(str(data.splits))["train"]
     texts = list(train.select(range(0, len(train), -(-len(train) // MOST_TEXTS)))["text"])
     tokenizer = load_tokenizer(checkpoint, config.archive.max_characters)
@@ -118,10 +115,6 @@ def _trying(checkpoint: str, model: Any, what: str) -> Iterator[None]:
 
 def _texts(checkpoint: str, data: DataFolder, max_length: int) -> Texts:
     """Texts that are as long as can be, half as long and very short, each with its beginning and end."""
-    from datasets import load_from_disk
-
-    from marwright.pretrained.tokenization import pad_id, token_ids
-
     tokenizer = load_tokenizer(checkpoint, max_length)
     texts = list(load_from_disk(str(data.splits))["train"].select(range(1))["text"])
     texts[0] = texts[0][:LONGEST_TEXT]
@@ -134,11 +127,6 @@ def _texts(checkpoint: str, data: DataFolder, max_length: int) -> Texts:
 
 
 def _train_a_step(model: Any, texts: Texts, task: Task, *, freeze: bool) -> None:
-    import torch
-
-    from marwright.pretrained.tokenization import padded
-    from marwright.training.checkpoint import freeze_word_embeddings
-
     if freeze:
         freeze_word_embeddings(model)
     ids, mask = padded(texts.rows, texts.filler)
@@ -161,10 +149,6 @@ def _check_techniques(
     texts: Texts,
     checkpoint: str,
 ) -> None:
-    from marwright.pretrained.tokenization import padded
-    from marwright.training.checkpoint import where_layers_are
-    from marwright.training.objective import HiddenStateDistance
-
     if config.pruning is not None or config.compression.quantization_aware is not None:
         where_layers_are(served, "pruning" if config.pruning is not None else "compression.quantization_aware")
     if student is not None and student.hidden_weight:
@@ -177,12 +161,6 @@ def _check_techniques(
 
 def _export(config: Config, model: Any, texts: Texts, checkpoint: str, work: Path) -> None:
     """Write and read again; compare with marwright's own encoder, or make smaller and trace."""
-    import torch
-
-    from marwright.encoder.encoder import Encoder
-    from marwright.encoder.families import HuggingFaceClassifier, load_module
-    from marwright.pretrained.tokenization import padded
-
     work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=work, prefix="rehearsal-") as folder:
         model.save_pretrained(folder)
@@ -216,13 +194,6 @@ def _export(config: Config, model: Any, texts: Texts, checkpoint: str, work: Pat
 
 def _trace(config: Config, module: nn.Module, texts: Texts) -> None:
     """Trace what goes to CPUs, and what goes to GPUs, and try both with other shapes than they were traced with."""
-    import copy
-
-    import torch
-
-    from marwright.pretrained.tokenization import padded
-    from marwright.runtimes.jit import to_torchscript
-
     rows, filler = texts.rows, texts.filler
     schemes = [each for name in config.compression.schemes if not (each := SCHEMES[name]).hindrance(module)][:1]
     schemes += [SCHEMES[config.compression.gpu]] if config.compression.gpu != "none" else []

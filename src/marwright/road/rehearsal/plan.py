@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from marwright.config import Config, StructuredPruning, StudentConfig
 from marwright.errors import CompressionError, ExportError, TrainingError
+from marwright.mar.handler_modules import handler_modules
 from marwright.pretrained.around_texts import check_around
 from marwright.pretrained.encoder_facts import (
     EncoderFacts,
@@ -29,15 +30,17 @@ def check_plan(config: Config) -> None:
     length = config.teacher.max_length
     teacher = _checked(config.teacher.checkpoint, length)
     student = config.student if isinstance(config.student, StudentConfig) else None
-    check_precision(config.teacher.precision, "teacher.precision")
-    if config.pruning is not None:
-        check_precision(config.pruning.precision, "pruning.precision")
-    if config.compression.quantization_aware is not None:
-        check_precision(config.compression.quantization_aware.precision, "compression.quantization_aware.precision")
-    if student is not None:
-        check_precision(student.precision, "student.precision")
-        if student.layers is not None:
-            check_layers(teacher, student.layers)
+    trained = {
+        "teacher": config.teacher,
+        "pruning": config.pruning,
+        "compression.quantization_aware": config.compression.quantization_aware,
+        "student": student,
+    }
+    for key, section in trained.items():
+        if section is not None:
+            check_precision(section.precision, f"{key}.precision")
+    if student is not None and student.layers is not None:
+        check_layers(teacher, student.layers)
     served: EncoderFacts | None = teacher
     if student is not None and student.checkpoint is not None:
         served = _checked(student.checkpoint, length)
@@ -60,9 +63,7 @@ def _checked(checkpoint: str, max_length: int) -> EncoderFacts:
 def _check_served(config: Config, served: EncoderFacts | None) -> None:
     """Refuse settings that are for marwright's own encoder, where another module is served.
 
-    Args:
-        config: the plan.
-        served: none if the student is a fresh BERT or Bi-LSTM.
+    Nothing is known of the served one if the student is a fresh BERT or Bi-LSTM.
     """
     families = ", ".join(FAMILIES)
     if isinstance(config.pruning, StructuredPruning) and served is not None and not served.scripted:
@@ -97,8 +98,6 @@ def _instead_of_our_encoder(config: Config, served: EncoderFacts | None) -> str 
 
 
 def _check_tools(config: Config) -> None:
-    from marwright.mar.handler_modules import handler_modules
-
     missing = RUNTIMES[config.export.runtime].missing()
     if missing is not None:
         raise ExportError(missing)
