@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 import tiny_run
 from fake_torchserve import write_archive
 from marwright import evaluation
+from marwright.cli import archives
 from marwright.cli.app import app
 from marwright.errors import MarwrightError
 from marwright.evaluation import COLUMNS, evaluate
 from marwright.metrics.classification import confusion_matrix, figures_by_label
-from marwright.road import pipeline
 from marwright.workspace import Run
 
 
@@ -95,7 +95,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return {**dict.fromkeys(shares, 0.5), **about}
 
     monkeypatch.setattr(evaluation, "evaluate", planted)
-    monkeypatch.setattr(pipeline, "build", lambda *_, **__: [])
+    monkeypatch.setattr(archives, "build", lambda *_, **__: [])
     write_archive(tmp_path / "goods.mar")
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "goods.yaml"
@@ -127,7 +127,7 @@ def test_the_table_has_each_label_as_it_is_and_the_warnings(config: Path) -> Non
 def test_an_archive_that_is_not_there_is_said_before_any_work(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "build", None)
+    monkeypatch.setattr(archives, "build", None)
     (tmp_path / "goods.mar").unlink()
 
     error = run_verb(config).exception

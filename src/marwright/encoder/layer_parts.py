@@ -85,3 +85,9 @@ def last_layer(model: Any) -> nn.Linear | None:
         if output.numel() == logits.numel() and bool((output.view_as(logits) == logits).all())
     ]
     return same[-1] if same else None
+
+
+def replace(module: nn.Module, name: str, child: nn.Module) -> None:
+    """Put a child in the place of another one, which a dotted name tells."""
+    parent, _, last = name.rpartition(".")
+    setattr(module.get_submodule(parent), last, child)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from marwright.encoder.layer_parts import replace
 from marwright.schemes.scheme import Weights
 
 # Below this every activation of a token is noise; it keeps a token of zeros from dividing by zero.
@@ -122,9 +123,3 @@ def give_back(module: nn.Module, weights: Weights, dtype: torch.dtype) -> nn.Mod
         replace(module, name, Int8Embedding(tensors[f"{name}.rows"], tensors[f"{name}.scales"], dtype))
     module.load_state_dict(dict(tensors))
     return module
-
-
-def replace(module: nn.Module, name: str, child: nn.Module) -> None:
-    """Put a child in the place of another one, which a dotted name tells."""
-    parent, _, last = name.rpartition(".")
-    setattr(module.get_submodule(parent), last, child)

@@ -12,12 +12,12 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, BertCon
 
 from marwright.config import BiLstmShape, StudentConfig
 from marwright.encoder.bilstm import BiLstmConfig, BiLstmForSequenceClassification, register
+from marwright.encoder.layer_parts import replace
 from marwright.errors import TrainingError
 from marwright.pretrained.checkpoint_errors import loading
 from marwright.pretrained.checkpoints import quiet_transformers, resolve
 from marwright.pretrained.encoder_facts import check_layers, facts_of, keep_layers
 from marwright.pretrained.weights import check_weights
-from marwright.schemes.int8_rows import replace
 from marwright.training.projection import at_width
 
 # Turc et al. 2019: layers and hidden size; heads are hidden / 64 and the feed-forward layer is 4 × hidden.

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from marwright.schemes.int8_rows import replace
+from marwright.encoder.layer_parts import replace
 from marwright.schemes.rounding import RoundedLinear, TokenScales
 from marwright.schemes.scheme import Roundings
 

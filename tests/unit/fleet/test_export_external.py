@@ -11,7 +11,7 @@ from marwright.errors import ExportError, MarwrightError
 from marwright.files import read_json
 from marwright.fleet.external import export_external
 from marwright.fleet.finished import temperature_of
-from marwright.mar.golden import TOLERANCE, checked, difference
+from marwright.mar.golden import TOLERANCE, GoldenRequest, checked
 from marwright.metrics.confidence import probabilities_of
 from marwright.workspace import Run
 
@@ -45,7 +45,7 @@ def test_transformers_and_onnx_runtime_answer_from_it_as_the_archive(folder: Pat
         probabilities = probabilities_of(logits[None], temperature_of(tiny_onnx[0]))[0]
         answer = {config.id2label[index]: float(value) for index, value in enumerate(probabilities)}
         assert max(answer, key=lambda label: answer[label]) == one["answer"][0]["label"]
-        assert difference(one["answer"], answer) < TOLERANCE
+        assert GoldenRequest("", one["answer"]).off(answer) < TOLERANCE
 
 
 def test_its_tokenizer_cuts_pads_and_masks_as_the_module_wants(folder: Path) -> None:

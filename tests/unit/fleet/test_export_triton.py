@@ -19,7 +19,7 @@ from marwright.config import ArchiveConfig
 from marwright.errors import ExportError, MarwrightError
 from marwright.files import read_json
 from marwright.fleet.triton import export_triton
-from marwright.mar.golden import TOLERANCE, difference
+from marwright.mar.golden import TOLERANCE, GoldenRequest
 from marwright.workspace import Run
 from triton_server import PYTHON, TritonServer, triton_serving
 from triton_stand_in import Repository, Request, TritonError
@@ -94,7 +94,7 @@ def test_one_batch_of_requests_gets_the_recorded_answers_from_one_run_of_the_mod
     assert [batch[0] for batch in repository.batches] == [10]
     for one, (answer,) in zip(golden, answers, strict=True):
         assert list(answer) == [best["label"] for best in one["answer"]]
-        assert difference(one["answer"], answer) < TOLERANCE
+        assert GoldenRequest("", one["answer"]).off(answer) < TOLERANCE
 
 
 def test_a_bad_text_fails_alone_and_a_request_may_have_several(repository: Repository) -> None:
@@ -223,7 +223,7 @@ def test_triton_answers_as_the_archive_and_batches_texts_of_all_lengths(
     for one, (status, answer) in zip(golden, answers, strict=True):
         assert status == 200
         labels, probabilities = (tensor["data"] for tensor in answer["outputs"])
-        assert difference(one["answer"], dict(zip(labels, probabilities, strict=True))) < TOLERANCE
+        assert GoldenRequest("", one["answer"]).off(dict(zip(labels, probabilities, strict=True))) < TOLERANCE
     (stats,) = server.get("models/goods_module/stats")["model_stats"]
     assert stats["inference_count"] == len(golden)
     assert stats["execution_count"] <= len(golden) / 2
