@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 import zipfile
 from collections.abc import Iterator
@@ -638,3 +639,18 @@ def test_the_verb_exits_with_one_on_errors_and_with_strict_on_warnings(tmp_path:
     shown = marwright("lint", wrong).stdout
     assert shown.startswith(f"{wrong}:5: error: maxBatchDelay: 0 ")
     assert "[zero-batch-delay]" in shown
+
+
+def test_the_docs_name_every_rule_and_no_other() -> None:
+    page = (
+        (PROJECT / "docs" / "trust.md").read_text(encoding="utf-8").partition("| errors | |")[2].partition("\n## ")[0]
+    )
+    rows = re.findall(r"^\| (`.*?) \| ", page, flags=re.MULTILINE)
+    told = {name for row in rows for name in re.findall(r"`([a-z-]+)`", row)} - {"serve"}
+    rules = {rule.__name__ for rule in (*SERVER_ERRORS, *SERVER_WARNINGS, *MODEL_ERRORS, *MODEL_WARNINGS)}
+    files = (PROJECT / "src" / "marwright" / "checks" / "lint").glob("*.py")
+    others = {
+        name for file in files for name in re.findall(r'"warning", "([a-z-]+)"', file.read_text(encoding="utf-8"))
+    }
+
+    assert told == {rule.replace("_", "-") for rule in rules} | others
