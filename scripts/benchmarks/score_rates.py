@@ -2,12 +2,12 @@
 
     python scripts/benchmarks/score_rates.py rates  model_store/pt_classifier.mar --texts titles.csv --rows 200000
     python scripts/benchmarks/score_rates.py memory model_store/pt_classifier.mar --texts titles.csv
-    python scripts/benchmarks/score_rates.py driver --texts titles.csv [--engine ray] [--rate 1200] [--stand-ins 64]
+    python scripts/benchmarks/score_rates.py driver --texts titles.csv [--engine ray] [--rate 1200]
 
 ``rates`` takes turns: two processes that do nothing but tokenize and compute, sorted by length, at their best batch
 size; then the command with one worker and with two. All start from nothing. ``memory`` adds up the resident sets of
-the command's processes. ``driver`` lets workers sleep as long as a block takes, at the rate of 64 workers; 64 of them
-hand in as many parts as 64 workers do, fewer ones need less of this machine.
+the command's processes. ``driver`` lets workers sleep as long as a block takes, at the rate of 64 workers,
+with as many tasks of Ray as these would have.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from typing import Any
 import psutil
 from pyarrow import csv, parquet
 
+from marwright.fleet.scoring import on_ray
 from marwright.fleet.scoring.blocks import Block
 from marwright.fleet.scoring.finding import find
 from marwright.fleet.scoring.inputs import plan
 from marwright.fleet.scoring.local import score_here
-from marwright.fleet.scoring.on_ray import score_on_ray
 from marwright.fleet.scoring.work import Done
 from score_under_fire import texts_in, varied, write_table
 
 SIZES = (16, 32, 64, 128)
 CORES = 2
-WORKERS = 64
+WORKERS, STAND_INS = 64, 8
 
 
 def bare(archive: str, texts: Sequence[str], size: int) -> float:
@@ -143,21 +143,23 @@ class Sleeping:
         return Done(block.name, block.span.rows, 0)
 
 
-def driver(texts: Sequence[str], rows: int, engine: str, rate: int, stand_ins: int, folder: Path) -> None:
+def driver(texts: Sequence[str], rows: int, engine: str, rate: int, folder: Path) -> None:
     """The driver's share of a core while 64 workers' parts come in."""
     table = folder / "titles.parquet"
     write_table(texts, rows, table)
     csv.write_csv(parquet.read_table(table), table.with_suffix(".csv"))
     (folder / "stand-in.mar").write_bytes(b"")
+    tasks_of = on_ray.tasks_of
+    on_ray.tasks_of = lambda blocks, _: tasks_of(blocks, WORKERS)
     for kind in ("parquet", "csv"):
         before = time.process_time()
         todo = plan(find([str(table.with_suffix(f".{kind}"))]), ["text"])
         planning = time.process_time() - before
-        work = Sleeping(str(folder / "stand-in.mar"), stand_ins / WORKERS / rate)
+        work = Sleeping(str(folder / "stand-in.mar"), STAND_INS / WORKERS / rate)
         parts = (
-            score_on_ray(work, todo.blocks, stand_ins, None)  # type: ignore[arg-type]
+            on_ray.score_on_ray(work, todo.blocks, STAND_INS, None)  # type: ignore[arg-type]
             if engine == "ray"
-            else score_here(work, todo.blocks, stand_ins)
+            else score_here(work, todo.blocks, STAND_INS)
         )
         next(parts)
         before = time.process_time()
@@ -181,7 +183,6 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="batch sizes of the bare module")
     parser.add_argument("--engine", default="local")
     parser.add_argument("--rate", type=int, default=1200, help="rows per second of a worker that is imitated")
-    parser.add_argument("--stand-ins", type=int, default=8, help="workers that sleep")
     given = parser.parse_args()
     texts = texts_in(given.texts)
     with tempfile.TemporaryDirectory(prefix="score-rates-") as folder:
@@ -193,9 +194,9 @@ def main() -> None:
             if given.engine == "ray":
                 import ray
 
-                ray.init("local", num_cpus=given.stand_ins, object_store_memory=200e6, include_dashboard=False)
+                ray.init("local", num_cpus=STAND_INS, object_store_memory=200e6, include_dashboard=False)
             logging.disable(logging.WARNING)
-            driver(texts, given.rows, given.engine, given.rate, given.stand_ins, Path(folder))
+            driver(texts, given.rows, given.engine, given.rate, Path(folder))
 
 
 if __name__ == "__main__":

@@ -208,3 +208,17 @@ def test_what_nobody_foresaw_is_a_sentence_of_a_ray_worker_with_its_cause(monkey
     monkeypatch.setattr(Work, "__call__", fail)
     found = worker._scored(Block(Source(0, "a.csv", ".csv"), Span(8, 4)))
     assert found["problem"] == "a.csv: 4 rows from row 8 on cannot be scored: KeyError: 'x'."
+
+
+@pytest.mark.parametrize(("count", "workers", "most_tasks"), [(1, 1, 1), (26, 3, 16), (977, 64, 400), (2441, 64, 520)])
+def test_tasks_of_ray_are_few_become_smaller_and_hold_each_block_once(
+    count: int, workers: int, most_tasks: int
+) -> None:
+    blocks = [Block(Source(0, "a.csv", ".csv"), Span(at, 1)) for at in range(count)]
+    tasks = on_ray.tasks_of(blocks, workers)
+    sizes = [len(task) for task in tasks]
+
+    assert [block for task in tasks for block in task] == blocks
+    assert len(tasks) <= most_tasks
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-min(workers, len(sizes)) :] == [1] * min(workers, len(sizes)), "they end together"

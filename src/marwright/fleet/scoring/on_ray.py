@@ -6,6 +6,7 @@ import logging
 import pickle
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, replace
+from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,10 +16,8 @@ from marwright.fleet.scoring.blocks import Block
 from marwright.fleet.scoring.work import Done, Work
 from marwright.processes.ray_cluster import connected
 
-# Each task costs the driver some milliseconds, so a task of a large job holds several blocks. Every worker still gets
-# many tasks, since at the end some workers wait for others. A killed worker loses one task.
-_TASKS_OF_A_WORKER = 16
-_MOST_BLOCKS_OF_A_TASK = 16
+# A killed worker does the blocks of its task again, and a part is heard of when its task is done.
+_MOST_BLOCKS = 16
 
 
 class Worker:
@@ -35,7 +34,7 @@ class Worker:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         """Score the blocks of a batch."""
-        rows = [self._scored(pickle.loads(block)) for block in batch["block"]]
+        rows = [self._scored(block) for blocks in batch["blocks"] for block in pickle.loads(blocks)]
         return {name: [row[name] for row in rows] for name in rows[0]}
 
     def _scored(self, block: Block) -> dict[str, Any]:
@@ -79,18 +78,31 @@ def score_on_ray(work: Work, blocks: Sequence[Block], workers: int | None, addre
             raise MarwrightError(f"Ray cannot score: {first_line(error)}.") from error
 
 
+def tasks_of(blocks: Sequence[Block], workers: int) -> list[Sequence[Block]]:
+    """Divide blocks into tasks: each has half of what is then left for a worker.
+
+    Few tasks cost the driver little, and small ones at the end let the workers end together (guided self-scheduling,
+    Polychronopoulos and Kuck, 1987).
+    """
+    tasks: list[Sequence[Block]] = []
+    left = blocks
+    while left:
+        size = min(ceil(len(left) / (2 * workers)), _MOST_BLOCKS)
+        tasks.append(left[:size])
+        left = left[size:]
+    return tasks
+
+
 def _scored(work: Work, blocks: Sequence[Block], workers: int | None) -> Generator[Done]:
     import ray
     import ray.data
 
     count = min(workers or int(ray.cluster_resources().get("CPU", 1)), len(blocks))
-    blocks_of_a_task = min(max(1, len(blocks) // (count * _TASKS_OF_A_WORKER)), _MOST_BLOCKS_OF_A_TASK)
+    tasks = tasks_of(blocks, count)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    todo = ray.data.from_items(
-        [{"block": pickle.dumps(block)} for block in blocks], override_num_blocks=-(-len(blocks) // blocks_of_a_task)
-    )
+    todo = ray.data.from_items([{"blocks": pickle.dumps(each)} for each in tasks], override_num_blocks=len(tasks))
     parts = todo.map_batches(
         Worker,
         fn_constructor_kwargs={"work": work, "archive": ray.put(Path(work.archive).read_bytes())},
