@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 import fake_torchserve
-from command_line import marwright_process
+from command_line import marwright, marwright_process
 from marwright.errors import MarwrightError, ServerError
 from marwright.processes.socket_folder import make_socket_folder
 from marwright.server import RunningServer, running, start, stop
@@ -326,7 +326,7 @@ def test_a_folder_that_makes_no_sense_is_never_taken_for_empty(shop: Shop, text:
     for call in (lambda: running(shop.state), lambda: stop(shop.state)):
         with pytest.raises(ServerError, match=sentence):
             call()
-    served = shop.run(*shop.arguments)
+    served = marwright(*shop.arguments, cwd=shop.folder, env=shop.environment)
     assert served.returncode == 2
     assert "Traceback" not in served.stderr
     assert shop.processes() == []
