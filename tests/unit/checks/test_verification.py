@@ -37,7 +37,6 @@ from verified import CONFIG, check, failures
 from waiting import eventually
 
 
-
 @pytest.fixture(autouse=True)
 def timed_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     """No check but that of the latency depends on how often it asks."""
