@@ -38,6 +38,7 @@ class Sources:
     hashes: dict[str, str]
 
 
+@cache
 def sources() -> Sources:
     """As they are now."""
     road = ast.parse((SOURCE / "road" / "stations.py").read_text(encoding="utf-8"))

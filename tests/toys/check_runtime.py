@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import tiny_run
-from marwright.checks.verify import verify
+from marwright.checks.verify import answering, verify
 from marwright.config import ArchiveConfig
 from marwright.errors import ExportError
 from marwright.files import read_json
@@ -19,7 +19,8 @@ from marwright.runtimes import RUNTIMES, load
 from verified import failures
 
 
-def test_it_exports_and_loads_and_its_archive_answers(tmp_path: Path) -> None:
+def test_it_exports_and_loads_and_its_archive_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answering, "TIMED", 2)
     archive, run = tmp_path / "goods.mar", tiny_run.trained(tmp_path / "run")
     tiny_run.finish(run, archive, "dynamic", "toy")  # type: ignore[arg-type]
 

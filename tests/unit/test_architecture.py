@@ -70,9 +70,14 @@ def place(file: Path, node: ast.AST) -> str:
     return f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
 
 
+@cache
+def nodes(file: Path) -> list[ast.AST]:
+    return list(ast.walk(parsed(file)))
+
+
 def imports(file: Path) -> Iterator[tuple[str, str]]:
     """Every import of a file, also inside functions: where it stands, and the full name of what is imported."""
-    for node in ast.walk(parsed(file)):
+    for node in nodes(file):
         if isinstance(node, ast.Import):
             yield from ((place(file, node), alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -80,17 +85,16 @@ def imports(file: Path) -> Iterator[tuple[str, str]]:
             yield from ((place(file, node), f"{module}.{alias.name}") for alias in node.names)
 
 
-def uses(file: Path) -> Iterator[tuple[str, str]]:
+@cache
+def uses(file: Path) -> list[tuple[str, str]]:
     """Every dotted name that is imported or run, such as ``torch.jit.load``; annotations are never run."""
-    yield from imports(file)
     annotations: set[int] = set()
-    for node in ast.walk(parsed(file)):
+    for node in nodes(file):
         for annotation in (getattr(node, "annotation", None), getattr(node, "returns", None)):
             if annotation is not None:
                 annotations |= {id(part) for part in ast.walk(annotation)}
-    for node in ast.walk(parsed(file)):
-        if isinstance(node, ast.Attribute) and id(node) not in annotations:
-            yield place(file, node), ast.unparse(node)
+    run = (node for node in nodes(file) if isinstance(node, ast.Attribute) and id(node) not in annotations)
+    return [*imports(file), *((place(file, node), ast.unparse(node)) for node in run)]
 
 
 def begins_with(name: str, *prefixes: str) -> bool:

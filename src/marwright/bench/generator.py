@@ -186,11 +186,9 @@ def _garbage_kept() -> Iterator[None]:
     """Let no garbage collection fall into the block."""
     enabled = gc.isenabled()
     gc.collect()
-    gc.freeze()
     gc.disable()
     try:
         yield
     finally:
-        gc.unfreeze()
         if enabled:
             gc.enable()

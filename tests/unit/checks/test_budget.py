@@ -126,7 +126,7 @@ def test_descriptions_that_take_much_memory_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_verb_says_what_it_did_not_look_at(tmp_path: Path) -> None:
-    name, data = bombs.FILES["opcodes"]()
+    name, data = bombs.FILES["tuples in tuples"]()
     done = marwright("verify", minimal(tmp_path / "a.mar", {name: data}))
 
     assert done.returncode == 1

@@ -10,6 +10,8 @@ import time
 import warnings
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from command_line import PROJECT, marwright
 from daemons import gone
 from foreign_archives import GOOD_HANDLER, archived, changed, minimal
 from marwright.archive.station import build_archive
-from marwright.checks.verify import verify
+from marwright.checks.verify import answering, contract, subject, verify
 from marwright.checks.verify.contents import PICKLES
 from marwright.checks.verify.report import Outcome, failed, passed
 from marwright.checks.verify.subject import Subject
@@ -29,10 +31,24 @@ from marwright.errors import ArchiveError
 from marwright.mar import layout
 from marwright.mar.golden import GoldenRequest
 from marwright.mar.signing import new_key, sign, signature_holds, signature_of
-from marwright.mar.worker import TIMEOUT_S, running
+from marwright.mar.worker import TIMEOUT_S, ArchiveWorker, running
 from marwright.workspace import Run
 from verified import CONFIG, check, failures
 from waiting import eventually
+
+
+@pytest.fixture(autouse=True)
+def timed_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No check but that of the latency depends on how often it asks."""
+    monkeypatch.setattr(answering, "TIMED", 2)
+
+
+@pytest.fixture
+def imports_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The handler of an archive of ours is imported by the worker alone: what a process of its own finds is known."""
+    found = {"classes": ["TextClassificationHandler"], "lacks": []}
+    monkeypatch.setattr(contract, "_probed", lambda *_: found)
+
 
 # --- what holds --------------------------------------------------------------------------------------------------
 
@@ -266,6 +282,7 @@ BAD_METHODS = {
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("imports_unasked")
 @pytest.mark.parametrize(("methods", "name", "detail"), BAD_METHODS.values(), ids=BAD_METHODS.keys())
 def test_wrong_answers_are_found(tiny_archive: Path, tmp_path: Path, methods: str, name: str, detail: str) -> None:
     report = verify(with_handler(tiny_archive, tmp_path / "goods.mar", methods))
@@ -298,6 +315,7 @@ def test_a_handler_that_gives_no_labels_has_a_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("imports_unasked")
 def test_another_answer_on_record_is_found(tiny_archive: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tiny_archive) as archive:
         golden = json.loads(archive.read(layout.GOLDEN))
@@ -310,9 +328,19 @@ def test_another_answer_on_record_is_found(tiny_archive: Path, tmp_path: Path) -
     }
 
 
+@pytest.fixture(scope="module")
+def own_worker(tiny_archive: Path) -> Iterator[ArchiveWorker]:
+    with running(tiny_archive) as worker:
+        yield worker
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("imports_unasked")
 @pytest.mark.parametrize("golden", [b"{", b'{"text": 1}', b'[{"text": "a", "answer": [3]}]'])
-def test_golden_requests_of_another_kind_are_left_alone(tiny_archive: Path, tmp_path: Path, golden: bytes) -> None:
+def test_golden_requests_of_another_kind_are_left_alone(
+    tiny_archive: Path, tmp_path: Path, golden: bytes, own_worker: ArchiveWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subject, "started", lambda *_: nullcontext(own_worker))
     file = changed(tiny_archive, tmp_path / "goods.mar", {layout.GOLDEN: golden, layout.HASHES: None})
     report = verify(file)
 
@@ -321,6 +349,7 @@ def test_golden_requests_of_another_kind_are_left_alone(tiny_archive: Path, tmp_
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("imports_unasked")
 def test_an_archive_with_a_handler_of_its_own_is_timed_with_its_texts(tiny_archive: Path, tmp_path: Path) -> None:
     own = tmp_path / "own_handler.py"
     own.write_bytes((PROJECT / "handlers" / layout.HANDLER).read_bytes())
@@ -671,7 +700,7 @@ def test_a_new_check_is_a_function_and_a_line(
 
     module = import_module("marwright.checks.verify.verify")
     monkeypatch.setattr(module, "LOOKING", module.LOOKING | {"readme": has_a_readme})
-    monkeypatch.setattr(module, "RUNNING", {"asked": asks_the_worker} | module.RUNNING)
+    monkeypatch.setattr(module, "RUNNING", {"asked": asks_the_worker})
     file, trace = leaves_a_trace
     report = verify(file)
 

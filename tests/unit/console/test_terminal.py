@@ -167,6 +167,7 @@ def test_progress_on_a_terminal_shows_markup_as_text(monkeypatch: pytest.MonkeyP
     assert "\x07" not in shown
 
 
+@pytest.mark.slow
 def test_a_terminal_without_the_letters_gets_their_numbers(tiny_archive: Path) -> None:
     import os
     import subprocess

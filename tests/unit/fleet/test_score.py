@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,11 @@ from pyarrow import parquet
 
 import marwright
 from command_line import marwright as run
+from dying_worker import Dying
 from marwright.errors import ArchiveError, DataError, MarwrightError
 from marwright.fleet.scoring import inputs, job, local, score
 from marwright.fleet.scoring.blocks import Block, Source, Span
 from marwright.fleet.scoring.storage import Folder
-from marwright.fleet.scoring.work import Done
 from marwright.model import Model
 
 WORDS = ("of", "the", "and", "tea")
@@ -204,21 +203,6 @@ def test_a_changed_input_is_noticed(tiny_archive: Path, tmp_path: Path, monkeypa
 # --- processes ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Dying:
-    """Kills its process once for each block whose number is even."""
-
-    folder: Path
-    always: bool = False
-
-    def __call__(self, block: Block) -> Done:
-        mark = self.folder / block.name
-        if self.always or (block.span.first % 2 == 0 and not mark.exists()):
-            mark.touch()
-            os.kill(os.getpid(), 9)
-        return Done(block.name, block.span.rows, 0)
-
-
 def blocks(count: int) -> list[Block]:
     return [Block(Source(0, "a", ".csv"), Span(at, 1)) for at in range(count)]
 
@@ -234,6 +218,7 @@ def test_workers_that_always_die_are_given_up(tmp_path: Path) -> None:
         list(local.score_here(Dying(tmp_path, always=True), blocks(2), 2))
 
 
+@pytest.mark.slow
 def test_the_command_scores_with_processes(tiny_archive: Path, tmp_path: Path) -> None:
     parquet.write_table(table_of(40), tmp_path / "a.parquet")
     parquet.write_table(table_of(30), tmp_path / "b.parquet")

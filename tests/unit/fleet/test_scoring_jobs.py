@@ -164,6 +164,7 @@ def test_what_may_be_asked_is_not_refused() -> None:
 # --- workers ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_workers_leave_nothing_in_the_temporary_folder(
     tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

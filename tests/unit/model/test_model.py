@@ -371,6 +371,7 @@ assert "marwright" not in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_nothing_is_needed_but_torch_and_tokenizers(
     tiny_archive: Path, tmp_path: Path, worker: InProcessWorker
 ) -> None:

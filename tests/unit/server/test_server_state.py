@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 import fake_torchserve
-from command_line import marwright_process
+from command_line import marwright, marwright_process
 from marwright.errors import MarwrightError, ServerError
 from marwright.processes.socket_folder import make_socket_folder
 from marwright.server import RunningServer, running, start, stop
@@ -46,6 +46,10 @@ class Shop:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return marwright_process(*arguments, cwd=self.folder, env=self.environment)
+
+    def run_here(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """What starts no server needs no process of its own."""
+        return marwright(*arguments, cwd=self.folder, env=self.environment)
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "marwright", *arguments]
@@ -104,7 +108,7 @@ def test_a_shipped_configuration_goes_by_its_name(shop: Shop) -> None:
     assert served.returncode == 0, served.stderr
     assert "Requests need a key" in served.stderr
     assert shop.run("status", "--state", str(shop.state)).returncode == 0, "the management key is read"
-    unknown = shop.run(*shop.arguments, "--properties", "produktion")
+    unknown = shop.run_here(*shop.arguments, "--properties", "produktion")
     assert unknown.returncode == 2
     assert "config, production, rollout" in unknown.stderr
 
@@ -185,7 +189,7 @@ def test_serve_refuses_what_lint_calls_an_error_and_goes_on_if_told(shop: Shop) 
     mine = shop.folder / "mine.conf"
     mine.write_text("job_queue_size: 100 requests\ndisable_token_authorization true\nallowed_urls=(?!)\n")
 
-    refused = shop.run(*shop.arguments, "--properties", str(mine))
+    refused = shop.run_here(*shop.arguments, "--properties", str(mine))
 
     assert refused.returncode == 2
     assert f"{mine}:1: error: job_queue_size='100 requests'" in refused.stderr
@@ -193,7 +197,7 @@ def test_serve_refuses_what_lint_calls_an_error_and_goes_on_if_told(shop: Shop) 
     assert not shop.state.exists()
     unreadable = shop.folder / "unreadable.properties"
     unreadable.write_text("\ufeffjob_queue_size=100\n", encoding="utf-8")
-    refused_too = shop.run(*shop.arguments, "--properties", str(unreadable))
+    refused_too = shop.run_here(*shop.arguments, "--properties", str(unreadable))
     assert "line 1: saved with a byte order mark" in refused_too.stderr
     assert "--no-lint" not in refused_too.stderr, "it would not help"
     assert "log4j" not in refused.stderr, "serve brings a log configuration itself"
@@ -241,14 +245,14 @@ def test_serve_lints_the_archives_it_loads_and_says_warnings(shop: Shop) -> None
     )
     fake_torchserve.write_archive(store / "typo.mar", "minWorkers: 1\nmaxWorkers: 1\nbatchsize: 2\nmaxBatchDelay: 1\n")
 
-    refused = shop.run(*shop.arguments)
+    refused = shop.run_here(*shop.arguments)
     served = shop.run(*shop.arguments, "--model", "slow", "--model", "tea")
 
     assert refused.returncode == 2
     assert "typo.mar!model-config.yaml:3: error" in refused.stderr
     with zipfile.ZipFile(store / "odd.mar", "w") as odd:
         odd.writestr("h.py", "")
-    unreadable = shop.run(*shop.arguments, "--model", "odd")
+    unreadable = shop.run_here(*shop.arguments, "--model", "odd")
     assert unreadable.returncode == 2
     assert "--no-lint" in unreadable.stderr
     assert served.returncode == 0, served.stderr
@@ -326,7 +330,7 @@ def test_a_folder_that_makes_no_sense_is_never_taken_for_empty(shop: Shop, text:
     for call in (lambda: running(shop.state), lambda: stop(shop.state)):
         with pytest.raises(ServerError, match=sentence):
             call()
-    served = shop.run(*shop.arguments)
+    served = shop.run_here(*shop.arguments)
     assert served.returncode == 2
     assert "Traceback" not in served.stderr
     assert shop.processes() == []
@@ -348,19 +352,18 @@ def test_a_newer_folder_is_left_to_the_newer_marwright(tmp_path: Path) -> None:
         running(tmp_path / "state")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("where", ["a file", "below a file", "nowhere"])
 def test_a_state_that_is_no_folder_is_refused_in_a_sentence(shop: Shop, where: str) -> None:
     (shop.folder / "file").touch()
     state = {"a file": shop.folder / "file", "below a file": shop.folder / "file" / "x", "nowhere": Path("/proc/x")}[
         where
     ]
-    done = shop.run(*shop.arguments[:3], "--state", str(state), "--free-ports")
+    done = shop.run_here(*shop.arguments[:3], "--state", str(state), "--free-ports")
     assert done.returncode == 2, done.stderr
     assert "--state" in done.stderr
     assert "Traceback" not in done.stderr
     # A folder that is not there has no server; a file is no such folder.
-    stopped, asked = (shop.run(verb, "--state", str(state)) for verb in ("stop", "status"))
+    stopped, asked = (shop.run_here(verb, "--state", str(state)) for verb in ("stop", "status"))
     assert (stopped.returncode, asked.returncode) == ((0, 1) if where == "nowhere" else (2, 2))
     assert ("--state names a folder" in stopped.stderr) == (where != "nowhere")
     assert shop.processes() == []
