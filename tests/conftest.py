@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,7 +74,15 @@ def tiny_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An archive of random weights with everything that a trained one has, made in seconds."""
     import tiny_run
 
-    return tiny_run.packed(tmp_path_factory.mktemp("tiny"))
+    folder = tmp_path_factory.getbasetemp() / "tiny"
+    # Whoever needs it first makes it, for the other workers too.
+    made = folder if "PYTEST_XDIST_WORKER" not in os.environ else folder.parents[1] / "tiny"
+    with FileLock(f"{made}.lock"):
+        if not (made / "goods.mar").exists():
+            tiny_run.packed(made)
+    if made != folder:
+        shutil.copytree(made, folder)
+    return folder / "goods.mar"
 
 
 @pytest.fixture(scope="session")

@@ -30,8 +30,8 @@ def deflated(name: str, *chunks: tuple[bytes, int]) -> bytes:
     return stream.getvalue()
 
 
-def opcodes(repeated: bytes, *, end: bytes = b".", megabytes: int = 12) -> bytes:
-    """A pickle of several times as many steps as a budget has, packed to a few kilobytes."""
+def opcodes(repeated: bytes, *, end: bytes = b".", megabytes: int = 60) -> bytes:
+    """A pickle of many steps, packed to a few hundred kilobytes."""
     chunk = repeated * (MEGABYTE // len(repeated))
     return deflated("archive/data.pkl", (b"\x80\x04", 1), (chunk, megabytes), (end, 1))
 
@@ -78,10 +78,10 @@ FILES: dict[str, Callable[[], tuple[str, bytes]]] = {
     "many pickles": lambda: ("model.pt", opcodes(b"N.")),
     "pickle of the oldest kind": lambda: ("model.pt", opcodes(b"I1\n0")),
     "long line": lambda: ("model.pt", deflated("a/data.pkl", (b"S'" + b"a" * MEGABYTE, 1), (b"a" * MEGABYTE, 250))),
-    "zeros": lambda: ("model.pt", deflated("archive/data/0", (bytes(MEGABYTE), 300))),
-    "gzip": lambda: ("weights.bin", gzip.compress(bytes(300 * MEGABYTE), 1)),
-    "bzip2": lambda: ("weights.bin", bz2.compress(bytes(300 * MEGABYTE), 9)),
-    "xz": lambda: ("weights.bin", lzma.compress(bytes(300 * MEGABYTE), preset=0)),
+    "zeros": lambda: ("model.pt", deflated("archive/data/0", (bytes(MEGABYTE), 900))),
+    "gzip": lambda: ("weights.bin", gzip.compress(bytes(600 * MEGABYTE), 1)),
+    "bzip2": lambda: ("weights.bin", bz2.compress(bytes(400 * MEGABYTE), 9)),
+    "xz": lambda: ("weights.bin", lzma.compress(bytes(400 * MEGABYTE), preset=0)),
     "zip files in zip files": lambda: ("data.zip", nested(3, 12)),
     "many members": lambda: ("data.zip", many_members(60_000)),
     "far too many members": lambda: ("data.zip", many_members(250_000)),
