@@ -29,7 +29,7 @@ def steady(served: Served, texts: Sequence[str], *, seconds: float, warm_up_s: f
             a kernel for each number of tokens that they have not met before, and Java compiles.
         most_growth: by which share a process may grow, such as 0.02.
     """
-    found = capacity(served, texts)
+    found = capacity(served, texts, seconds=min(6, seconds / 4), warm_up_s=min(4, warm_up_s / 3))
     rate = SHARE * found
     headers = [f"{name}: {value}" for name, value in served.headers().items()]
     say(f"  {found:.0f} answers/s at most; {rate:.0f} requests/s for {warm_up_s + seconds:.0f} s")
