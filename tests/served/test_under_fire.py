@@ -98,7 +98,7 @@ def test_an_answer_hardly_depends_on_its_neighbours(built: Built, texts: list[st
 @pytest.mark.usefixtures("keys_end")
 def test_a_build_killed_at_any_moment_leaves_a_whole_archive_and_goes_on(built: Built, tmp_path: Path) -> None:
     own = built.copied(tmp_path)
-    settings = ("--set", 'archive.version="2.0"', "--set", "compression={activations: dynamic, gpu: none}")
+    settings = ('archive.version="2.0"', "compression={activations: dynamic, gpu: none}")
     build = Build(own.config, own.archive, settings)
     finding = killed_build(build, stations=["compressed", "archive"], longest_s=4, seed=0)
     assert finding.broken == (), finding.summary
