@@ -9,7 +9,7 @@ from marwright.bench.generator import Observer, Record
 from marwright.console.progress import say
 from soak.finding import Finding
 from soak.memory import Growth, Samples, watched
-from soak.overload import CONNECTIONS, capacity
+from soak.overload import CLIENTS, capacity
 from soak.served import Served
 
 PROMISE = "At 70 % of capacity neither a worker nor the frontend grows"
@@ -116,4 +116,5 @@ def _warm_up(rate: float, seconds: float) -> list[Load]:
 
 
 def _load(rate: float, seconds: float) -> Load:
-    return Load(rate=rate, clients=CONNECTIONS, duration_s=seconds, warm_up_s=0)
+    # As many connections as found the capacity: of more, each pause of the machine would add some that stay open.
+    return Load(rate=rate, clients=CLIENTS, duration_s=seconds, warm_up_s=0)
