@@ -206,39 +206,41 @@ def test_user_text_is_never_logged(built: Built, tmp_path: Path) -> None:
     assert secret not in log
 
 
-def test_a_build_killed_in_training_goes_on_from_its_last_checkpoint(built: Built, tmp_path: Path) -> None:
-    config = tmp_path / "goods.yaml"
-    text = built.config.read_text().replace(str(built.config.parent), str(tmp_path))
-    config.write_text(text, encoding="utf-8")
-    settings = ("--until", "teacher", "--set", "teacher.epochs=3", "--set", "teacher.max_length=12")
-    command = [sys.executable, "-m", "marwright", "build", str(config), *settings]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+@pytest.fixture
+def few(built: Built, goods: Path, tmp_path: Path) -> list[str]:
+    """Arguments that train a new teacher on a few of the goods, in a run of its own below ``tmp_path``."""
+    header, *rows = goods.read_text(encoding="utf-8").splitlines()
+    table = tmp_path / "few.csv"
+    table.write_text("\n".join([header, *rows[::6]]) + "\n", encoding="utf-8")
+    settings = {"data.source.path": table, "runs": tmp_path, "data.split.rare_labels": "drop", "teacher.max_length": 12}
+    overrides = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    return ["build", str(built.config), "--until", "teacher", *overrides]
+
+
+def test_a_build_killed_in_training_goes_on_from_its_last_checkpoint(few: list[str], tmp_path: Path) -> None:
+    arguments = [*few, "--set", "teacher.epochs=3"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "marwright", *arguments], stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if "epoch 2 of 3" in line:
                 process.send_signal(signal.SIGKILL)
-    assert not (tmp_path / "runs" / "goods" / "teacher").exists()
-    again = marwright("build", config, *settings)
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "goods" / "teacher").exists()
+    again = marwright(*arguments)
     assert again.returncode == 0, again.stderr
     assert "going on from checkpoint" in again.stderr
     assert "epoch 1 of 3" not in again.stderr
-    assert [entry["epoch"] for entry in read_json(tmp_path / "runs" / "goods" / "teacher" / "history.json")] == [
-        1,
-        2,
-        3,
-    ]
+    assert [entry["epoch"] for entry in read_json(tmp_path / "goods" / "teacher" / "history.json")] == [1, 2, 3]
 
 
-def test_two_processes_train_together_and_write_once(built: Built, goods: Path, tmp_path: Path) -> None:
-    header, *rows = goods.read_text(encoding="utf-8").splitlines()
-    few = tmp_path / "few.csv"
-    few.write_text("\n".join([header, *rows[::4]]) + "\n", encoding="utf-8")
-    settings = {"data.source.path": few, "runs": tmp_path, "teacher.epochs": 1, "data.split.rare_labels": "drop"}
-    overrides = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+def test_two_processes_train_together_and_write_once(few: list[str], tmp_path: Path) -> None:
+    arguments = [*few, "--set", "teacher.epochs=1"]
     # On a CPU `accelerate launch` starts one process, however many are asked for.
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(
-        [*launch, "-m", "marwright", "build", str(built.config), "--until", "teacher", *overrides],
+        [*launch, "-m", "marwright", *arguments],
         cwd=tmp_path,
         env=os.environ | {"ACCELERATE_USE_CPU": "true"},
         text=True,
@@ -247,5 +249,5 @@ def test_two_processes_train_together_and_write_once(built: Built, goods: Path, 
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("teacher: test accuracy") == 1
-    again = marwright("build", built.config, "--until", "teacher", *overrides, "--json")
+    again = marwright(*arguments, "--json")
     assert [step["fresh"] for step in json.loads(again.stdout)["stations"]] == [True, True]

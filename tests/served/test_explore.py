@@ -109,6 +109,20 @@ def test_a_second_exploration_does_nothing(explored: subprocess.CompletedProcess
     assert json.loads(again.stdout) == json.loads(explored.stdout)
 
 
+def test_an_impossible_promise_ships_nothing_and_says_by_how_much(
+    explored: subprocess.CompletedProcess[str], config: Path
+) -> None:
+    archive = config.parent / "model_store" / "goods.mar"
+    before = archive.read_bytes() if archive.exists() else None
+    refused = marwright("build", config, "--set", "select.sla_ms=0.01")
+
+    assert refused.returncode == 1
+    assert "No candidate keeps the promise" in refused.stderr
+    assert "where 0.01 are allowed" in refused.stderr
+    assert (archive.read_bytes() if archive.exists() else None) == before
+    assert marwright("explore", config, "--set", "select.sla_ms=0.01").returncode == 1
+
+
 def archive_card(config: Path) -> Any:
     with zipfile.ZipFile(config.parent / "model_store" / "goods.mar") as archive:
         return json.loads(archive.read(layout.CARD))
@@ -131,20 +145,6 @@ def test_build_ships_the_candidate_that_is_picked(explored: subprocess.Completed
     assert "student: epoch" not in built.stderr, "nothing is trained again"
     again = marwright("build", config, *smallest, "--set", precise, "--json")
     assert all(step["fresh"] for step in json.loads(again.stdout)["stations"])
-
-
-def test_an_impossible_promise_ships_nothing_and_says_by_how_much(
-    explored: subprocess.CompletedProcess[str], config: Path
-) -> None:
-    archive = config.parent / "model_store" / "goods.mar"
-    before = archive.read_bytes() if archive.exists() else None
-    refused = marwright("build", config, "--set", "select.sla_ms=0.01")
-
-    assert refused.returncode == 1
-    assert "No candidate keeps the promise" in refused.stderr
-    assert "where 0.01 are allowed" in refused.stderr
-    assert (archive.read_bytes() if archive.exists() else None) == before
-    assert marwright("explore", config, "--set", "select.sla_ms=0.01").returncode == 1
 
 
 def test_a_single_run_has_a_report_too(explored: subprocess.CompletedProcess[str], config: Path) -> None:

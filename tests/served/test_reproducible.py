@@ -22,6 +22,7 @@ from marwright.encoder.families import load_module
 from marwright.mar import layout
 from marwright.mar.sbom import bill_of_materials
 from marwright.runtimes import jit
+from marwright.workspace import Run
 from tiny_models import save_tiny_classifier
 
 EXAMPLE = (torch.tensor([[2, 5, 3], [2, 3, 0]]), torch.tensor([[1, 1, 1], [1, 1, 0]]))
@@ -54,46 +55,48 @@ def test_another_weight_gives_another_file(tmp_path: Path) -> None:
 
 
 PROGRAM = """
-import sys
 from pathlib import Path
-sys.path.insert(0, {tests!r})
-import tiny_run
-from marwright.workspace import Run
-for activations in {activations!r}:
-    run = Run(Path(activations, "run").resolve())
-    tiny_run.finish(run, Path(activations, "goods.mar").resolve(), activations)
+from test_reproducible import finish_all
+finish_all(Path.cwd())
 """
 # Fixed scales need a processor with AVX-512 VNNI instructions.
 ACTIVATIONS = ("dynamic", "static") if torch.cpu._is_vnni_supported() else ("dynamic",)
 
 
+def finish_all(folder: Path) -> None:
+    """Build each kind from the student that lies in its folder."""
+    for activations in ACTIVATIONS:
+        tiny_run.finish(Run(folder / activations / "run"), folder / activations / "goods.mar", activations)
+
+
 @pytest.fixture(scope="module")
 def built_twice(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two folders with builds of each kind from one student, made in unlike surroundings."""
+    """Two folders with builds of each kind from one student: made in this process, and in unlike surroundings."""
     root = tmp_path_factory.mktemp("twice")
     trained = tiny_run.trained(root / "trained")
-    surroundings = {
-        root / "here": {"TZ": "UTC", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "1", "HOME": "/"},
-        root / "far" / "away": {
-            **{"TZ": "Pacific/Kiritimati", "LC_ALL": "C", "PYTHONHASHSEED": "2"},
-            **{"OMP_NUM_THREADS": "2", "PYTHONUTF8": "0"},
-        },
-    }
-    program = PROGRAM.format(tests=str(PROJECT / "tests" / "support"), activations=ACTIVATIONS)
-    inherited = {key: value for key, value in os.environ.items() if key != "SOURCE_DATE_EPOCH"}
-    for folder, environment in surroundings.items():
+    here, there = folders = [root / "here", root / "far" / "away"]
+    for folder in folders:
         for activations in ACTIVATIONS:
             shutil.copytree(trained.root, folder / activations / "run")
-        done = subprocess.run(
-            [sys.executable, "-c", program],
-            cwd=folder,
-            env=inherited | environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-    return list(surroundings)
+    finish_all(here)
+    surroundings = {
+        **{"TZ": "Pacific/Kiritimati", "LC_ALL": "C", "HOME": "/", "PYTHONHASHSEED": "2", "PYTHONUTF8": "0"},
+        "OMP_NUM_THREADS": str(torch.get_num_threads() + 1),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        cwd=there,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)]),
+            **surroundings,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return folders
 
 
 @pytest.mark.slow

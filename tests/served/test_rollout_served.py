@@ -26,7 +26,7 @@ from waiting import eventually
 pytestmark = pytest.mark.slow
 CLIENTS = 4
 # Requests per second: enough that some are always in hand, and the cores are left to what is tried.
-RATE = 80
+RATE = 40
 # One worker, and seconds instead of half a minute until a version may be retired.
 SETTINGS = {"minWorkers": 1, "maxWorkers": 1, "responseTimeout": 3}
 # Slow only where it is served, from a hidden folder of the store: verifying it would take a minute otherwise.

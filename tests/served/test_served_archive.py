@@ -208,7 +208,7 @@ def vector_url(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     modules = {"cpu": {"file": layout.CPU_MODULE, "runtime": layout.TORCHSCRIPT}}
     setup = {"threads": 1, "max_instances": 8, "max_characters": 1000, "modules": modules, "warm_up": [{"text": "tea"}]}
     contents.add(layout.SETUP, stable_json(setup))
-    contents.add(layout.MODEL_CONFIG, worker_settings(ArchiveConfig(), on_gpu=False))
+    contents.add(layout.MODEL_CONFIG, worker_settings(ArchiveConfig(workers=1), on_gpu=False))
     contents.add_handler(handler, [layout.TORCHSCRIPT])
     (folder / "store").mkdir()
     pack(contents, folder / "store" / "vectors.mar", Manifest(name="vectors", version="1.0", handler=handler.name))

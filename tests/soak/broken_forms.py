@@ -37,7 +37,8 @@ def broken_forms(archive: Path, properties: Path, *, heap_mb: int, forms: int) -
     if forms * FORM_BYTES < 1.5e6 * heap_mb:
         raise ValueError(f"{forms} forms are no more than {heap_mb} MB of heap can bear")
     flags = re.sub(r"-Xm[sx]\w+", "", Properties.read(properties).settings.get("vmargs", ""))
-    with served(archive, properties, {"vmargs": f"-Xmx{heap_mb}m {flags}"}) as server:
+    changes = {"vmargs": f"-Xmx{heap_mb}m {flags}", "default_workers_per_model": "1"}
+    with served(archive, properties, changes) as server:
         java = psutil.Process(server.server.pid)
         statuses: Counter[int] = Counter()
         for number in range(forms):

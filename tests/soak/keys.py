@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,16 +67,38 @@ def keys(archive: Path, properties: Path) -> Finding:
         archive: a ``.mar`` file.
         properties: the configuration for production.
     """
-    with served(archive, properties, {"token_expiration_min": str(LIFE_MIN)}) as server:
+    with asked_with_keys(archive, properties) as ended:
+        return ended()
+
+
+@contextmanager
+def asked_with_keys(archive: Path, properties: Path) -> Iterator[Callable[[], Finding]]:
+    """Serve an archive and ask for everything in every way; yield what waits for the end of the keys, and judges."""
+    changes = {"token_expiration_min": str(LIFE_MIN), "default_workers_per_model": "1"}
+    with served(archive, properties, changes) as server:
+        # The start has taken its part of the first keys' life.
+        for purpose in ("inference", "management"):
+            _renewed(server, purpose)
         old = server.keys()
         found = {each: _statuses(each, old) for each in endpoints(server)}
         workers = server.workers()
         models = json.loads(ask(f"{server.server.management}/models", key=old["management"])[1])["models"]
-        answered = awaited(lambda: ask(server.url, _BODY, key=old["inference"])[0] != 200, _EXPIRES_WITHIN_S)
-        expired = ask(server.url, _BODY, key=old["inference"])[0]
-        renewed, _ = ask(f"{server.server.management}/token?type=inference", key=old["API"])
-        new = server.keys()["inference"]
-        after = {name: ask(server.url, _BODY, key=key)[0] for name, key in (("old", old["inference"]), ("new", new))}
+        yield lambda: _ended(server, old, found, workers, models)
+
+
+def _ended(
+    server: Served,
+    old: dict[str, str],
+    found: dict[Endpoint, dict[str, int]],
+    workers: dict[int, str],
+    models: list[dict[str, str]],
+) -> Finding:
+    """Wait until the keys have ended, renew one, and judge all that was answered."""
+    answered = awaited(lambda: ask(server.url, _BODY, key=old["inference"])[0] != 200, _EXPIRES_WITHIN_S, pause_s=0.2)
+    expired = ask(server.url, _BODY, key=old["inference"])[0]
+    renewed = _renewed(server, "inference")
+    new = server.keys()["inference"]
+    after = {name: ask(server.url, _BODY, key=key)[0] for name, key in (("old", old["inference"]), ("new", new))}
     broken = judged(found)
     if not workers or [model["modelName"] for model in models] != [server.model]:
         broken.append(f"afterwards the models are {models} and the workers {workers}")
@@ -116,6 +140,11 @@ def judged(found: dict[Endpoint, dict[str, int]]) -> list[str]:
         if each.path.startswith("/predictions") and right != 200:
             broken.append(f"{each.name} is answered with {right} to the right key")
     return broken
+
+
+def _renewed(served: Served, purpose: str) -> int:
+    """The status of renewing a key, which the server then has in its file."""
+    return ask(f"{served.server.management}/token?type={purpose}", key=served.keys()["API"])[0]
 
 
 def _statuses(endpoint: Endpoint, keys: dict[str, str]) -> dict[str, int]:

@@ -88,13 +88,13 @@ def ask(url: str, body: bytes | None = None, *, key: str | None = None, method: 
         return answer.status, answer.data.decode()
 
 
-def awaited(condition: Callable[[], bool], timeout_s: float) -> float | None:
+def awaited(condition: Callable[[], bool], timeout_s: float, pause_s: float = 0.02) -> float | None:
     """Wait until a condition holds; return the seconds it took, or ``None`` if it did not within ``timeout_s``."""
     started = time.monotonic()
     while time.monotonic() < started + timeout_s:
         if condition():
             return time.monotonic() - started
-        time.sleep(0.02)
+        time.sleep(pause_s)
     return None
 
 

@@ -9,7 +9,7 @@ from marwright.bench.generator import Observer, Record
 from marwright.console.progress import say
 from soak.finding import Finding
 from soak.memory import Growth, Samples, watched
-from soak.overload import CONNECTIONS, capacity
+from soak.overload import CLIENTS, capacity
 from soak.served import Served
 
 PROMISE = "At 70 % of capacity neither a worker nor the frontend grows"
@@ -29,7 +29,7 @@ def steady(served: Served, texts: Sequence[str], *, seconds: float, warm_up_s: f
             a kernel for each number of tokens that they have not met before, and Java compiles.
         most_growth: by which share a process may grow, such as 0.02.
     """
-    found = capacity(served, texts)
+    found = capacity(served, texts, seconds=min(6, seconds / 4), warm_up_s=min(4, warm_up_s / 3))
     rate = SHARE * found
     headers = [f"{name}: {value}" for name, value in served.headers().items()]
     say(f"  {found:.0f} answers/s at most; {rate:.0f} requests/s for {warm_up_s + seconds:.0f} s")
@@ -116,4 +116,5 @@ def _warm_up(rate: float, seconds: float) -> list[Load]:
 
 
 def _load(rate: float, seconds: float) -> Load:
-    return Load(rate=rate, clients=CONNECTIONS, duration_s=seconds, warm_up_s=0)
+    # As many connections as found the capacity: of more, each pause of the machine would add some that stay open.
+    return Load(rate=rate, clients=CLIENTS, duration_s=seconds, warm_up_s=0)

@@ -1,7 +1,7 @@
-"""Peak memory of a module: that of a fresh process that runs it, above one that only imports what both need.
+"""Peak memory of a module: that of a fresh process that runs it, above what the process had taken before.
 
-Run as a program it is such a process, which prints its peak resident memory in bytes. Its arguments are a JSON file of
-batches, and the module, if there is one to run.
+Run as a program it is such a process, which prints its peak resident memory in bytes: with all that is imported and
+made before the module is loaded, and at the end. Its arguments are a JSON file of batches, and the module.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ TEXTS = 16
 
 
 def peak_memory_bytes(module: Path, texts: Texts) -> int | None:
-    """Bytes of resident memory at the highest point, above the baseline; none where no system tells (all but Linux).
+    """Bytes of resident memory at the highest point, above that before the module is loaded.
+
+    None where no system tells (all but Linux).
 
     Calls of 16 texts are cut from real ones, the longest first.
 
@@ -34,17 +36,18 @@ def peak_memory_bytes(module: Path, texts: Texts) -> int | None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "batches.json"
         file.write_text(json.dumps({"filler": texts.filler, "batches": batches}), encoding="utf-8")
-        baseline = _peak(file)
-        return max(0, _peak(file, module) - baseline)
+        before, after = _peaks(file, module)
+        return max(0, after - before)
 
 
-def _peak(*arguments: Path) -> int:
-    command = [sys.executable, "-m", "marwright.explore.memory", *map(str, arguments)]
+def _peaks(batches: Path, module: Path) -> tuple[int, int]:
+    command = [sys.executable, "-m", "marwright.explore.memory", str(batches), str(module)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise ExportError(f"{arguments[-1]}: fails in a process of its own: {reason}")
-    return int(done.stdout)
+        raise ExportError(f"{module}: fails in a process of its own: {reason}")
+    before, after = map(int, done.stdout.split())
+    return before, after
 
 
 def main() -> None:
@@ -57,15 +60,19 @@ def main() -> None:
     torch.set_num_threads(1)
     given = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     batches = [padded(batch, given["filler"]) for batch in given["batches"]]
-    if len(sys.argv) > 2:
-        module = runtimes.load(Path(sys.argv[2]))
-        with torch.inference_mode():
-            for ids, mask in batches:
-                module(ids, mask)
-    # The high-water mark of this process alone; that of ``getrusage`` may be its parent's.
+    before = _own_peak()
+    module = runtimes.load(Path(sys.argv[2]))
+    with torch.inference_mode():
+        for ids, mask in batches:
+            module(ids, mask)
+    sys.stdout.write(f"{before} {_own_peak()}\n")
+
+
+def _own_peak() -> int:
+    """The high-water mark of this process alone; that of ``getrusage`` may be its parent's."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
-    sys.stdout.write(f"{1024 * int(line.split()[1])}\n")
+    return 1024 * int(line.split()[1])
 
 
 if __name__ == "__main__":
