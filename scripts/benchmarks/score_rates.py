@@ -80,7 +80,9 @@ def score_rate(archive: Path, table: Path, output: Path, workers: int) -> tuple[
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         while process.poll() is None:
             most = max(most, _resident(process.pid))
-            time.sleep(0.1)
+            # Not often: to look for children costs some hundredths of a second, which the workers would miss.
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(2)
         assert process.stdout is not None
         rows = json.load(process.stdout)["rows"]
     return rows / (time.perf_counter() - began), most
