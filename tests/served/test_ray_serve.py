@@ -118,6 +118,16 @@ def replicas(name: str) -> list[int]:
     return [one.pid for one in psutil.process_iter(["cmdline"]) if (one.info["cmdline"] or [""])[0].startswith(title)]
 
 
+def loaded_through_a_kill(url: str, name: str) -> http_load.Load:
+    """What clients got while one of a deployment's two replicas was killed, and until another had taken its place."""
+    with http_load.load(f"{url}/predictions/goods", BODIES) as load:
+        eventually(lambda: len(load.answers) >= 100 and len(replicas(name)) == 2)
+        os.kill(replicas(name)[0], signal.SIGKILL)
+        asked = len(load.answers)
+        eventually(lambda: len(load.answers) >= asked + 300 and len(replicas(name)) == 2)
+    return load
+
+
 def test_every_form_of_request_gets_the_answer_of_torchserve(
     url: str, model: Model, tiny_archive: Path, tmp_path: Path
 ) -> None:
@@ -141,11 +151,7 @@ def test_every_form_of_request_gets_the_answer_of_torchserve(
 
 def test_a_replica_that_speaks_http_and_is_killed_takes_only_what_it_had_in_hand(url: str, tiny_archive: Path) -> None:
     deploy(archive=tiny_archive, min_replicas=2, max_replicas=2)  # as before: its replicas stay
-    with http_load.load(f"{url}/predictions/goods", BODIES) as load:
-        eventually(lambda: len(load.answers) >= 100 and len(replicas("goods")) == 2)
-        os.kill(replicas("goods")[0], signal.SIGKILL)
-        asked = len(load.answers)
-        eventually(lambda: len(load.answers) >= asked + 300 and len(replicas("goods")) == 2)
+    load = loaded_through_a_kill(url, "goods")
 
     assert load.failures <= 4, "one of each client"
 
@@ -187,11 +193,7 @@ def test_a_replica_behind_the_router_that_is_killed_takes_only_what_it_had_in_ha
     url: str, tiny_archive: Path, second: Path
 ) -> None:
     deploy(**split_between(tiny_archive, second))
-    with http_load.load(f"{url}/predictions/goods", BODIES) as load:
-        eventually(lambda: len(load.answers) >= 100 and len(replicas("goods-1.0")) == 2)
-        os.kill(replicas("goods-1.0")[0], signal.SIGKILL)
-        asked = len(load.answers)
-        eventually(lambda: len(load.answers) >= asked + 300 and len(replicas("goods-1.0")) == 2)
+    load = loaded_through_a_kill(url, "goods-1.0")
 
     assert load.failures <= 4, "one of each client"
     assert {json.loads(body)["code"] for status, body, _ in load.answers if status != 200} <= {503}

@@ -100,22 +100,21 @@ def _filled(buffer: bytes, ends: Places) -> npt.NDArray[np.bool_]:
 
 def _row_ends(buffer: bytes, ends: Places, delimiter: str) -> Places:
     """Leave out the ends of lines that are inside of a quoted field; and of a row that goes on behind the buffer."""
-    content = np.frombuffer(buffer, np.uint8)
-    is_mark = content == _QUOTE
-    marks = np.flatnonzero(is_mark)
+    marks = np.flatnonzero(np.frombuffer(buffer, np.uint8) == _QUOTE)
     if not len(marks):
         return ends
-    if _well_formed(buffer, content, marks, ord(delimiter)):
+    if _well_formed(buffer, marks, ord(delimiter)):
         found: Places = ends[np.searchsorted(marks, ends) % 2 == 0]
         return found
     return _row_ends_as_read(buffer, ends, marks, delimiter)
 
 
-def _well_formed(buffer: bytes, content: npt.NDArray[np.uint8], marks: Places, delimiter: int) -> bool:
+def _well_formed(buffer: bytes, marks: Places, delimiter: int) -> bool:
     """Whether each quotation mark opens a field, closes one, or is doubled inside: then every second one opens.
 
     A carriage return alone outside of a field ends a row for Python's reader, and is an error.
     """
+    content = np.frombuffer(buffer, np.uint8)
     if b"\r" in buffer:
         returns = np.flatnonzero(content == _RETURN)
         lone = returns[:-1] if returns[-1] == len(content) - 1 else returns
