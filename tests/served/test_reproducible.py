@@ -22,6 +22,8 @@ from marwright.encoder.families import load_module
 from marwright.mar import layout
 from marwright.mar.sbom import bill_of_materials
 from marwright.runtimes import jit
+from marwright.schemes.scheme import Texts
+from marwright.schemes.static_int8 import StaticInt8
 from marwright.workspace import Run
 from tiny_models import save_tiny_classifier
 
@@ -69,6 +71,15 @@ def finish_all(folder: Path) -> None:
         tiny_run.finish(Run(folder / activations / "run"), folder / activations / "goods.mar", activations)
 
 
+def script_others(checkpoint: Path) -> None:
+    """Script modules of one layer, which call other methods first than deeper ones do, as an exploration may."""
+    float32 = load_module(save_tiny_classifier(checkpoint, "bert", num_hidden_layers=1), "script")
+    jit.to_torchscript(float32, EXAMPLE, script=True)
+    if "static" in ACTIVATIONS:
+        fitted = StaticInt8().fit(float32, Texts([[2, 5, 3], [2, 3]], 0), int8_embeddings=False)
+        jit.to_torchscript(StaticInt8().build(float32, fitted.weights), EXAMPLE, script=True)
+
+
 @pytest.fixture(scope="module")
 def built_twice(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two folders with builds of each kind from one student: made in this process, and in unlike surroundings."""
@@ -78,6 +89,7 @@ def built_twice(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     for folder in folders:
         for activations in ACTIVATIONS:
             shutil.copytree(trained.root, folder / activations / "run")
+    script_others(root / "shallow")
     finish_all(here)
     surroundings = {
         **{"TZ": "Pacific/Kiritimati", "LC_ALL": "C", "HOME": "/", "PYTHONHASHSEED": "2", "PYTHONUTF8": "0"},

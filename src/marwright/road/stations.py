@@ -263,7 +263,7 @@ STATIONS = (
     ),
     Station(
         "exported",
-        revision=16,
+        revision=17,
         needs=lambda c: ("data", trained_models(c)[-1], "compressed"),
         settings=lambda c: {"export": c.export, "max_length": c.teacher.max_length},
         work=_exported,

@@ -22,6 +22,7 @@ def to_torchscript(module: nn.Module, example: tuple[Tensor, Tensor], *, script:
     """
     with warnings.catch_warnings(action="ignore"), torch.inference_mode():
         if script:
+            _give_new_types(module)
             compiled: torch.jit.ScriptModule = torch.jit.script(module)
             if any(isinstance(child, StaticInt8Linear) for child in module.modules()):
                 # Packed weights cannot become constants: they are packed anew wherever the module is loaded.
@@ -33,6 +34,17 @@ def to_torchscript(module: nn.Module, example: tuple[Tensor, Tensor], *, script:
             )
         frozen: torch.jit.ScriptModule = torch.jit.freeze(compiled)
         return frozen
+
+
+def _give_new_types(module: nn.Module) -> None:
+    """Let scripting see a module's classes as if for the first time, but for their plain names, which are taken.
+
+    A type that an earlier module left would keep its methods in the order in which that one called them. And in a new
+    process the first type of a class has its plain name, later ones a counted name: here it is always a counted one.
+    """
+    for _ in range(2):
+        torch.jit._recursive.concrete_type_store = torch.jit._recursive.ConcreteTypeStore()
+        torch.jit._recursive.get_module_concrete_type(module)  # type: ignore[no-untyped-call]
 
 
 def on_the_inputs_device(frozen: torch.jit.ScriptModule) -> None:

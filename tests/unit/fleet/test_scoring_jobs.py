@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from marwright.errors import DataError, MarwrightError
 from marwright.fleet.scoring import arguments, inputs, job, on_ray, score
 from marwright.fleet.scoring.blocks import MOST_ROWS, Block, Source, Span
 from marwright.fleet.scoring.storage import Folder
-from marwright.fleet.scoring.work import Work
+from marwright.fleet.scoring.work import Done, Work
 from waiting import eventually
 
 PARTS = "part-*"
@@ -176,6 +177,20 @@ def test_workers_leave_nothing_in_the_temporary_folder(
     assert score(tiny_archive, tmp_path / "*.csv", tmp_path / "out", workers=2).scored == 2
 
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_what_a_worker_was_writing_when_it_was_killed_does_not_stay(
+    tiny_archive: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = job.score_here
+
+    def disturbed(*given: Any) -> Generator[Done]:
+        (tmp_path / "out" / ".part-00000-000000000000-000000000002.parquet.abc.partial").write_bytes(b"half")
+        yield from here(*given)
+
+    monkeypatch.setattr(job, "score_here", disturbed)
+    assert score(tiny_archive, table, tmp_path / "out", **WORKS).scored == 3
+    assert not list((tmp_path / "out").glob(".*"))
 
 
 @pytest.mark.slow

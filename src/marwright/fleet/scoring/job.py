@@ -130,6 +130,7 @@ def score(
             scored, errors = _follow(parts, left, todo.rows)
         if left or MANIFEST not in folder.names():
             see_that_nothing_changed(found)
+            folder.sweep()  # of workers that were killed meanwhile
             folder.write(MANIFEST, _manifest(todo, format))
     return Summary(work.output, todo.rows, scored, errors, time.perf_counter() - began)
 
