@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -19,6 +21,8 @@ from marwright.server.ports import Ports
 from marwright.server.server import RunningServer, serving
 from marwright.workspace import Run
 
+# Imports make millions of objects, none of which is garbage.
+gc.disable()
 CORES = len(os.sched_getaffinity(0))
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Each worker has its share of the cores, and threads that wait leave theirs to others. Before torch is imported.
@@ -43,6 +47,7 @@ def pytest_collection_finish() -> None:
     """What is imported by now lives to the end: no garbage collection looks at its millions of objects again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def _measures_time(item: pytest.Item) -> bool:
@@ -69,30 +74,40 @@ def built(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory)
         return goods_build.build(kept).copied(folder)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_thread_goes_on() -> Iterator[None]:
+    """Python waits at its end for every thread that is no daemon: a test that leaves one holds up the whole run."""
+    yield
+    left = [thread.name for thread in threading.enumerate() if not thread.daemon]
+    assert left == [threading.main_thread().name]
+
+
+def copied(name: str, factory: pytest.TempPathFactory, **settings: Any) -> Path:
+    """This worker's copy of a folder with ``run`` and ``goods.mar``, which the first that needs it makes for all."""
+    import tiny_run
+
+    own = factory.getbasetemp() / name
+    shared = own if "PYTEST_XDIST_WORKER" not in os.environ else own.parents[1] / name
+    with FileLock(f"{shared}.lock"):
+        if not (shared / "goods.mar").exists():
+            tiny_run.packed(shared, **settings)
+    if shared != own:
+        shutil.copytree(shared, own)
+    return own
+
+
 @pytest.fixture(scope="session")
 def tiny_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An archive of random weights with everything that a trained one has, made in seconds."""
-    import tiny_run
-
-    folder = tmp_path_factory.getbasetemp() / "tiny"
-    # Whoever needs it first makes it, for the other workers too.
-    made = folder if "PYTEST_XDIST_WORKER" not in os.environ else folder.parents[1] / "tiny"
-    with FileLock(f"{made}.lock"):
-        if not (made / "goods.mar").exists():
-            tiny_run.packed(made)
-    if made != folder:
-        shutil.copytree(made, folder)
-    return folder / "goods.mar"
+    return copied("tiny", tmp_path_factory) / "goods.mar"
 
 
 @pytest.fixture(scope="session")
 def tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
     """The same for ONNX Runtime, and its run."""
     pytest.importorskip("onnx", reason="needs the onnx extra")
-    import tiny_run
-
-    folder = tmp_path_factory.mktemp("tiny_onnx")
-    return Run(folder / "run"), tiny_run.packed(folder, runtime="onnxruntime")
+    folder = copied("tiny_onnx", tmp_path_factory, runtime="onnxruntime")
+    return Run(folder / "run"), folder / "goods.mar"
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,7 @@ def scored(tiny_archive: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
     return result, list(csv.DictReader(io.StringIO(out.getvalue(), newline="")))
 
 
+@pytest.mark.slow
 def test_every_row_has_its_prediction_in_the_split_s_order(
     scored: tuple[dict[str, Any], list[dict[str, str]]], tiny_archive: Path
 ) -> None:
@@ -49,6 +50,7 @@ def test_every_row_has_its_prediction_in_the_split_s_order(
     assert np.mean([line["right"] == "true" for line in lines]) == pytest.approx(result["accuracy"])
 
 
+@pytest.mark.slow
 def test_each_label_has_its_figures(scored: tuple[dict[str, Any], list[dict[str, str]]]) -> None:
     result, lines = scored
 
@@ -62,6 +64,7 @@ def test_each_label_has_its_figures(scored: tuple[dict[str, Any], list[dict[str,
         assert each["precision"] == (pytest.approx(hits / len(given)) if given else None)
 
 
+@pytest.mark.slow
 def test_what_speaks_against_it_is_in_the_result(scored: tuple[dict[str, Any], list[dict[str, str]]]) -> None:
     result, _ = scored
 

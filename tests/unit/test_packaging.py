@@ -211,6 +211,7 @@ NEEDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("handler", NEEDS)
 def test_what_a_handler_of_torchserve_s_lacks_is_foretold(echo: Package, tmp_path: Path, handler: str) -> None:
     missing = sorted(name for name in NEEDS[handler] if importlib.util.find_spec(name) is None)

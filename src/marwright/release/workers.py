@@ -63,7 +63,8 @@ def calmly(work: Callable[[], T]) -> T:
     pool = ThreadPoolExecutor(1, initializer=_yield_to_others)
     future = None
     try:
-        future = pool.submit(work)
+        with held():  # work that had begun, and that nobody knew of, would go on
+            future = pool.submit(work)
         return future.result()
     except KeyboardInterrupt:
         with held():

@@ -127,7 +127,7 @@ def set_at(tree: dict[str, Any], key: str, value: object) -> dict[str, Any]:
 
 
 def complaints(file: Path, tree: dict[str, Any]) -> list[str]:
-    file.write_text(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    file.write_text(yaml.dump(tree, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True), encoding="utf-8")
     try:
         load_config(file)
     except ConfigError as error:

@@ -207,12 +207,14 @@ def blocks(count: int) -> list[Block]:
     return [Block(Source(0, "a", ".csv"), Span(at, 1)) for at in range(count)]
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_costs_its_block_nothing(tmp_path: Path) -> None:
     done = list(local.score_here(Dying(tmp_path), blocks(5), 2))
 
     assert sorted(one.name for one in done) == [block.name for block in blocks(5)]
 
 
+@pytest.mark.slow
 def test_workers_that_always_die_are_given_up(tmp_path: Path) -> None:
     with pytest.raises(MarwrightError, match="The workers die before they have written anything"):
         list(local.score_here(Dying(tmp_path, always=True), blocks(2), 2))

@@ -275,6 +275,7 @@ def test_a_handler_of_ones_own_is_loaded_with_what_it_changes(tiny_archive: Path
         )
 
 
+@pytest.mark.slow
 def test_an_archive_of_the_first_release_answers_as_in_torchserve() -> None:
     """Its handler imports TorchServe, of which this process has nothing."""
     file = PROJECT / "tests" / "samples" / "release-0.1.mar"

@@ -87,6 +87,7 @@ def test_handlers_are_put_back_and_ignored_signals_stay_ignored() -> None:
 
 def test_calm_work_ends_with_the_processes_it_waits_for() -> None:
     own = subprocess.Popen(SLEEP)  # another child of this process is nobody's business
+    children = psutil.Process().children()
     try:
         before = time.monotonic()
 
@@ -97,6 +98,7 @@ def test_calm_work_ends_with_the_processes_it_waits_for() -> None:
         with pytest.raises(KeyboardInterrupt), interruptible():
             calmly(work)
         assert time.monotonic() - before < 60
+        assert psutil.Process().children() == children
         assert own.poll() is None
     finally:
         own.kill()

@@ -133,6 +133,12 @@ def explored(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Exploration:
     return found
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the pictures empty: matplotlib takes a second for a page of which only the words are read."""
+    monkeypatch.setattr(figures, "svg", lambda *given, **more: "<svg></svg>")
+
+
 def test_the_page_is_whole_and_fetches_nothing(explored: Exploration) -> None:
     text = explored.findings.report.read_text(encoding="utf-8")
     page = Page(text)
@@ -203,6 +209,7 @@ def test_the_same_numbers_are_there_for_programs(explored: Exploration) -> None:
     assert numbers["environment"]["torch"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_report_on_one_run_has_no_comparison(run: Run, tmp_path: Path) -> None:
     found = exploration(run, (measured(run, "goods", 0.7),), tmp_path)
     write_report(found)
@@ -235,12 +242,14 @@ def shown_on(found: Exploration) -> str:
     return " ".join("".join(Page(found.findings.report.read_text(encoding="utf-8")).texts).split())
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_without_a_promise_none_is_spoken_of(run: Run, tmp_path: Path) -> None:
     assert "promise" not in shown_on(one_run(run, tmp_path, promised=False)).lower()
     assert "75.0\u00a0% of test texts get the right label" in (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "The promise is kept" in shown_on(one_run(run, tmp_path, promised=True))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_candidates_without_a_promise_have_no_headline_about_one(run: Run, tmp_path: Path) -> None:
     found = exploration(run, (measured(run, "swift", 0.7), measured(run, "slow", 3.5)), tmp_path)
     config = found.config.model_copy(update={"select": None})
@@ -262,6 +271,7 @@ def own_run(run: Run, tmp_path: Path) -> Run:
     return Run(tmp_path / "runs" / "goods")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_worse_than_the_baseline_stands_where_the_promise_does(own_run: Run, tmp_path: Path) -> None:
     with_card(own_run, baseline={"accuracy": 0.965}, labels_without_test_rows=["[red] <b>", "pe\u202etrol"])
     shown = shown_on(one_run(own_run, tmp_path, promised=True))
@@ -275,12 +285,14 @@ def test_worse_than_the_baseline_stands_where_the_promise_does(own_run: Run, tmp
     assert read_json(tmp_path / "report.json")["warnings"][0].startswith("Worse than")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_baseline_that_is_not_there_is_a_dash(own_run: Run, tmp_path: Path) -> None:
     with_card(own_run, baseline={"accuracy": None})
 
     assert "linear baseline–" in shown_on(one_run(own_run, tmp_path, promised=True))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_every_mistake_is_on_the_page(own_run: Run, tmp_path: Path) -> None:
     rows = 500
     right = np.arange(rows) % 5
@@ -306,6 +318,7 @@ def test_every_mistake_is_on_the_page(own_run: Run, tmp_path: Path) -> None:
     assert sorted(each["row"] for each in mistakes) == list(range(300))
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.slow
 def test_rows_that_look_mislabelled_are_shown_if_they_were_looked_for(own_run: Run, tmp_path: Path) -> None:
     assert "mislabelled" not in shown_on(one_run(own_run, tmp_path, promised=False))

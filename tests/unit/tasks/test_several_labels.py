@@ -58,6 +58,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         yield made
 
 
+@pytest.mark.slow
 def test_its_labels_are_divided_and_stored_as_it_says(run: Run) -> None:
     from datasets import load_from_disk
 
@@ -71,6 +72,7 @@ def test_its_labels_are_divided_and_stored_as_it_says(run: Run) -> None:
     assert targets.any(axis=0).all()
 
 
+@pytest.mark.slow
 def test_it_is_learnt_and_scored_by_its_own_figures(run: Run) -> None:
     for model in (run.teacher, run.student):
         assert set(read_json(model.metrics)["test"]) == {"accuracy", "micro_f1", "macro_f1"}
@@ -79,6 +81,7 @@ def test_it_is_learnt_and_scored_by_its_own_figures(run: Run) -> None:
     assert np.isfinite(np.load(run.student.logits("test"))).all()
 
 
+@pytest.mark.slow
 def test_what_it_fits_lies_with_the_exported_module(run: Run) -> None:
     card = read_json(run.exported.card)
     assert card["confidence"]["threshold"] in (0.3, 0.5, 0.7)
@@ -89,6 +92,7 @@ def test_what_it_fits_lies_with_the_exported_module(run: Run) -> None:
     assert any(abs(total - 1) > 0.01 for total in sums)
 
 
+@pytest.mark.slow
 def test_candidates_are_compared_by_whole_answers(run: Run) -> None:
     from datasets import load_from_disk
 
