@@ -61,15 +61,29 @@ ASKED = [
 ]
 
 
+class Fleet:
+    """Ray with Serve on a port."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self._deployed: dict[str, object] = {}
+
+    def deploy(self, **arguments: object) -> None:
+        """Deploy archives, unless they are what is deployed: Serve would start every replica anew."""
+        if arguments != self._deployed:
+            serve.run(app(Arguments.model_validate({"max_replicas": 1} | arguments)))
+            self._deployed = arguments
+
+
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """Ray with Serve on a free port."""
+def fleet() -> Iterator[Fleet]:
+    """One that has nothing yet, on a free port."""
     port = Ports.free().inference
     # By itself Ray would join a cluster that somebody has started on this machine.
     ray.init("local", num_cpus=6, object_store_memory=200e6, include_dashboard=False, log_to_driver=False)
     try:
         serve.start(http_options={"port": port}, logging_config={"enable_access_log": False})
-        yield f"http://127.0.0.1:{port}"
+        yield Fleet(port)
     finally:
         serve.shutdown()
         ray.shutdown()
@@ -102,10 +116,6 @@ def post(url: str, body: bytes, content_type: str) -> tuple[int, bytes, str, str
     return status, read, about["Content-Type"], about["X-Client-Request-Id"]
 
 
-def deploy(**arguments: object) -> None:
-    serve.run(app(Arguments.model_validate({"max_replicas": 1} | arguments)))
-
-
 def split_between(first: Path, second: Path) -> dict[str, object]:
     """A deployment of two versions of goods, and of wool."""
     archives = {"goods": {first: 90, second: 10}, "wool": first}
@@ -118,9 +128,9 @@ def replicas(name: str) -> list[int]:
     return [one.pid for one in psutil.process_iter(["cmdline"]) if (one.info["cmdline"] or [""])[0].startswith(title)]
 
 
-def loaded_through_a_kill(url: str, name: str) -> http_load.Load:
+def loaded_through_a_kill(fleet: Fleet, name: str) -> http_load.Load:
     """What clients got while one of a deployment's two replicas was killed, and until another had taken its place."""
-    with http_load.load(f"{url}/predictions/goods", BODIES) as load:
+    with http_load.load(f"{fleet.url}/predictions/goods", BODIES) as load:
         eventually(lambda: len(load.answers) >= 100 and len(replicas(name)) == 2)
         os.kill(replicas(name)[0], signal.SIGKILL)
         asked = len(load.answers)
@@ -129,38 +139,42 @@ def loaded_through_a_kill(url: str, name: str) -> http_load.Load:
 
 
 def test_every_form_of_request_gets_the_answer_of_torchserve(
-    url: str, model: Model, tiny_archive: Path, tmp_path: Path
+    fleet: Fleet, model: Model, tiny_archive: Path, tmp_path: Path
 ) -> None:
-    deploy(archive=tiny_archive, min_replicas=2, max_replicas=2)
-    found = [post(f"{url}/predictions/goods", *asked) for asked in ASKED]
+    fleet.deploy(archive=tiny_archive, min_replicas=2, max_replicas=2)
+    found = [post(f"{fleet.url}/predictions/goods", *asked) for asked in ASKED]
 
     alone = [model.answer([request_of(body, kind or "application/octet-stream")])[0] for body, kind in ASKED]
     assert found == [(a.status, a.body, a.content_type, a.headers.get("X-Client-Request-Id")) for a in alone]
     assert {status for status, _, _, _ in found} == {200, 400}
     with serving(tiny_archive.parent, state=tmp_path, models=[tiny_archive.name], ports=Ports.free()) as server:
         assert [post(f"{server.inference}/predictions/goods", *asked) for asked in ASKED] == found
-    assert post(f"{url}/v1/models/goods:predict", *ASKED[1]) == found[1]
-    assert post(f"{url}/v2/models/goods/infer", *ASKED[3]) == found[3]
-    assert post(f"{url}/invocations", *ASKED[1]) == found[1]
-    lines = post(f"{url}/invocations", b'"tea"\n{"text": "of the tea"}\n', "application/jsonlines")
+    assert post(f"{fleet.url}/v1/models/goods:predict", *ASKED[1]) == found[1]
+    assert post(f"{fleet.url}/v2/models/goods/infer", *ASKED[3]) == found[3]
+    assert post(f"{fleet.url}/invocations", *ASKED[1]) == found[1]
+    lines = post(f"{fleet.url}/invocations", b'"tea"\n{"text": "of the tea"}\n', "application/jsonlines")
     together = model.answer([b'{"instances": ["tea", {"text": "of the tea"}]}'])[0].body
     assert [json.loads(line) for line in lines[1].splitlines()] == json.loads(together)["predictions"]
-    with urlopen(f"{url}/ping") as answer:
+    with urlopen(f"{fleet.url}/ping") as answer:
         assert json.load(answer) == {"status": "Healthy"}
 
 
-def test_a_replica_that_speaks_http_and_is_killed_takes_only_what_it_had_in_hand(url: str, tiny_archive: Path) -> None:
-    deploy(archive=tiny_archive, min_replicas=2, max_replicas=2)  # as before: its replicas stay
-    load = loaded_through_a_kill(url, "goods")
+def test_a_replica_that_speaks_http_and_is_killed_takes_only_what_it_had_in_hand(
+    fleet: Fleet, tiny_archive: Path
+) -> None:
+    fleet.deploy(archive=tiny_archive, min_replicas=2, max_replicas=2)
+    load = loaded_through_a_kill(fleet, "goods")
 
     assert load.failures <= 4, "one of each client"
 
 
-def test_a_new_version_is_deployed_under_load_and_nothing_is_lost(url: str, tiny_archive: Path, second: Path) -> None:
-    deploy(archive=tiny_archive, min_replicas=2, max_replicas=2)
-    with http_load.load(f"{url}/predictions/goods", BODIES) as load:
+def test_a_new_version_is_deployed_under_load_and_nothing_is_lost(
+    fleet: Fleet, tiny_archive: Path, second: Path
+) -> None:
+    fleet.deploy(archive=tiny_archive, min_replicas=2, max_replicas=2)
+    with http_load.load(f"{fleet.url}/predictions/goods", BODIES) as load:
         eventually(lambda: len(load.answers) >= 100)
-        deploy(archive=second, min_replicas=2, max_replicas=2)
+        fleet.deploy(archive=second, min_replicas=2, max_replicas=2)
         eventually(lambda: all(headers.get("x-marwright-version") == "2.0" for _, _, headers in load.answers[-20:]))
         asked = len(load.answers)
         eventually(lambda: len(load.answers) >= asked + 100)
@@ -172,10 +186,10 @@ def test_a_new_version_is_deployed_under_load_and_nothing_is_lost(url: str, tiny
 
 
 def test_requests_are_split_by_weight_and_a_version_can_be_asked_for(
-    url: str, model: Model, tiny_archive: Path, second: Path
+    fleet: Fleet, model: Model, tiny_archive: Path, second: Path
 ) -> None:
-    deploy(**split_between(tiny_archive, second))
-    with http_load.load(f"{url}/predictions/goods", BODIES) as load:
+    fleet.deploy(**split_between(tiny_archive, second))
+    with http_load.load(f"{fleet.url}/predictions/goods", BODIES) as load:
         eventually(lambda: len(load.answers) >= 600)
     versions = Counter(headers["x-marwright-version"] for _, _, headers in load.answers)
 
@@ -183,17 +197,17 @@ def test_requests_are_split_by_weight_and_a_version_can_be_asked_for(
     # Seven deviations of a binomial distribution.
     asked = versions.total()
     assert abs(versions["2.0"] - asked / 10) < 7 * (asked * 0.09) ** 0.5
-    assert post(f"{url}/predictions/goods/2.0", *ASKED[0])[1] == model.answer([ASKED[0][0]])[0].body
-    assert post(f"{url}/predictions/wool", *ASKED[0])[0] == 200
-    with urlopen(f"{url}/v2/models/goods/versions/2.0/ready") as answer:
+    assert post(f"{fleet.url}/predictions/goods/2.0", *ASKED[0])[1] == model.answer([ASKED[0][0]])[0].body
+    assert post(f"{fleet.url}/predictions/wool", *ASKED[0])[0] == 200
+    with urlopen(f"{fleet.url}/v2/models/goods/versions/2.0/ready") as answer:
         assert json.load(answer)["ready"]
 
 
 def test_a_replica_behind_the_router_that_is_killed_takes_only_what_it_had_in_hand(
-    url: str, tiny_archive: Path, second: Path
+    fleet: Fleet, tiny_archive: Path, second: Path
 ) -> None:
-    deploy(**split_between(tiny_archive, second))
-    load = loaded_through_a_kill(url, "goods-1.0")
+    fleet.deploy(**split_between(tiny_archive, second))
+    load = loaded_through_a_kill(fleet, "goods-1.0")
 
     assert load.failures <= 4, "one of each client"
     assert {json.loads(body)["code"] for status, body, _ in load.answers if status != 200} <= {503}
