@@ -22,7 +22,7 @@ help:
 	@echo "make mar                       build model_store/pt_classifier.mar (configs/customs.yaml)"
 	@echo "make mar CONFIG=FILE.yaml      build another model"
 	@echo "make serve, make stop          start and stop TorchServe on the model store"
-	@echo "make check                     linting, types and the quick tests: about two minutes"
+	@echo "make check                     linting, types and the quick tests: about a minute and a half"
 	@echo "make test                      linting, types and every test: about a quarter of an hour"
 	@echo "make compare                   measure other servers beside marwright's (about half an hour)"
 	@echo "make bench-model               measure other runtimes beside marwright's module"

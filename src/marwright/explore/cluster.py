@@ -60,7 +60,8 @@ def train_on(
     failures = {}
     with connected(cluster.address or ALONE), _token(main.candidates) as token:
         workers = RayWorkers(cluster, token, main.candidates)
-        say(f"training on {workers.nodes} nodes, {workers.slots} models at a time")
+        nodes = "one node" if workers.nodes == 1 else f"{workers.nodes} nodes"
+        say(f"training on {nodes}, at most {workers.slots} at a time")
         for goal, failure in side_by_side([teacher, *goals], lenders, workers):
             if failure is not None and goal is teacher:
                 raise MarwrightError(f"The teacher that candidates are compared with cannot be trained: {failure}")
