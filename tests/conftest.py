@@ -23,6 +23,8 @@ from marwright.workspace import Run
 
 # Imports make millions of objects, none of which is garbage.
 gc.disable()
+MOST_CHARACTERS = 1_000
+"""Of a test's name with its parameters."""
 CORES = len(os.sched_getaffinity(0))
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Each worker has its share of the cores, and threads that wait leave theirs to others. Before torch is imported.
@@ -40,6 +42,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if "PYTEST_XDIST_WORKER" in os.environ:
         config.hook.pytest_deselected(items=[item for item in items if _measures_time(item)])
         items[:] = [item for item in items if not _measures_time(item)]
+    # They travel between processes with each report: one of megabytes takes seconds.
+    if long := [item.nodeid[:200] for item in items if len(item.nodeid) > MOST_CHARACTERS]:
+        raise pytest.UsageError(f"give shorter ids, such as reprlib.repr's, to {long}")
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 

@@ -49,8 +49,7 @@ def sources() -> Sources:
         {name: [_name(file) for file in files] for name, files in modules.items()},
         {
             _name(file): source_hash(file.read_text("utf-8"))
-            for files in modules.values()
-            for file in files
+            for file in sorted({file for files in modules.values() for file in files})
             if file.name != "__init__.py"  # one more line in a registry changes no result
         },
     )

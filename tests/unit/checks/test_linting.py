@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import reprlib
 import struct
 import zipfile
 from collections.abc import Iterator
@@ -276,7 +277,7 @@ def test_a_trap_in_a_models_configuration_is_named(tmp_path: Path, rule: str, se
         assert found[rule].severity == severity(rule)
 
 
-@pytest.mark.parametrize(("rule", "settings"), SERVER_TRAPS, ids=str)
+@pytest.mark.parametrize(("rule", "settings"), SERVER_TRAPS, ids=reprlib.repr)
 def test_a_trap_in_a_servers_configuration_is_named(tmp_path: Path, rule: str, settings: dict[str, str | None]) -> None:
     found = {finding.rule: finding for finding in server(tmp_path, settings)}
 

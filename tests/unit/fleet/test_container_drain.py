@@ -91,6 +91,7 @@ def test_who_may_ask_what(server: Container) -> None:
         assert http.request("GET", f"http://{server.address}:8082/models").status == 404
 
 
+@pytest.mark.slow
 def test_on_sigterm_it_is_not_ready_and_all_that_it_took_is_answered(server: Container) -> None:
     # It keeps a connection without using it, as a proxy does: nobody waits for it.
     idle = urllib3.PoolManager(retries=False)

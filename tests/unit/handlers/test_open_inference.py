@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def test_parameters_are_settings_of_every_text() -> None:
         ([TEXTS], {"outputs": [{"name": "logits"}]}, "whose name is LABEL, PROBABILITY or ANSWER"),
         ([TEXTS], {"outputs": ["LABEL"]}, "outputs must be a list of objects"),
     ],
-    ids=str,
+    ids=reprlib.repr,
 )
 def test_a_call_that_cannot_be_read_is_told_why(inputs: list[Any], beside: dict[str, Any], message: str) -> None:
     with pytest.raises(BadCall, match=message) as raised:

@@ -365,6 +365,7 @@ def test_labels_are_no_markup_in_a_drawing(names: list[str]) -> None:
     assert not {"script", "b"} & {element.tag for element in ElementTree.fromstring(drawing).iter()}
 
 
+@pytest.mark.slow
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.lists(WORDS, min_size=1, max_size=4).map(" ".join))
 def test_labels_and_texts_are_no_markup_in_the_page(run: Run, tmp_path: Path, name: str) -> None:
