@@ -1,4 +1,4 @@
-"""A small model, really trained, and a real server that the slow tests share."""
+"""How tests are run, and what they share: a small model, really trained, archives of random weights, a real server."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from marwright.server.ports import Ports
 from marwright.server.server import RunningServer, serving
 from marwright.workspace import Run
 
-# Imports make millions of objects, none of which is garbage.
-gc.disable()
 MOST_CHARACTERS = 1_000
 """Of a test's name with its parameters."""
+# Imports make millions of objects, none of which is garbage.
+gc.disable()
 CORES = len(os.sched_getaffinity(0))
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Each worker has its share of the cores, and threads that wait leave theirs to others. Before torch is imported.
@@ -91,7 +91,7 @@ def no_thread_goes_on() -> Iterator[None]:
     assert busy == [threading.main_thread().name]
 
 
-def copied(name: str, factory: pytest.TempPathFactory, **settings: Any) -> Path:
+def tiny_build(name: str, factory: pytest.TempPathFactory, **settings: Any) -> Path:
     """This worker's copy of a folder with ``run`` and ``goods.mar``, which the first that needs it makes for all."""
     import tiny_run
 
@@ -108,14 +108,14 @@ def copied(name: str, factory: pytest.TempPathFactory, **settings: Any) -> Path:
 @pytest.fixture(scope="session")
 def tiny_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An archive of random weights with everything that a trained one has, made in seconds."""
-    return copied("tiny", tmp_path_factory) / "goods.mar"
+    return tiny_build("tiny", tmp_path_factory) / "goods.mar"
 
 
 @pytest.fixture(scope="session")
 def tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
     """The same for ONNX Runtime, and its run."""
     pytest.importorskip("onnx", reason="needs the onnx extra")
-    folder = copied("tiny_onnx", tmp_path_factory, runtime="onnxruntime")
+    folder = tiny_build("tiny_onnx", tmp_path_factory, runtime="onnxruntime")
     return Run(folder / "run"), folder / "goods.mar"
 
 

@@ -63,7 +63,7 @@ def calmly(work: Callable[[], T]) -> T:
     pool = ThreadPoolExecutor(1, initializer=_yield_to_others)
     future = None
     try:
-        with held():  # work that had begun, and that nobody knew of, would go on
+        with held():  # a signal before the work has its name here would leave it running
             future = pool.submit(work)
         return future.result()
     except KeyboardInterrupt:

@@ -13,7 +13,7 @@ ROOT = "archive"
 _SOURCE_PLACES = ".debug_pkl"
 # A hash over the names and bytes of everything else, the source places too. Only PyTorch's own logging reads it.
 _SERIALIZATION_ID = ".data/serialization_id"
-# Freezing copies a class under a new name, and counts the classes the process has seen so far.
+# A class whose plain name is taken gets a counted one; the number is of those that the process has seen so far.
 _COUNTED_NAME = re.compile(rb"___torch_mangle_\d+")
 # Constants of a class, one a line. They come out of a set, so their order is another one in each process.
 _CONSTANTS = re.compile(rb"(?:^  \w+ : Final\[.*\n)+", re.MULTILINE)
